@@ -1,0 +1,45 @@
+"""Prepare a dataset: `python -m data_prep DATASET --raw DIR --out DIR`."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from data_prep.errors import command_line
+from data_prep.pairs import RATIOS
+from data_prep.prepare import prepare
+from data_prep.readers.read import READERS
+
+
+@command_line
+def main(arguments=None) -> int:
+    options = _options(arguments)
+    started = time.monotonic()
+    manifest = prepare(options.dataset, options.raw, options.out, None if options.split is None else [options.split],
+                       options.seed, options.epochs, options.schedule, options.flip)
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    images, identities = len(manifest["images"]["path"]), len(manifest["identities"])
+    mark = ", generated data" if manifest["generated"] else ""
+    print(f"{options.dataset}{mark}: {images} images of {identities} identities, {len(manifest['splits'])} splits, "
+          f"{manifest['epochs']} epochs of pairs in {options.out}: {size:,} bytes, "
+          f"{time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _options(arguments) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
+    parser.add_argument("dataset", choices=READERS)
+    parser.add_argument("--raw", type=Path, required=True, help="the raw dataset: a folder (csv: the CSV file)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole in it is kept")
+    parser.add_argument("--split", type=int, help="one split only (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")
+    parser.add_argument("--schedule", choices=RATIOS, default="literal",
+                        help="how negatives per positive grow; docs/data.md (default: literal)")
+    parser.add_argument("--flip", action=argparse.BooleanOptionalAction,
+                        help="mirror images at random (default: for viper only)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

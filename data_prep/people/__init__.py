@@ -1,0 +1,1 @@
+"""Generated pedestrians, seen by two cameras, in the on-disk layout of a real dataset."""

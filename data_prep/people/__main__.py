@@ -1,0 +1,25 @@
+"""Generate people: `python -m data_prep.people --layout viper --out DIR --identities N --seed S`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_prep.errors import command_line
+from data_prep.people.write import LAYOUTS, write
+
+
+@command_line
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m data_prep.people", description=__doc__)
+    parser.add_argument("--layout", choices=LAYOUTS, default="viper")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument("--identities", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    write(options.out, options.layout, options.identities, options.seed)
+    print(f"generated data: {options.identities} people, two cameras, seed {options.seed}, in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

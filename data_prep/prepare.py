@@ -1,0 +1,171 @@
+"""From a raw dataset to what the net is trained from: an image LMDB, pair LMDBs for every split, and a manifest.
+
+OUT/images/                     every source image once
+OUT/split00/{train,test}/       pairs of split 0
+OUT/manifest.json               what went in, what came out, checksums of both
+
+The manifest is brought up to date after each step, so it never lists what is not whole, and a run that was
+interrupted, or asked for other splits, goes on where the folder stands.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep import pairs as schedules
+from data_prep.errors import InputError
+from data_prep.files import sha256_file, whole_directory, write_whole
+from data_prep.index import Index, check_shared
+from data_prep.picture import read_picture
+from data_prep.readers.read import read
+from data_prep.rng import generator
+from data_prep.splits.load import Split, load_split, split_count
+from data_prep.store import SIZE, write_images, write_pairs
+
+FORMAT = 1
+FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section IV-B)
+
+
+def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | None = None, seed: int = 0, epochs: int = 75,
+            schedule: str = "literal", flip: bool | None = None) -> dict:
+    """Prepare `splits` (default: all) of a raw dataset into the folder `out`; return the manifest.
+
+    `flip` None takes the dataset's own rule. What is whole already is kept; a folder that was prepared from other
+    images or with other settings is an InputError, as is everything that is wrong with the raw data.
+    """
+    if epochs < 1 or seed < 0:
+        raise InputError(f"epochs {epochs}, seed {seed}: at least one epoch and a seed of 0 or more are needed")
+    index = read(dataset, Path(raw))
+    numbers = range(split_count(index)) if splits is None else splits
+    resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
+    flip = dataset in FLIPPED if flip is None else flip
+    manifest = _begin(Path(out), _inputs(index, seed, epochs, schedule, flip))
+    if not _whole(Path(out) / "images", manifest["image_lmdb"]):
+        _prepare_images(Path(out), index, manifest)
+    moves = schedules.translations(len(index.images), seed)
+    for name, (number, split) in tqdm(resolved.items(), "splits", disable=None):
+        if not _split_whole(Path(out), name, manifest):
+            _prepare_split(Path(out), name, number, split, moves, manifest)
+    return manifest
+
+
+def load_manifest(out: Path) -> dict:
+    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or not finished."""
+    path = Path(out) / "manifest.json"
+    manifest = _read_manifest(path)
+    if manifest["image_lmdb"] is None or not manifest["splits"]:
+        raise InputError(f"{path}: the preparation was interrupted; run the same `python -m data_prep` again")
+    return manifest
+
+
+def _read_manifest(path: Path) -> dict:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        known = manifest["format"]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; write the folder with `python -m data_prep`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged; delete the folder and prepare the data again") from error
+    if known != FORMAT:
+        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data again")
+    return manifest
+
+
+def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> dict:
+    """Return the part of the manifest that says what went in; it decides what may be kept."""
+    identities = index.identities()
+    number = {identity: place for place, identity in enumerate(identities)}
+    checksums = [_checksum(index.root / image.path) for image in tqdm(index.images, "checksums", disable=None)]
+    check_shared(index, checksums)
+    return {
+        "format": FORMAT, "dataset": index.dataset, "generated": index.generated, "protocol": index.protocol,
+        "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip, "size": SIZE,
+        "identities": identities,
+        "images": {"path": [image.path for image in index.images],
+                   "identity": [number[image.identity] for image in index.images],
+                   "camera": [image.camera for image in index.images],
+                   "sha256": checksums},
+    }
+
+
+def _checksum(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
+
+
+def _begin(out: Path, inputs: dict) -> dict:
+    """Return the manifest of `out`, a new one where the folder is empty; refuse a folder with other contents."""
+    path = out / "manifest.json"
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
+        out.mkdir(parents=True, exist_ok=True)
+        manifest = {**inputs, "image_lmdb": None, "splits": {}}
+        _save(out, manifest)
+        return manifest
+    manifest = _read_manifest(path)
+    for key, value in inputs.items():
+        if manifest.get(key) != value:
+            before, now = (("other images", "these") if key in ("images", "identities") else (manifest.get(key), value))
+            raise InputError(f"{out}: was prepared with {key} {before}, not {now}; choose another --out, or delete it")
+    return manifest
+
+
+def _save(out: Path, manifest: dict) -> None:
+    write_whole(out / "manifest.json", json.dumps(manifest, ensure_ascii=False) + "\n")
+
+
+def _facts(folder: Path) -> dict:
+    """Return what the manifest says of an LMDB."""
+    file = folder / "data.mdb"
+    return {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+
+
+def _whole(folder: Path, facts: dict | None) -> bool:
+    """Say whether an LMDB that the manifest lists is still there; `python -m data_prep.check` proves its bytes."""
+    file = folder / "data.mdb"
+    return facts is not None and file.is_file() and file.stat().st_size == facts["bytes"]
+
+
+def _split_whole(out: Path, name: str, manifest: dict) -> bool:
+    entry = manifest["splits"].get(name)
+    return entry is not None and all(_whole(out / name / role, entry[f"{role}_pairs"]) for role in ("train", "test"))
+
+
+def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
+    pictures = (read_picture(index.root / image.path) for image in tqdm(index.images, "images", disable=None))
+    with whole_directory(out / "images") as folder:
+        write_images(folder, pictures, manifest["images"]["identity"])
+        facts = _facts(folder)
+    manifest["image_lmdb"] = facts
+    _save(out, manifest)
+
+
+def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray, manifest: dict) -> None:
+    """Write one split's pair LMDBs and enter them into the manifest."""
+    seed, epochs, schedule, flip = (manifest[key] for key in ("seed", "epochs", "schedule", "flip"))
+    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    train = np.array(split.train)
+    trained = np.unique(identity[train])
+    labels = np.full(len(identity), -1, np.int32)
+    labels[train] = np.searchsorted(trained, identity[train])
+    partners = schedules.Partners(train, identity[train], camera[train])
+    training = [schedules.train_epoch(partners, moves, schedules.RATIOS[schedule](epoch), flip,
+                                      generator(seed, "pairs", number, epoch)) for epoch in range(epochs)]
+    testing = schedules.held_out(partners, np.array(split.query), np.array(split.gallery), identity,
+                                 generator(seed, "held out", number))
+    meta = {"dataset": manifest["dataset"], "split": number, "seed": seed, "schedule": schedule,
+            "classes": len(trained), "images": len(identity)}
+    with whole_directory(out / name) as folder:
+        for role, contents, mirrored in (("train", training, flip), ("test", [testing], False)):
+            (folder / role).mkdir()
+            write_pairs(folder / role, {**meta, "role": role, "epochs": len(contents), "flip": mirrored}, labels,
+                        contents)
+        facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
+    manifest["splits"][name] = {"origin": split.origin, "classes": len(trained), "train": split.train,
+                                "query": split.query, "gallery": split.gallery, **facts}
+    _save(out, manifest)

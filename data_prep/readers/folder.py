@@ -1,0 +1,22 @@
+"""A user's own images, in folders: <identity>/<camera>/<anything>.{png,jpg,jpeg,bmp}, the camera a whole number."""
+
+import re
+from pathlib import Path
+
+from data_prep.errors import InputError
+from data_prep.index import Image, Index, check_cameras
+from data_prep.readers.listing import list_files, refuse
+
+_NAME = re.compile(r"([^/]+)/(\d+)/[^/]+\.(?:png|jpg|jpeg|bmp)", re.IGNORECASE)
+
+
+def read(root: Path) -> Index:
+    """Read a user's own folder; InputError says what is wrong with it."""
+    found = [(name, _NAME.fullmatch(name)) for name in list_files(root)]
+    refuse(root, [name for name, match in found if not match],
+           "<identity>/<camera>/<image>.png, .jpg, .jpeg or .bmp, the camera a whole number")
+    images = tuple(Image(name, match[1], int(match[2])) for name, match in found)
+    if not images:
+        raise InputError(f"{root}: no images in it; expected <identity>/<camera>/<image>.png")
+    check_cameras(root, images)
+    return Index("folder", root, images, "single-shot")

@@ -1,0 +1,190 @@
+"""The feed of image pairs without Caffe: which crops make up a batch, and their pixels."""
+import dataclasses
+import functools
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep import rng
+from data_prep.errors import InputError
+from data_prep.store import ImageStore, PairStore
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What PairData's `param_str` says, as JSON with exactly these keys."""
+
+    pairs: str  # folder of the pair LMDB
+    images: str  # folder of the image LMDB
+    batch: int  # pairs in a batch
+    crop: int  # side of the square window cut from the stored image, pixels
+    height: int  # size the window is resized to where it differs, pixels
+    width: int
+    mean: tuple  # subtracted from the three channels, in the order B, G, R
+    seed: int  # of the windows' places
+    phase: str  # "train": windows drawn at random; "test": the centre window
+    workers: int  # processes that prepare batches ahead; 0 prepares them in this one
+
+    @classmethod
+    def parse(cls, param_str):
+        """Reads a `param_str`; InputError names a key that is missing, unknown or has a wrong value."""
+        try:
+            given = json.loads(param_str)
+        except ValueError as error:
+            raise InputError(f"PairData: param_str is no JSON ({error}): {param_str!r}") from None
+        if not isinstance(given, dict):
+            raise InputError(f"PairData: param_str must be a JSON object, not {param_str!r}")
+        missing, unknown = sorted(_ALLOWED.keys() - given.keys()), sorted(given.keys() - _ALLOWED.keys())
+        if missing or unknown:
+            raise InputError(f"PairData: param_str has missing keys {missing} and unknown keys {unknown}")
+        for key, (is_allowed, words) in _ALLOWED.items():
+            if not is_allowed(given[key]):
+                raise InputError(f"PairData: {key} is {given[key]!r}; it must be {words}")
+        return cls(**{**given, "mean": tuple(given["mean"])})
+
+
+def _whole(least):
+    return lambda value: type(value) is int and value >= least, f"a whole number of at least {least}"
+
+
+def _is_folder(value):
+    return isinstance(value, str) and value != ""
+
+
+def _is_colour(value):
+    numbers = isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value)
+    return numbers and len(value) == 3
+
+
+_ALLOWED = {
+    "pairs": (_is_folder, "a folder"),
+    "images": (_is_folder, "a folder"),
+    "batch": _whole(1),
+    "crop": _whole(16),  # more than any translation, so that a window always meets the image
+    "height": _whole(1),
+    "width": _whole(1),
+    "mean": (_is_colour, "three numbers, in the order B, G, R"),
+    "seed": _whole(0),
+    "phase": (("train", "test").__contains__, '"train" or "test"'),
+    "workers": _whole(0),
+}
+
+
+class PairFeed:
+    """Batch k is the pairs [k·N, (k + 1)·N) of all epochs laid end to end, begun again after the last.
+
+    What a batch holds is a function of the two LMDBs, the settings and k alone: neither the number of workers
+    nor the order in which batches are asked for nor a resume changes a byte.
+    """
+
+    def __init__(self, settings):
+        """Opens and checks both LMDBs; InputError says which does not fit."""
+        self.settings = settings
+        self.images = ImageStore(Path(settings.images))
+        self.pairs = PairStore(Path(settings.pairs))
+        self.room = self.images.get(0)[0].shape[-1] - settings.crop  # a window's corner is in [0, room]
+        self.epoch = functools.lru_cache(maxsize=2)(self._epoch)
+        self._check()
+
+    def labels(self, k):
+        """Class of a, class of b, and 0 = same or 1 = different: int (N,) each, −1 what is not judged."""
+        pairs, _ = self.rows(k)
+        return self.pairs.labels[pairs["a"]], self.pairs.labels[pairs["b"]], pairs["same"]
+
+    def fill(self, k, crops):
+        """Writes the pixels of batch k into `crops`, uint8 (2N, 3, height, width) BGR: all a's, all b's."""
+        pairs, corners = self.rows(k)
+        for side, name in enumerate("ab"):
+            # A window of the translated and mirrored image is one of the stored image, mirrored.
+            top, left = corners[:, side].T
+            flip = pairs[f"{name}_flip"] != 0
+            tops = top - pairs[f"{name}_dy"]
+            lefts = np.where(flip, self.room - left, left) - pairs[f"{name}_dx"]
+            stack = crops[side * len(pairs) : (side + 1) * len(pairs)]
+            for image, *window, out in zip(pairs[name].tolist(), tops.tolist(), lefts.tolist(), flip, stack):
+                self._crop(self.images.get(image)[0], window, out)
+
+    def rows(self, k):
+        """The pairs of batch k, a PAIR array (N,), and the corners of their windows.
+
+        Corners are int (N, 2, 2): for images a and b of each pair, row and column of the window's upper left
+        corner in the image as translated and mirrored.
+        """
+        batch = self.settings.batch
+        places = np.arange(k * batch, (k + 1) * batch) % self.pairs.total
+        epochs = np.searchsorted(self.pairs.offsets, places, side="right") - 1
+        pairs = np.empty(batch, self.epoch(int(epochs[0]))[0].dtype)
+        corners = np.empty((batch, 2, 2), np.int64)
+        for e in np.unique(epochs):
+            here = epochs == e
+            inside = places[here] - self.pairs.offsets[e]
+            epoch_pairs, epoch_corners = self.epoch(int(e))
+            pairs[here], corners[here] = epoch_pairs[inside], epoch_corners[inside]
+        return pairs, corners
+
+    def _epoch(self, e):
+        """The pairs of one epoch and their windows' corners."""
+        pairs = self.pairs.epoch(e).copy()  # a view ends with its LMDB handle; a worker opens its own
+        if self.settings.phase == "test":
+            return pairs, np.full((len(pairs), 2, 2), self.room // 2)
+        draw = rng.generator(self.settings.seed, "crop", e)
+        return pairs, draw.integers(0, self.room + 1, (len(pairs), 2, 2))
+
+    def _crop(self, image, window, out):
+        crop = self.settings.crop
+        if out.shape[1:] == (crop, crop):
+            cut_window(image, *window, out)
+            return
+        whole = np.empty((3, crop, crop), np.uint8)
+        cut_window(image, *window, whole)
+        for plane, resized in zip(whole, out):
+            cv2.resize(plane, resized.shape[::-1], dst=resized, interpolation=cv2.INTER_LINEAR)
+
+    def _check(self):
+        pairs, images, settings = self.pairs, self.images, self.settings
+        if pairs.meta["images"] != len(images):
+            raise InputError(f"{pairs.path} pairs {pairs.meta['images']} images, but {images.path} holds "
+                             f"{len(images)}: both must come from one preparation")
+        if pairs.total == 0:
+            raise InputError(f"{pairs.path} holds no pairs")
+        if self.room < 0:
+            side = self.room + settings.crop
+            raise InputError(f"PairData: crop is {settings.crop}, but images are stored at {side}×{side}")
+        for e in range(len(pairs.offsets) - 1):
+            self._check_epoch(e)
+
+    def _check_epoch(self, e):
+        """Caffe takes indices and labels at their word, so none that is out of range may reach it."""
+        phase, store, pairs = self.settings.phase, self.pairs, self.pairs.epoch(e)
+        shown = np.concatenate([pairs["a"], pairs["b"]])
+        if shown.max() >= len(self.images):
+            raise InputError(f"{store.path}: epoch {e} names image {shown.max()} of {len(self.images)}")
+        least = 0 if phase == "train" else -1  # only the test net passes over what is marked −1
+        judged = ("class", store.labels[shown], store.meta["classes"]), ("same", pairs["same"], 2)
+        for what, values, classes in judged:
+            if values.min() < least or values.max() >= classes:
+                raise InputError(f"{store.path}: epoch {e} has {what} {values.min()} to {values.max()}, "
+                                 f"but a {phase} net takes {least} to {classes - 1}")
+
+
+def cut_window(image, top, left, flip, out):
+    """Copies into `out` (3, S, S) the window of `image` (3, H, W) with its corner at (`top`, `left`).
+
+    The window must meet the image; where it reaches outside, the image's border is repeated. `flip` mirrors
+    what was cut, left to right. Both arrays are uint8, and `out` is contiguous.
+    """
+    size = out.shape[-1]
+    _, height, width = image.shape
+    y0, y1 = max(-top, 0), min(height - top, size)
+    x0, x1 = max(-left, 0), min(width - left, size)
+    out[:, y0:y1, x0:x1] = image[:, top + y0 : top + y1, left + x0 : left + x1]
+    out[:, :y0, x0:x1] = out[:, y0 : y0 + 1, x0:x1]
+    out[:, y1:, x0:x1] = out[:, y1 - 1 : y1, x0:x1]
+    out[:, :, :x0] = out[:, :, x0 : x0 + 1]
+    out[:, :, x1:] = out[:, :, x1 - 1 : x1]
+    if flip:
+        rows = out.reshape(-1, size)
+        cv2.flip(rows, 1, dst=rows)

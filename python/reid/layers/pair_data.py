@@ -1,0 +1,52 @@
+"""The Caffe layer that feeds the siamese net with pairs."""
+import caffe
+
+from data_prep.errors import InputError
+from reid.layers.feed import PairFeed, Settings
+from reid.layers.workers import batches
+
+LABELS = 1, 2, 3  # tops after the images; pycaffe lets a vector of blobs be indexed, not sliced
+
+
+class PairData(caffe.Layer):
+    """N pairs of images as one stack, with their labels.
+
+    `param_str` is JSON with the keys of `reid.layers.feed.Settings`. Tops, all float32:
+    data (2N, 3, height, width): the a's of the N pairs, then their b's, BGR less the mean;
+    label_a (N,), label_b (N,): the training identities as class indices;
+    same (N,): 0 where a and b show one identity, 1 where they show two.
+    Labels of −1 mark what a test net leaves out of a loss.
+
+    Raises InputError while the net is built, where settings or LMDBs do not fit.
+    """
+
+    def setup(self, bottom, top):
+        if len(bottom) != 0 or len(top) != 4:
+            raise InputError(f"PairData takes no bottom and 4 tops, not {len(bottom)} and {len(top)}")
+        self.feed = PairFeed(Settings.parse(self.param_str))
+        self.batches = batches(self.feed)
+
+    def reshape(self, bottom, top):
+        settings = self.feed.settings
+        top[0].reshape(2 * settings.batch, 3, settings.height, settings.width)
+        for i in LABELS:
+            top[i].reshape(settings.batch)
+
+    def forward(self, bottom, top):
+        k = self.batches.read(top[0].data)
+        for i, labels in zip(LABELS, self.feed.labels(k)):
+            top[i].data[...] = labels
+
+    def backward(self, top, propagate_down, bottom):
+        """Nothing stands below the data."""
+
+    def seek(self, k):
+        """Goes on at batch k, as a run that resumes after k iterations must: net.layers[0].seek(k)."""
+        self.batches.seek(k)
+
+    def close(self):
+        """Ends the worker processes: net.layers[0].close().
+
+        Deleting the net does not: Caffe leaks its Python layers, and the workers would wait till the end.
+        """
+        self.batches.close()

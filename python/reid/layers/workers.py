@@ -1,0 +1,166 @@
+"""Batches of a feed, in order: made ahead by worker processes, or in this process when they are asked for."""
+import mmap
+import multiprocessing
+import os
+import signal
+import traceback
+
+import cv2
+import numpy as np
+
+from data_prep.errors import InputError
+
+SLOTS = 2  # batches that each worker prepares ahead
+PARENT_CHECK = 1.0  # seconds between an idle worker's looks at whether its parent is still there
+
+
+def batches(feed):
+    """The batches of a PairFeed, by as many workers as its settings ask for."""
+    return Workers(feed) if feed.settings.workers else InProcess(feed)
+
+
+class InProcess:
+    """Each batch made when it is asked for."""
+
+    def __init__(self, feed):
+        self.feed = feed
+        self.batch = 0  # the next one to hand out
+        self.crops = _empty(feed, 1)[0]
+
+    def read(self, out):
+        """Writes the next batch minus mean into `out`, float32 (2N, 3, height, width); returns its number."""
+        self.feed.fill(self.batch, self.crops)
+        _less_mean(self.crops, self.feed, out)
+        self.batch += 1
+        return self.batch - 1
+
+    def seek(self, k):
+        """Makes batch k the next."""
+        self.batch = k
+
+    def close(self):
+        """Nothing to end."""
+
+
+class Workers:
+    """The same batches, prepared ahead by worker processes that write bytes into shared memory.
+
+    Worker i of W makes the batches k with k mod W = i. The processes start with the first `read`, and end
+    with `close`, with this object, or within a second of this process, however it ends.
+    """
+
+    def __init__(self, feed):
+        self.feed = feed
+        self.batch = 0  # the next one to hand out
+        self.crew = []
+
+    def read(self, out):
+        """As InProcess.read. Raises a worker's InputError; ChildProcessError where one failed or died."""
+        try:
+            if not self.crew:
+                self._start()
+            _less_mean(self._finished(self.batch), self.feed, out)
+            self._ask(self.batch + SLOTS * len(self.crew))
+        except BaseException:  # an interrupt too: it may leave questions and answers out of step
+            self.close()
+            raise
+        self.batch += 1
+        return self.batch - 1
+
+    def seek(self, k):
+        """Makes batch k the next; what was prepared is dropped."""
+        self.close()
+        self.batch = k
+
+    def close(self):
+        """Ends the processes; a later `read` starts new ones."""
+        for process, pipe, _ in self.crew:
+            process.kill()
+            process.join()
+            pipe.close()
+        self.crew = []
+
+    def __del__(self):
+        self.close()
+
+    def _start(self):
+        fork = multiprocessing.get_context("fork")  # nothing to pickle, and the main module is not run again
+        for _ in range(self.feed.settings.workers):
+            slots = _empty(self.feed, SLOTS)
+            pipe, far_end = fork.Pipe()
+            process = fork.Process(target=_work, args=(self.feed, slots, far_end, os.getpid()), daemon=True)
+            process.start()
+            far_end.close()  # so that the worker's death closes the pipe
+            self.crew.append((process, pipe, slots))
+        for k in range(self.batch, self.batch + SLOTS * len(self.crew)):
+            self._ask(k)
+
+    def _ask(self, k):
+        _, pipe, _ = self.crew[k % len(self.crew)]
+        try:
+            pipe.send((k, self._slot(k)))
+        except BrokenPipeError:
+            pass  # the worker died; _finished says so when its batch is due
+
+    def _finished(self, k):
+        """Waits for batch k; its bytes, uint8 (2N, 3, height, width)."""
+        process, pipe, slots = self.crew[k % len(self.crew)]
+        try:
+            failure = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            process.join()
+            ending = _ending(process.exitcode)
+            failure = ChildProcessError(f"worker process {process.pid} of the pair feed {ending} "
+                                        f"before batch {k} was ready (out of memory?)")
+        if failure:
+            raise failure
+        return slots[self._slot(k)]
+
+    def _slot(self, k):
+        return k // len(self.crew) % SLOTS
+
+
+def _work(feed, slots, pipe, parent):
+    """A worker's life: a batch number and a slot come in, the slot is filled, a failure or None goes back."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent may have set
+    cv2.setNumThreads(0)  # the parent's OpenCV threads do not exist on this side of the fork
+    try:
+        while True:
+            # Other children of the parent may hold its end of the pipe, so its death need not close it. The
+            # kernel's parent-death signal is no help: it comes when the *thread* that forked ends.
+            while not pipe.poll(PARENT_CHECK):
+                if os.getppid() != parent:
+                    return
+            k, slot = pipe.recv()
+            pipe.send(_failure(feed, k, slots[slot]))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _failure(feed, k, crops):
+    """Fills `crops` with batch k; what went wrong, or None."""
+    try:
+        feed.fill(k, crops)
+    except InputError as error:
+        return error
+    except Exception:
+        return ChildProcessError(f"a worker of the pair feed failed on batch {k}:\n{traceback.format_exc()}")
+
+
+def _ending(exitcode):
+    if exitcode < 0:
+        return f"was killed by {signal.Signals(-exitcode).name}"
+    return f"ended with status {exitcode}"
+
+
+def _empty(feed, slots):
+    """Room for so many batches, uint8 (slots, 2N, 3, height, width), shared with processes forked later."""
+    settings = feed.settings
+    shape = (slots, 2 * settings.batch, 3, settings.height, settings.width)
+    return np.frombuffer(mmap.mmap(-1, int(np.prod(shape))), np.uint8).reshape(shape)
+
+
+def _less_mean(crops, feed, out):
+    out[...] = crops  # to float first: faster than letting the subtraction convert
+    out -= np.array(feed.settings.mean, np.float32).reshape(3, 1, 1)

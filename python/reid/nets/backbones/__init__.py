@@ -1,0 +1,1 @@
+"""The trunks, image in, feature out: one file per base network, each with a function `trunk(n, pairs)`."""

@@ -1,0 +1,1 @@
+"""The results of runs beside the paper's: tables and curves."""

@@ -1,0 +1,107 @@
+"""Snapshots of a training run: folders that are there whole or not at all.
+
+snapshots/000500/ holds weights.caffemodel, state.solverstate, and snapshot.json with their checksums. The solver's
+state names its weights by file name alone, so that a run can be moved and two equal runs have equal bytes.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+import numpy as np
+
+from data_prep.errors import InputError
+from data_prep.files import sha256_file, whole_directory
+from reid.training.caffemodel import read_caffemodel
+
+WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
+
+
+def prefix(run):
+    """The snapshot_prefix of a run's solver: where Caffe itself writes before the files get their names."""
+    return str(Path(run) / "snapshots" / ".caffe" / "snapshot")
+
+
+def save(solver, run, keep, seconds):
+    """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
+
+    seconds: how long the training has taken so far. InputError where a weight is not finite or the disk is full.
+    """
+    if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
+        raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
+    written = Path(prefix(run))
+    shutil.rmtree(written.parent, ignore_errors=True)
+    written.parent.mkdir(parents=True)
+    _check_space(solver, written.parent)
+    solver.snapshot()
+    folder = Path(run) / "snapshots" / f"{solver.iter:06d}"
+    with whole_directory(folder) as partial:
+        Path(f"{written}_iter_{solver.iter}.caffemodel").rename(partial / WEIGHTS)
+        read_caffemodel(partial / WEIGHTS)
+        state = _read_state(f"{written}_iter_{solver.iter}.solverstate")
+        state.learned_net = WEIGHTS
+        (partial / STATE).write_bytes(state.SerializeToString())
+        sums = {name: sha256_file(partial / name) for name in (WEIGHTS, STATE)}
+        (partial / FACTS).write_text(json.dumps({"iteration": solver.iter, "seconds": seconds, "sha256": sums}))
+    shutil.rmtree(written.parent)
+    for old in _folders(run)[:-keep]:
+        shutil.rmtree(old)
+    return folder
+
+
+def newest(run):
+    """The folder of the newest snapshot whose checksums hold, or None."""
+    return next((folder for folder in reversed(_folders(run)) if _whole(folder)), None)
+
+
+def facts(folder):
+    """{"iteration", "seconds", "sha256": {file: …}} of a snapshot."""
+    return json.loads((folder / FACTS).read_text())
+
+
+def restore(solver, folder):
+    """Put the solver back to where a snapshot was taken: weights, momentum and iteration."""
+    state = _read_state(folder / STATE)
+    state.ClearField("learned_net")
+    solver.net.copy_from(str(folder / WEIGHTS))
+    with tempfile.NamedTemporaryFile(suffix=".solverstate") as file:
+        file.write(state.SerializeToString())
+        file.flush()
+        solver.restore(file.name)
+
+
+def bytes_of_one(net):
+    """About how many bytes a snapshot of `net` takes: weights and momentum."""
+    return 2 * sum(blob.data.nbytes for blobs in net.params.values() for blob in blobs)
+
+
+def _folders(run):
+    return sorted(path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit())
+
+
+def _read_state(path):
+    state = caffe_pb2.SolverState()
+    try:
+        state.ParseFromString(Path(path).read_bytes())
+    except DecodeError:
+        raise InputError(f"{path}: cut short; is the disk full?") from None
+    return state
+
+
+def _whole(folder):
+    try:
+        sums = facts(folder)["sha256"]
+        return all(sums[name] == sha256_file(folder / name) for name in (WEIGHTS, STATE))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _check_space(solver, folder):
+    """Caffe does not look whether its bytes reached the disk, so the room for them is looked at before."""
+    free, needed = shutil.disk_usage(folder).free, 2 * bytes_of_one(solver.net)
+    if free < needed:
+        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs {needed / 1e6:.0f} MB; "
+                         f"make room and start the same command again: it goes on from the last whole snapshot")

@@ -1,0 +1,41 @@
+"""The CSV files that a run writes row by row, and that a resumed run cuts back to where it goes on."""
+
+import csv
+from pathlib import Path
+
+from data_prep.files import write_whole
+
+
+class Table:
+    """Rows by iteration in a CSV file; each is in the file as soon as it is written."""
+
+    def __init__(self, path, upto):
+        """Go on with the file at `path` after iteration `upto`; later rows are dropped."""
+        header, *lines = _lines(path) or [""]
+        kept = [line for line in lines if int(line.split(",")[0]) <= upto]
+        self.empty = not kept
+        write_whole(path, "" if self.empty else "".join(line + "\n" for line in (header, *kept)))
+        self.file = open(path, "a", newline="")
+
+    def write(self, iteration, **values):
+        """Append one row; the first one names the columns."""
+        row = {"iteration": iteration, **values}
+        if self.empty:
+            print(",".join(row), file=self.file)
+            self.empty = False
+        print(",".join(f"{v:.7g}" if isinstance(v, float) else str(v) for v in row.values()), file=self.file, flush=True)
+
+    def close(self):
+        self.file.close()
+
+
+def read(path):
+    """The columns of a CSV file, {name: [float, …]}; {} where there is no file or no row."""
+    rows = list(csv.DictReader(_lines(path)))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+
+def _lines(path):
+    """The lines of a file, an unfinished last one left out; none where there is no file."""
+    path = Path(path)
+    return path.read_text().split("\n")[:-1] if path.exists() else []

@@ -1,0 +1,21 @@
+"""What several tests stand on: generated people in VIPeR's layout, and the same prepared for training."""
+import pytest
+
+from data_prep.people.write import write
+from data_prep.prepare import prepare
+
+
+@pytest.fixture(scope="session")
+def generated_viper(tmp_path_factory):
+    """The raw folder of 24 generated identities, seed 7. Read only: copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("raw") / "viper"
+    write(folder, "viper", identities=24, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_viper(generated_viper, tmp_path_factory):
+    """Split 0 of it as data_prep writes it, 3 epochs of pairs: 12 identities train, 12 are tested. Read only."""
+    folder = tmp_path_factory.mktemp("prepared") / "viper"
+    prepare("viper", generated_viper, folder, splits=[0], epochs=3)
+    return folder

@@ -1,0 +1,62 @@
+"""The settings of a stage: typed, bounded, and errors that say what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_prep.errors import InputError
+from reid.training.settings import BOUNDS, FREE, Settings, Size, as_plain, defaults, override
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_defaults_are_the_papers():
+    settings = defaults("resnet50")
+    assert (settings.batch, settings.lr, settings.lr_final, settings.crop) == (64, 0.001, 0.0001, 224)
+    assert (settings.momentum, settings.weight_decay, settings.dropout, settings.verif_weight) == (0.9, 5e-4, .5, 3)
+    assert defaults("vgg16").batch == 48 and defaults("tiny").input == Size(64, 64)
+
+
+def test_values_are_typed():
+    settings = override(defaults("tiny"), ["batch=8", "lr=1e-2", "input=128x64", "mean=104,117,123.5", "epochs=none",
+                                           "max_iter=20", "two_branch=true", "test_view=resize"])
+    assert settings.batch == 8 and settings.lr == 0.01 and settings.input == Size(height=128, width=64)
+    assert settings.mean == (104, 117, 123.5) and settings.epochs is None and settings.max_iter == 20
+    assert settings.two_branch is True and settings.test_view == "resize"
+    assert yaml.safe_load(yaml.safe_dump(as_plain(settings))) == as_plain(settings)
+
+
+@pytest.mark.parametrize("assignment, words", [
+    ("learning_rate=1", ["learning_rate", "lr_final", "verif_scale"]),
+    ("batch", ["key=value"]),
+    ("batch=8.5", ["batch=8.5", "whole number"]),
+    ("batch=0", ["batch is 0", "at least 1"]),
+    ("input=128", ["HEIGHTxWIDTH"]),
+    ("mean=1,2", ["three numbers"]),
+    ("two_branch=yes", ["true or false"]),
+    ("crop=300", ["crop is 300", "256"]),
+    ("test_view=top", ["'top'", "crop, resize"]),
+    ("clip_gradients=0", ["clip_gradients", "-1"]),
+    ("lr=nan", ["lr is nan"]),
+])
+def test_errors_name_the_value_and_what_is_allowed(assignment, words):
+    with pytest.raises(InputError) as error:
+        override(defaults("tiny"), [assignment])
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_bounds_and_free_name_real_settings():
+    names = set(Settings.__dataclass_fields__)
+    assert set(BOUNDS) <= names and FREE <= names
+
+
+def test_paper_numbers_are_whole():
+    paper = yaml.safe_load((ROOT / "experiments" / "paper.yaml").read_text())
+    assert [len(paper[table]["rows"]) for table in ("table1", "table2", "table3")] == [20, 7, 12]
+    text = [row for row in paper["table1"]["rows"] if row["method"] == "Ours (ResNet-50)"][0]
+    assert text["viper"] == [51.30, 82.32, 90.24] and text["cuhk03"] == [80.80, 95.03, 98.06]
+    for table in ("table1", "table2", "table3"):
+        for row in paper[table]["rows"]:
+            for column, names in paper[table]["columns"].items():
+                assert row[column] is None or (len(row[column]) == len(names) and max(row[column]) <= 100)

@@ -1,0 +1,78 @@
+"""Splits: the committed file is what its command writes, and every split is fair, whole and repeatable."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from data_prep.errors import InputError
+from data_prep.index import Image, Index
+from data_prep.readers.viper import IDENTITIES
+from data_prep.splits import __main__ as command
+from data_prep.splits.draw import draw
+from data_prep.splits.load import COMMITTED, load_split, split_count
+
+
+def two_views(identities, dataset="folder", generated=False) -> Index:
+    """An index of one image by camera 1 and two by camera 2 for each identity."""
+    images = [Image(f"{name}/{view}", name, camera) for name in identities
+              for view, camera in (("a", 1), ("b", 2), ("c", 2))]
+    return Index(dataset, Path("raw"), tuple(images), "single-shot", generated)
+
+
+def test_the_committed_file_is_what_its_command_writes(tmp_path, monkeypatch):
+    committed = COMMITTED["viper"].read_bytes()
+    monkeypatch.setitem(COMMITTED, "viper", tmp_path / "viper.json")
+    assert command.main(["viper"]) == 0
+    assert (tmp_path / "viper.json").read_bytes() == committed
+
+
+def test_committed_viper_splits():
+    content = json.loads(COMMITTED["viper"].read_text())
+    assert (content["dataset"], len(content["splits"])) == ("viper", 10)
+    for split in content["splits"]:
+        assert len(split["train"]) == len(split["test"]) == 316
+        assert sorted(split["train"] + split["test"]) == sorted(IDENTITIES)
+    assert len({tuple(split["train"]) for split in content["splits"]}) == 10
+
+
+def test_drawn_splits_depend_on_the_seed_only():
+    names = [f"{number}" for number in range(21)]
+    splits = draw(names, 3)
+    assert splits == draw(reversed(names), 3) != draw(names, 4)
+    for split in splits:
+        assert (len(split["train"]), len(split["test"])) == (10, 11)
+        assert sorted(split["train"] + split["test"]) == sorted(names)
+
+
+def test_real_viper_takes_the_committed_split_and_generated_people_do_not():
+    real = load_split(two_views(IDENTITIES, "viper"), 4, seed=9)
+    assert real.origin == "committed viper.json #4"
+    assert real == load_split(two_views(IDENTITIES, "viper"), 4, seed=0)
+    assert load_split(two_views(IDENTITIES, "viper", generated=True), 4, seed=9).origin == "drawn, seed 9, #4"
+
+
+def test_queries_are_of_the_lowest_camera_and_the_gallery_of_the_others():
+    index = two_views("abcd")
+    split = load_split(index, 0, 0)
+    assert (len(split.train), len(split.query), len(split.gallery)) == (6, 2, 4)
+    assert {index.images[place].camera for place in split.query} == {1}
+    assert {index.images[place].camera for place in split.gallery} == {2}
+    assert {index.images[place].identity for place in split.query + split.gallery}.isdisjoint(
+        index.images[place].identity for place in split.train)
+
+
+def test_roles_of_the_dataset_come_first():
+    images = (Image("a", "1", 1, "train"), Image("b", "1", 2, "train"), Image("c", "2", 1, "query"),
+              Image("d", "2", 2, "gallery"))
+    index = Index("csv", Path("raw"), images, "single-shot")
+    split = load_split(index, 0, 0)
+    assert (split.origin, split.train, split.query, split.gallery) == ("fixed by the dataset", [0, 1], [2], [3])
+    assert split_count(index) == 1
+    with pytest.raises(InputError, match="split 1: csv has splits 0 to 0"):
+        load_split(index, 1, 0)
+
+
+def test_an_empty_split_is_an_error():
+    with pytest.raises(InputError, match=r"raw: split 0 \(drawn, seed 0, #0\) has no train images; .* 1 identities"):
+        load_split(two_views("a"), 0, 0)

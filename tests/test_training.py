@@ -1,0 +1,317 @@
+"""One stage in real Caffe, on generated people with the tiny net: figures, files, stopping, going on, refusing."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import caffe
+import numpy as np
+import pytest
+import yaml
+from caffe.proto import caffe_pb2
+
+from data_prep.errors import InputError
+from data_prep.prepare import load_manifest
+from data_prep.store import ImageStore, PairStore, write_pairs
+from reid.features.extract import view
+from reid.features.files import read_features
+from reid.nets.bases import BASES
+from reid.training import preflight
+from reid.training.caffemodel import read_caffemodel
+from reid.training.schedule import schedule
+from reid.training.settings import defaults, override
+from reid.training.stage import Job, run_stage
+from reid.training.tables import Table, read
+from reid.training.train import stop_if_diverged
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",
+         "workers=1"]
+
+
+def job(data, out, *assignments, init=None, stage="viper"):
+    return Job(stage, data, out, "tiny", "vi", override(defaults("tiny"), [*SMALL, *assignments]), init, None)
+
+
+@pytest.fixture(scope="module")
+def trained(prepared_viper, tmp_path_factory):
+    """The folder of a short run, from beginning to end."""
+    return run_stage(job(prepared_viper, tmp_path_factory.mktemp("runs")), [0])[0]
+
+
+def test_a_stage_leaves_its_record(trained, prepared_viper):
+    result = json.loads((trained / "result.json").read_text())
+    assert result["generated"] is True and result["iterations"] == 12 and result["test_identities"] == 12
+    assert result["chance"]["cmc"] == {"1": 1 / 12, "5": 5 / 12, "10": 10 / 12, "20": 1.0}
+    for figures in (result["before"], result["after"], result["histogram"]):
+        assert figures["queries"] == 12 and figures["cmc"]["20"] == pytest.approx(1)
+    features = read_features(trained / "features/after/query.npz")["features"]
+    assert features.shape == (12, np.prod(BASES["tiny"].feature_dims)) and features.dtype == np.float32
+    assert yaml.safe_load((trained / "settings.yaml").read_text())["settings"]["batch"] == 4
+    assert [p.name for p in sorted((trained / "snapshots").iterdir())] == ["000010", "000012"]
+    losses, tests = read(trained / "losses.csv"), read(trained / "test.csv")
+    assert losses["iteration"] == list(range(1, 13)) and all(map(math.isfinite, losses["loss_verif"]))
+    assert tests["iteration"] == [6, 12] and 0 <= min(tests["accuracy_verif"]) <= max(tests["accuracy_verif"]) <= 1
+    assert read(trained / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"], abs=1e-6)
+
+
+def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_viper):
+    net = caffe.Net(str(trained / "deploy.prototxt"), str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
+    image, _ = ImageStore(prepared_viper / "images").get(load_manifest(prepared_viper)["splits"]["split00"]["query"][3])
+    net.blobs["data"].reshape(1, 3, 64, 64)
+    net.blobs["data"].data[0] = view(image, defaults("tiny"))
+    feature = net.forward()[BASES["tiny"].feature].ravel()
+    np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3], feature, rtol=1e-4,
+                               atol=1e-5)
+
+
+def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_path, capfd):
+    out = tmp_path / "runs"
+    shutil.copytree(trained.parents[1], out)     # a run can be moved
+    run_stage(job(prepared_viper, out), [0])
+    assert capfd.readouterr().out == ""
+    run_stage(job(prepared_viper, out, "max_iter=14"), [0])
+    assert "going on from" in capfd.readouterr().out
+    assert read(out / "viper/split00/losses.csv")["iteration"] == list(range(1, 15))
+
+
+def test_a_folder_of_another_run_is_refused(trained, prepared_viper):
+    with pytest.raises(InputError, match=r"settings.lr 0.001, not 0.01"):
+        run_stage(job(prepared_viper, trained.parents[1], "lr=0.01"), [0])
+
+
+def test_next_stage_takes_the_trunk_and_starts_fresh_heads(trained, prepared_viper, tmp_path):
+    weights = trained / "snapshots/000012/weights.caffemodel"
+    folder, = run_stage(job(prepared_viper, tmp_path, "max_iter=1", init=weights, stage="mine"), [0])
+    np.testing.assert_allclose(read_features(folder / "features/before/query.npz")["features"],
+                               read_features(trained / "features/after/query.npz")["features"], rtol=1e-5)
+    assert read(folder / "losses.csv")["loss_id_a"][0] == pytest.approx(math.log(12), abs=.05)
+    assert json.loads((folder / "result.json").read_text())["init"]["file"] == "weights.caffemodel"
+
+
+def test_no_epochs_is_evaluation_alone(prepared_viper, tmp_path):
+    folder, = run_stage(job(prepared_viper, tmp_path, "epochs=0", "max_iter=none"), None)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["after"] is None and result["weights"] is None and result["before"]["queries"] == 12
+
+
+def start(data, out):
+    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
+               "--set", *SMALL, "max_iter=25"]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, "GLOG_minloglevel": "2"})
+
+
+def wait_for_iteration(run, process, iteration):
+    while process.poll() is None and len(read(run / "losses.csv").get("iteration", [])) < iteration:
+        time.sleep(.005)
+    assert process.poll() is None, process.stderr.read()
+
+
+def test_killed_and_interrupted_ends_in_the_same_bytes(prepared_viper, tmp_path):
+    straight, = run_stage(job(prepared_viper, tmp_path / "straight", "max_iter=25"), [0])
+    run = tmp_path / "broken/viper/split00"
+
+    process = start(prepared_viper, tmp_path / "broken")
+    wait_for_iteration(run, process, 3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    stopped, = (run / "snapshots").iterdir()
+    assert int(stopped.name) == read(run / "losses.csv")["iteration"][-1]
+
+    process = start(prepared_viper, tmp_path / "broken")
+    wait_for_iteration(run, process, 13)
+    process.kill()
+    process.wait()
+    assert not (run / "result.json").exists()
+
+    process = start(prepared_viper, tmp_path / "broken")
+    assert process.wait() == 0, process.stderr.read()
+    for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate", "losses.csv", "test.csv",
+                 "evaluation.csv", "features/before/query.npz", "features/after/gallery.npz"):
+        assert (run / name).read_bytes() == (straight / name).read_bytes(), name
+
+
+def test_a_broken_snapshot_is_passed_over(trained, prepared_viper, tmp_path, capfd):
+    out = tmp_path / "runs"
+    shutil.copytree(trained.parents[1], out)
+    (out / "viper/split00/result.json").unlink()
+    weights = out / "viper/split00/snapshots/000012/weights.caffemodel"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    run_stage(job(prepared_viper, out), [0])
+    assert "going on from" in (text := capfd.readouterr().out) and "000010" in text
+    assert weights.read_bytes() == (trained / "snapshots/000012/weights.caffemodel").read_bytes()
+
+
+def test_the_two_branch_form_trains_the_same_trunk(trained, prepared_viper, tmp_path):
+    folder, = run_stage(job(prepared_viper, tmp_path, "two_branch=true", "max_iter=2"), [0])
+    names = [set(read_caffemodel(run / "snapshots" / last / "weights.caffemodel")) for run, last in
+             ((folder, "000002"), (trained, "000012"))]
+    assert names[0] > names[1]
+    for side in ("query", "gallery"):
+        file = f"features/before/{side}.npz"
+        assert (folder / file).read_bytes() == (trained / file).read_bytes()
+
+
+def test_one_batch_of_eight_pairs_is_learnt_by_heart(prepared_viper, tmp_path):
+    pairs = PairStore(prepared_viper / "split00/train")
+    epoch = pairs.epoch(0)
+    eight = np.concatenate([epoch[epoch["same"] == same][:4] for same in (0, 1)])
+    data = with_pairs(prepared_viper, tmp_path / "data", pairs, [eight] * 25)
+    asked = override(defaults("tiny"), ["batch=8", "dropout=0", "crop=256", "display=10"])
+    folder, = run_stage(Job("viper", data, tmp_path / "runs", "tiny", "vi", asked, None, None), [0])
+    losses = read(folder / "losses.csv")
+    assert losses["loss_verif"][-1] < .05
+    np.testing.assert_allclose(losses["lr"], [1e-3] * 22 + [1e-4] * 3, rtol=1e-5)    # 10 of 75 epochs: 3 of 25
+
+
+def with_pairs(prepared, data, pairs, epochs):
+    """A copy of a prepared folder with other training pairs."""
+    shutil.copytree(prepared, data)
+    target = data / "split00/train"
+    shutil.rmtree(target)
+    target.mkdir()
+    write_pairs(target, pairs.meta, pairs.labels, epochs)
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["splits"]["split00"]["train_pairs"]["bytes"] = (target / "data.mdb").stat().st_size
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    return data
+
+
+def test_schedule_by_hand(prepared_viper):
+    pairs, held_out = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
+    assert pairs.offsets.tolist() == [0, 120, 240, 360]                 # 12 identities × 2 images × 5 translations
+    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]), pairs, held_out)
+    assert (plan.iterations, plan.lr_final_from, plan.step) == (18, 12, 21)    # ⌈360/21⌉, ⌈240/21⌉
+    assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
+    assert plan.test_batches == 48 // 7                                 # 12 probes × 4 held-out pairs
+    assert schedule(override(defaults("tiny"), ["max_iter=5"]), pairs, held_out).iterations == 5
+    with pytest.raises(InputError, match="epochs is 9, but .*train holds pairs for 3"):
+        schedule(override(defaults("tiny"), ["epochs=9"]), pairs, held_out)
+
+
+def test_the_last_ten_of_75_epochs_have_the_final_rate():
+    class Pairs:
+        offsets, total, path = np.arange(76) * 640, 640, "pairs"
+    plan = schedule(override(defaults("resnet50"), []), Pairs, Pairs)
+    assert (plan.iterations, plan.lr_final_from) == (750, 650)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 87.3365])
+def test_divergence_stops_with_what_to_try(value, tmp_path):
+    stop_if_diverged(3, {"loss_verif": 80.0}, tmp_path)
+    with pytest.raises(InputError, match="iteration 3.*loss_verif.*snapshots.*clip_gradients"):
+        stop_if_diverged(3, {"loss_verif": value}, tmp_path)
+
+
+def test_diverging_training_keeps_no_broken_weights(prepared_viper, tmp_path):
+    with pytest.raises(InputError, match="diverged|NaN"):
+        run_stage(job(prepared_viper, tmp_path, "lr=1e6", "clip_gradients=-1", "snapshot_every=1"), [0])
+    for file in tmp_path.rglob("weights.caffemodel"):
+        assert all(np.isfinite(blob.data).all() for blobs in read_caffemodel(file).values() for blob in blobs)
+
+
+def test_tables_are_cut_back_and_half_lines_dropped(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("iteration,loss\n1,.5\n2,.4\n3,.3\n4,.")
+    table = Table(file, upto=2)
+    table.write(3, loss=1 / 3)
+    table.close()
+    assert file.read_text() == "iteration,loss\n1,.5\n2,.4\n3,0.3333333\n"
+
+
+def caffemodel(trained, path, change, old=False):
+    """A trained net's weights as a file, after `change`; `old`: in Caffe's format of before 2014."""
+    net = caffe_pb2.NetParameter()
+    net.ParseFromString((trained / "snapshots/000012/weights.caffemodel").read_bytes())
+    layers = {layer.name: layer for layer in net.layer}
+    change(layers)
+    written = caffe_pb2.NetParameter()
+    for name, layer in layers.items():
+        copy = (written.layers if old else written.layer).add(name=name)
+        for blob in layer.blobs:
+            copied = copy.blobs.add(data=blob.data)
+            if old:
+                four = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+                copied.num, copied.channels, copied.height, copied.width = four
+            else:
+                copied.shape.CopyFrom(blob.shape)
+    path.write_bytes(written.SerializeToString())
+    return path
+
+
+def other_shape(layers):
+    layers["conv1"].blobs[0].shape.dim[0] = 16
+
+
+def not_finite(layers):
+    layers["conv1"].blobs[1].data[0] = math.nan
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda layers: layers.pop("conv1"), "lacks 1 of .*conv1"),
+    (other_shape, r"layer conv1 has shapes \[\(16, 3, 5, 5\), \(32,\)\].*needs \[\(32, 3, 5, 5\), \(32,\)\]"),
+    (not_finite, "layer conv1 holds NaN"),
+])
+def test_weights_that_do_not_fit_are_refused(trained, tmp_path, change, words):
+    net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
+    with pytest.raises(InputError, match=f"w.caffemodel.*{words}"):
+        preflight.check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change), net, "tiny")
+
+
+def test_files_that_are_no_weights_are_refused(trained, tmp_path):
+    whole = (trained / "snapshots/000012/weights.caffemodel").read_bytes()
+    for name, content in (("cut", whole[:-1000]), ("page", b"<html>not found</html>"), ("empty", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read_caffemodel(tmp_path / name)
+    with pytest.raises(InputError, match="absent.*No such file"):
+        read_caffemodel(tmp_path / "absent")
+
+
+def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_path):
+    file = caffemodel(trained, tmp_path / "old.caffemodel", lambda layers: None, old=True)
+    net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
+    preflight.check_weights(file, net, "tiny")
+    net.copy_from(str(file))
+    blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
+    np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))
+
+
+def test_stored_statistics_need_weights(prepared_viper, tmp_path):
+    asked = Job("viper", prepared_viper, tmp_path, "resnet50", "vi", defaults("resnet50"), None, None)
+    with pytest.raises(InputError, match="resnet50.*--init"):
+        run_stage(asked, [0])
+
+
+def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
+    with pytest.raises(InputError, match="split07 is not prepared; there are split00"):
+        run_stage(job(prepared_viper, tmp_path / "runs"), [7])
+    with pytest.raises(InputError, match="stage cuhk01: --data holds viper"):
+        run_stage(job(prepared_viper, tmp_path / "runs", stage="cuhk01"), [0])
+    with pytest.raises(InputError, match="no/manifest.json"):
+        run_stage(job(tmp_path / "no", tmp_path / "runs"), [0])
+    pairs = PairStore(prepared_viper / "split00/train")
+    labels = np.where(pairs.labels == 3, 99, pairs.labels)
+    altered = type("Pairs", (), {"meta": pairs.meta, "labels": labels})
+    data = with_pairs(prepared_viper, tmp_path / "labels", altered, [pairs.epoch(e) for e in range(3)])
+    with pytest.raises(InputError, match="split00/train.*99"):
+        run_stage(job(data, tmp_path / "runs"), [0])
+    with open(data / "images/data.mdb", "r+b") as file:
+        file.truncate(100_000)
+    with pytest.raises(InputError, match="images/data.mdb: 100000 bytes, and the manifest says"):
+        run_stage(job(data, tmp_path / "runs"), [0])
+
+
+def test_command_line_errors_are_one_line(tmp_path):
+    for arguments, word in ((["--set", "speed=9"], "'speed'"), (["--split", "x"], "--split x"),
+                            (["--gpu", "0"], "manifest.json")):
+        done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path, "--out",
+                               tmp_path / "runs", "--base", "tiny", *arguments], capture_output=True, text=True)
+        assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

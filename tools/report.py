@@ -1,0 +1,43 @@
+"""Put the results of runs beside the paper's: tables (text, Markdown, CSV) and the curves of the losses."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from data_prep.errors import command_line
+from data_prep.files import write_whole
+from reid.report.curves import draw
+from reid.report.results import gather
+from reid.report.table import as_csv, as_markdown, as_text, rows
+
+PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.yaml"
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, required=True, help="folder with runs of tools/train_stage.sh")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    arguments = parser.parse_args()
+
+    paper = yaml.safe_load(PAPER.read_text())["table1"]
+    tables = [(section, rows(section, paper)) for section in gather(arguments.runs)]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(as_text(*table) for table in tables)
+    write_whole(arguments.out / "table.txt", text)
+    write_whole(arguments.out / "table.md", "\n".join(as_markdown(*table) for table in tables))
+    write_whole(arguments.out / "table.csv", as_csv(tables))
+    print(text)
+    groups = [(section, group) for section, _ in tables for group in section.groups]
+    for number, (section, group) in enumerate(groups, 1):
+        path = arguments.out / f"curves-{section.stage}-{number:02d}.png"
+        if draw(path, section, group):
+            print(f"curves of {group.name}: {path}")
+    print(f"tables: {arguments.out / 'table.txt'}, table.md, table.csv")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

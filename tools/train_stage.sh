@@ -1,0 +1,11 @@
+#!/bin/sh
+# Trains one stage on prepared data, ranks the test identities before and after, and records the result.
+#   tools/train_stage.sh STAGE --data DIR --out DIR [--base resnet50] [--objective vi|v|i] [--split K|all]
+#                        [--init FILE] [--gpu N | --cpu] [--set key=value ...]
+root=$(cd "$(dirname "$0")/.." && pwd)
+if [ ! -x "$root/.venv/bin/python" ]; then
+    echo "error: $root/.venv is missing; run tools/install_caffe.sh first" >&2
+    exit 2
+fi
+export GLOG_minloglevel=2    # Caffe's own log: errors only
+exec "$root/.venv/bin/python" "$root/tools/train_stage.py" "$@"
