@@ -1,4 +1,6 @@
-"""Everything that can be wrong with the input ends in one sentence that names it, and leaves nothing half-written."""
+"""Everything that can be wrong with the input ends in one sentence that names it, and leaves nothing
+half-written.
+"""
 
 import resource
 import shutil
@@ -44,7 +46,8 @@ def refused(dataset, raw, out, complaint, capsys):
 
 
 def test_a_missing_folder(tmp_path, capsys):
-    refused("viper", tmp_path / "nowhere", tmp_path / "out", f"{tmp_path}/nowhere: there is no such folder", capsys)
+    nowhere = tmp_path / "nowhere"
+    refused("viper", nowhere, tmp_path / "out", f"{nowhere}: there is no such folder", capsys)
 
 
 def test_a_missing_table_and_a_missing_image(tmp_path, capsys):
@@ -95,14 +98,17 @@ def test_two_identities_sharing_the_bytes_of_an_image(tmp_path, capsys):
 
 def test_two_identities_sharing_a_path(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("path,identity,camera\nx.png,1,1\ny.png,1,2\nx.png,2,1\nz.png,2,2\n")
-    refused("csv", tmp_path / "a.csv", tmp_path / "out", "x.png is listed under two identities, 1 and 2", capsys)
+    refused("csv", tmp_path / "a.csv", tmp_path / "out", "x.png is listed under two identities, 1 and 2",
+            capsys)
 
 
 def test_an_identity_with_one_camera(raw, tmp_path, capsys):
     (raw / "cam_b/003_90.bmp").unlink()
-    refused("viper", raw, tmp_path / "out", f"{raw}/cam_a/003_0.bmp: identity 003 was seen by camera 1 only", capsys)
+    refused("viper", raw, tmp_path / "out", f"{raw}/cam_a/003_0.bmp: identity 003 was seen by camera 1 only",
+            capsys)
     own = own_folder(tmp_path / "own", cameras=(4,))
-    refused("folder", own, tmp_path / "out", "identity p0 was seen by camera 4 only (4 such identities in all)", capsys)
+    refused("folder", own, tmp_path / "out",
+            "identity p0 was seen by camera 4 only (4 such identities in all)", capsys)
 
 
 def test_an_empty_split(tmp_path, capsys):
@@ -117,6 +123,12 @@ def test_a_folder_that_is_not_ours_is_never_written_to(generated_viper, tmp_path
     assert command.main(arguments) == 2
     assert f"error: {tmp_path}: not empty, and not written by data_prep" in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob("*")] == ["images", "holiday.jpg"]
+
+
+def change(folder, key, new):
+    """Replace one value of an LMDB by `new(value)`."""
+    with lmdb.open(str(folder), lock=False) as environment, environment.begin(write=True) as values:
+        values.put(key, new(values.get(key)))
 
 
 def test_a_missing_and_a_foreign_database(tmp_path):
@@ -135,12 +147,10 @@ def test_a_database_of_another_format(prepared_viper, tmp_path):
     with pytest.raises(InputError, match="holds no image 0"):
         ImageStore(prepared_viper / "split00/train")
     shutil.copytree(prepared_viper / "split00/train", tmp_path / "newer")
-    with lmdb.open(str(tmp_path / "newer"), lock=False) as environment, environment.begin(write=True) as values:
-        values.put(b"meta", values.get(b"meta").replace(b'"format": 1', b'"format": 2'))
+    change(tmp_path / "newer", b"meta", lambda value: value.replace(b'"format": 1', b'"format": 2'))
     with pytest.raises(InputError, match="pair format 2; this version reads format 1"):
         PairStore(tmp_path / "newer")
-    with lmdb.open(str(tmp_path / "foreign"), lock=False) as environment, environment.begin(write=True) as values:
-        values.put(b"00000000", b"an image of somebody else")
+    change(tmp_path / "foreign", b"00000000", lambda _: b"an image of somebody else")
     with pytest.raises(InputError, match="image 0 is not a Datum"):
         ImageStore(tmp_path / "foreign")
 
@@ -156,43 +166,40 @@ def test_a_database_cut_short(prepared_viper, tmp_path, store, name, part):
 
 def test_pairs_of_a_wrong_length(prepared_viper, tmp_path):
     shutil.copytree(prepared_viper / "split00/train", tmp_path / "short")
-    with lmdb.open(str(tmp_path / "short"), lock=False) as environment, environment.begin(write=True) as values:
-        values.put(b"epoch/00001", values.get(b"epoch/00001")[:-15])
+    change(tmp_path / "short", b"epoch/00001", lambda value: value[:-15])
     with pytest.raises(InputError, match="epoch/00001 holds 1785 bytes, not 1800 bytes"):
         PairStore(tmp_path / "short")
 
 
-def prepare_on_a_small_disk(raw, out, limit):
-    """Run the command line where no file can grow beyond `limit` bytes, as on a disk that is full."""
-    return subprocess.run(
-        [sys.executable, "-m", "data_prep", "viper", "--raw", raw, "--out", out, "--split", "0", "--epochs", "3"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)), capture_output=True, text=True)
+def on_a_full_disk(limit, module, *arguments):
+    """Run a command line where no file can grow beyond `limit` bytes, as on a disk that is full."""
+    return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
 
 
 @pytest.mark.parametrize("limit, name", [(2_000, "manifest.json"), (8_000, "images"), (1_000_000, "images")])
 def test_a_full_disk(generated_viper, prepared_viper, tmp_path, limit, name):
-    ended = prepare_on_a_small_disk(generated_viper, tmp_path / "out", limit)
+    ended = on_a_full_disk(limit, "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
+                           "--split", "0", "--epochs", "3")
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ") and "Traceback" not in ended.stderr and name in ended.stderr
     assert not list(tmp_path.rglob("*.partial")) and not (tmp_path / "out/images").exists()
     prepare("viper", generated_viper, tmp_path / "out", [0], epochs=3)     # with room again, it goes on
-    assert (tmp_path / "out/images/data.mdb").read_bytes() == (prepared_viper / "images/data.mdb").read_bytes()
+    written, expected = (folder / "images/data.mdb" for folder in (tmp_path / "out", prepared_viper))
+    assert written.read_bytes() == expected.read_bytes()
 
 
 def test_a_full_disk_while_people_are_drawn(tmp_path):
-    ended = subprocess.run(
-        [sys.executable, "-m", "data_prep.people", "--out", tmp_path / "raw", "--identities", "2"], capture_output=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)), text=True)
-    assert ended.returncode == 2 and ended.stderr.startswith("error: ") and f"'{tmp_path}/raw'" in ended.stderr
+    ended = on_a_full_disk(8_000, "data_prep.people", "--out", tmp_path / "raw", "--identities", "2")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ") and f"'{tmp_path}/raw'" in ended.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_what_was_whole(generated_viper, tmp_path):
     prepare("viper", generated_viper, tmp_path / "out", [0], epochs=3)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    ended = subprocess.run(
-        [sys.executable, "-m", "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out", "--split",
-         "1", "--epochs", "3"], capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)))
+    ended = on_a_full_disk(10_000, "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
+                           "--split", "1", "--epochs", "3")
     assert ended.returncode == 2 and "cannot be written" in ended.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before

@@ -21,8 +21,9 @@ def prepared(prepared_viper, tmp_path):
 
 def rewrite(folder, key, change):
     """Change one value of an LMDB in place and sign it anew, as a faulty writer would have."""
-    with lmdb.open(str(folder), map_size=1 << 26, lock=False) as environment, environment.begin(write=True) as values:
-        values.put(key, change(values.get(key)))
+    with lmdb.open(str(folder), map_size=1 << 26, lock=False) as environment:
+        with environment.begin(write=True) as values:
+            values.put(key, change(values.get(key)))
     out = folder.parent if folder.name == "images" else folder.parent.parent
     facts = {"sha256": sha256_file(folder / "data.mdb"), "bytes": (folder / "data.mdb").stat().st_size}
     manifest = json.loads((out / "manifest.json").read_text())
@@ -86,7 +87,8 @@ def wrong_ratio(pairs):
 @pytest.mark.parametrize("change, complaint", [
     (self_pair, "an image is paired with itself"), (wrong_truth, "`same` contradicts the identities"),
     (far_translation, "a translation of 13 pixels"), (foreign_translation, "b has a translation of its own"),
-    (anchor_twice, "an augmented image is not the anchor of exactly one pair"), (too_many_flips, "100% are mirrored"),
+    (anchor_twice, "an augmented image is not the anchor of exactly one pair"),
+    (too_many_flips, "100% are mirrored"),
     (wrong_ratio, "60 of 120 pairs are positive, which is not 1 to 1.020")])
 def test_forged_training_pairs_are_found(prepared, change, complaint):
     rewrite(prepared / "split00/train", b"epoch/00002", forged(change))
@@ -103,7 +105,8 @@ def shown_strangers(pairs):
 
 
 @pytest.mark.parametrize("change, complaint", [
-    (held_out_trains, "not a query and a gallery image"), (shown_strangers, "not two views of a training identity")])
+    (held_out_trains, "not a query and a gallery image"),
+    (shown_strangers, "not two views of a training identity")])
 def test_forged_held_out_pairs_are_found(prepared, change, complaint):
     rewrite(prepared / "split00/test", b"epoch/00000", forged(change))
     with pytest.raises(NotProved, match=complaint):
@@ -129,7 +132,8 @@ def test_a_single_changed_byte_is_found(prepared, capsys):
         stream.seek(-1, 1)
         stream.write(bytes([byte[0] ^ 1]))
     assert module.main([str(prepared)]) == 1
-    assert capsys.readouterr().err == f"not proved: {prepared}/images/data.mdb: its SHA-256 is not the manifest's\n"
+    error = capsys.readouterr().err
+    assert error == f"not proved: {prepared}/images/data.mdb: its SHA-256 is not the manifest's\n"
 
 
 def test_an_identity_on_both_sides_is_found(prepared):

@@ -9,7 +9,8 @@ from reid.nets.heads import Heads, add_heads
 
 PAIRS, CLASSES, SCALE = 6, 5, 0.7
 DIMS = (11, 1, 1)
-LABEL_A, LABEL_B, SAME = np.array([0, 1, 2, 3, 4, 0]), np.array([0, 1, 3, 4, 4, 2]), np.array([0, 0, 1, 1, 0, 1])
+LABEL_A, LABEL_B = np.array([0, 1, 2, 3, 4, 0]), np.array([0, 1, 3, 4, 4, 2])
+SAME = np.array([0, 0, 1, 1, 0, 1])
 
 
 def head_net(folder, objective, test=False):
@@ -32,7 +33,7 @@ def head_net(folder, objective, test=False):
 
 
 def softmax_loss(features, weight, bias, labels):
-    """Mean cross-entropy over the rows whose label is not −1; its gradients by features, weight and bias; accuracy."""
+    """Over rows not labelled −1: mean cross-entropy, its gradients by features, weight and bias; accuracy."""
     judged = labels >= 0
     scores = features @ weight.T + bias
     p = np.exp(scores - scores.max(1, keepdims=True))
@@ -106,7 +107,7 @@ def test_one_mask_for_both_branches_fresh_each_pass(tmp_path):
 
 def test_no_mask_in_test_and_each_head_is_judged_on_its_own_rows(tmp_path):
     net = head_net(tmp_path, "vi", test=True)
-    same = np.where(np.arange(PAIRS) % 2, -1, SAME)              # half the rows are not for the verification head
+    same = np.where(np.arange(PAIRS) % 2, -1, SAME)              # half the rows: identification only
     net.blobs["same"].data[...] = same
     net.forward()
     assert (net.blobs["mask"].data == 1).all()

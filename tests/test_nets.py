@@ -1,4 +1,4 @@
-"""The generated nets: what is committed, what real Caffe makes of it, and the two forms of the siamese net."""
+"""The generated nets: what is committed, what real Caffe makes of it, the two forms of the siamese net."""
 
 import json
 
@@ -25,8 +25,8 @@ def heads(objective="vi"):
 
 
 def source(base, size):
-    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BASES[base].mean, seed=0,
-                  workers=0)
+    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BASES[base].mean,
+                  seed=0, workers=0)
 
 
 def feed_by_hand(net):
@@ -70,12 +70,14 @@ def test_real_caffe_builds_the_committed_nets(path, tmp_path):
 
 def test_resnet50_has_the_parameters_of_the_published_model(tmp_path):
     net = load(deploy_net("resnet50", 1, 64, 64), tmp_path / "net.prototxt")
-    learned = sum(blob.count for name, blobs in net.params.items() if not name.startswith("bn") for blob in blobs)
-    assert learned == 25_557_032 - 1000 * 2049 + 64                  # without fc1000; conv1's bias is Caffe's own
-    assert {"conv1", "bn_conv1", "scale_conv1", "res2a_branch1", "bn2a_branch1", "scale2a_branch1", "res5c_branch2c",
-            "bn5c_branch2c", "scale5c_branch2c"} <= set(net.params)
+    learned = [blobs for name, blobs in net.params.items() if not name.startswith("bn")]
+    counted = sum(blob.count for blobs in learned for blob in blobs)
+    assert counted == 25_557_032 - 1000 * 2049 + 64               # without fc1000, but with a bias in conv1
+    assert {"conv1", "bn_conv1", "scale_conv1", "res2a_branch1", "bn2a_branch1", "scale2a_branch1",
+            "res5c_branch2c", "bn5c_branch2c", "scale5c_branch2c"} <= set(net.params)
     assert [blob.count for blob in net.params["conv1"]] == [64 * 3 * 7 * 7, 64]
-    assert net.blobs["res3a_branch2a"].data.shape == net.blobs["res3a_branch2b"].data.shape   # stride: first 1×1
+    first, second = (net.blobs[f"res3a_branch2{letter}"].data.shape for letter in "ab")
+    assert first == second                                        # the stride sits in the first 1×1
     assert tuple(net.blobs["res5c"].shape) == (1, 2048, 2, 2)
 
 
@@ -84,8 +86,10 @@ def test_vgg16_has_the_parameters_of_the_published_model(tmp_path):
     for layer in proto.layer:
         layer.inner_product_param.ClearField("weight_filler")
     net = load(proto, tmp_path / "net.prototxt")
-    assert sum(blob.count for blobs in net.params.values() for blob in blobs) == 138_357_544 - 1000 * 4097   # but fc8
-    assert list(net.params)[:3] + list(net.params)[-3:] == ["conv1_1", "conv1_2", "conv2_1", "conv5_3", "fc6", "fc7"]
+    learned = [blob.count for blobs in net.params.values() for blob in blobs]
+    assert sum(learned) == 138_357_544 - 1000 * 4097              # without fc8
+    names = list(net.params)
+    assert names[:3] + names[-3:] == ["conv1_1", "conv1_2", "conv2_1", "conv5_3", "fc6", "fc7"]
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -130,7 +134,7 @@ def test_stacked_trunk_and_two_branches_have_the_same_loss_and_gradients(base, t
         net.forward()
         net.backward()
     for loss in ("loss_id_a", "loss_id_b", "loss_verif"):
-        np.testing.assert_allclose(branches.blobs[loss].data, stacked.blobs[loss].data, rtol=1e-4, err_msg=loss)
+        np.testing.assert_allclose(branches.blobs[loss].data, stacked.blobs[loss].data, rtol=1e-4)
     for name, blobs in stacked.params.items():
         for blob, other in zip(blobs, branches.params[name]):
             if not name.startswith("bn"):
@@ -187,14 +191,14 @@ def test_new_layers_learn_ten_times_as_fast_and_batchnorm_not_at_all():
 
 
 def test_the_solver_drops_the_rate_where_it_is_told(tmp_path):
-    """Real Caffe's solver, on real nets; its own rate is read from what a single weight loses by decay alone."""
-    train, test = train_net("tiny", heads(), source("tiny", 64)), make_test_net("tiny", heads(), source("tiny", 64))
-    for net, name in ((train, "train"), (test, "test")):
+    """In real Caffe's solver; the rate is read from what a weight without a gradient loses by decay."""
+    for build, name in ((train_net, "train"), (make_test_net, "test")):
+        net = build("tiny", heads(), source("tiny", 64))
         feed_by_hand(net)
         (tmp_path / name).write_text(text_format.MessageToString(net))
-    proto = solver(tmp_path / "train", tmp_path / "test", lr=0.01, lr_final=0.001, lr_final_from=2, max_iter=4,
-                   iter_size=1, momentum=0, weight_decay=0.5, clip_gradients=-1, test_iter=1, test_interval=100,
-                   display=0, snapshot=0, snapshot_prefix=tmp_path / "s", seed=3)
+    proto = solver(tmp_path / "train", tmp_path / "test", lr=0.01, lr_final=0.001, lr_final_from=2,
+                   max_iter=4, iter_size=1, momentum=0, weight_decay=0.5, clip_gradients=-1, test_iter=1,
+                   test_interval=100, display=0, snapshot=0, snapshot_prefix=tmp_path / "s", seed=3)
     (tmp_path / "solver").write_text(text_format.MessageToString(proto))
     running = caffe.SGDSolver(str(tmp_path / "solver"))
     for blob in running.net.params["conv1"]:

@@ -11,7 +11,7 @@ from reid.nets.build import deploy_net
 
 
 def give_random_weights(net, random):
-    """Weights under which no layer is idle: every blob is drawn, and activations neither vanish nor overflow."""
+    """Weights under which no layer is idle: all are drawn, and activations neither vanish nor overflow."""
     for name, blobs in net.params.items():
         shapes = [blob.data.shape for blob in blobs]
         if name.startswith("bn"):                    # mean and variance, stored times the third blob
@@ -20,7 +20,8 @@ def give_random_weights(net, random):
             values = random.uniform(0.3, 0.9, shapes[0]), random.normal(0, 0.2, shapes[1])
         else:
             fan_in = np.prod(shapes[0][1:])
-            values = (random.normal(0, np.sqrt(2 / fan_in), shapes[0]), *(random.normal(0, 0.2, s) for s in shapes[1:]))
+            biases = [random.normal(0, 0.2, shape) for shape in shapes[1:]]
+            values = random.normal(0, np.sqrt(2 / fan_in), shapes[0]), *biases
         for blob, value in zip(blobs, values):
             blob.data[...] = value
 
@@ -39,5 +40,5 @@ def test_deploy_features_equal_opencvs(base, size, tmp_path):
     peer = cv2.dnn.readNetFromCaffe(prototxt, weights)
     peer.setInput(images)
     expected = peer.forward().reshape(features.shape)
-    assert np.abs(features[0] - features[1]).max() > 1e-2 * np.abs(features).max()       # an answer to the image
+    assert np.abs(features[0] - features[1]).max() > 1e-2 * np.abs(features).max()
     np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)

@@ -54,7 +54,7 @@ def test_five_different_translations_within_five_percent():
     assert moves.shape == (500, 5, 2) and np.abs(moves).max() == 12     # 0.05 · 256 = 12.8
     assert all(len(set(map(tuple, five))) == 5 for five in moves.tolist())
     counts = np.bincount(moves.ravel().astype(int) + 12, minlength=25)
-    assert counts.min() > 130 and counts.max() < 270     # 200 expected of each value; five standard deviations
+    assert counts.min() > 130 and counts.max() < 270     # 200 expected; five standard deviations
     assert np.array_equal(moves[:10], translations(10, 1))
 
 
@@ -69,7 +69,8 @@ def test_pairs_say_the_truth():
 
 def test_positives_come_from_another_camera_where_one_exists():
     pairs = np.concatenate([epoch(number=number) for number in range(40)])
-    partners = {image: set(pairs["b"][(pairs["a"] == image) & (pairs["same"] == 0)].tolist()) for image in IMAGES}
+    positives = pairs[pairs["same"] == 0]
+    partners = {image: set(positives["b"][positives["a"] == image].tolist()) for image in IMAGES}
     assert partners[3] == {4, 5} and partners[4] == partners[5] == {3}
     assert partners[10] == {11} and partners[11] == {10}     # one camera only: its other image
     assert partners[22] == {20, 21, 23, 24}

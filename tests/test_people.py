@@ -39,9 +39,10 @@ def test_the_body_stands_and_turns():
 
 
 def test_patterns_turn_with_the_body():
-    assert around(np.array(0.), 0) == pytest.approx(0)                       # facing: the middle is the front
-    assert abs(around(np.array(0.), np.pi)) == pytest.approx(np.pi)          # from behind: the middle is the back
-    assert around(np.array(0.), np.pi / 2) == pytest.approx(-np.pi / 2)      # turned to our right: their right side
+    middle = np.array(0.)
+    assert around(middle, 0) == pytest.approx(0)                     # facing us: the front
+    assert abs(around(middle, np.pi)) == pytest.approx(np.pi)        # from behind: the back
+    assert around(middle, np.pi / 2) == pytest.approx(-np.pi / 2)    # walking to our right: their right side
 
 
 def test_the_layout_is_vipers(generated_viper):
@@ -65,14 +66,15 @@ def test_it_never_writes_over_files(tmp_path, capsys):
     assert f"error: {tmp_path}: not an empty folder" in capsys.readouterr().err
     with pytest.raises(InputError, match="layout 'cuhk09' is not known; choose one of viper"):
         write(tmp_path / "new", "cuhk09", 2, 0)
-    with pytest.raises(InputError, match="at least one identity"):
+    with pytest.raises(InputError, match="give at least one identity"):
         write(tmp_path / "new", "viper", 0, 0)
 
 
 def colour_histogram(picture):
     """OpenCV's own hue-saturation histogram of the whole picture."""
     hsv = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
-    return cv2.normalize(cv2.calcHist([hsv], [0, 1], None, [12, 8], [0, 180, 0, 256]), None, 1, 0, cv2.NORM_L1)
+    counts = cv2.calcHist([hsv], [0, 1], None, [12, 8], [0, 180, 0, 256])
+    return cv2.normalize(counts, None, 1, 0, cv2.NORM_L1)
 
 
 def test_a_colour_histogram_does_not_solve_them():

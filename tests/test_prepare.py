@@ -22,20 +22,23 @@ from data_prep.store import ImageStore, PairStore
 
 def stored(raw, name):
     """What the image LMDB must hold of a raw image: planes of 256×256, BGR."""
-    return cv2.resize(cv2.imread(str(raw / name)), (256, 256), interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
+    picture = cv2.imread(str(raw / name))
+    return cv2.resize(picture, (256, 256), interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("label", [0, 1, 127, 128, 13163])
 def test_a_datum_has_the_bytes_that_protobuf_writes(label):
     image = np.random.default_rng(label).integers(0, 256, (7, 300, 3), np.uint8)
-    message = caffe_pb2.Datum(channels=3, height=7, width=300, label=label, data=image.transpose(2, 0, 1).tobytes())
+    planes = image.transpose(2, 0, 1)
+    message = caffe_pb2.Datum(channels=3, height=7, width=300, label=label, data=planes.tobytes())
     assert datum.encode(image, label) == message.SerializeToString()
     decoded, number = datum.decode(message.SerializeToString())
-    assert number == label and np.array_equal(decoded, image.transpose(2, 0, 1))
+    assert number == label and np.array_equal(decoded, planes)
 
 
 @pytest.mark.parametrize("message", [
-    b"", b"garbage", datum.encode(np.zeros((4, 4, 3), np.uint8), 1)[:-9], datum.encode(np.zeros((4, 4, 1), np.uint8), 1),
+    b"", b"garbage", datum.encode(np.zeros((4, 4, 3), np.uint8), 1)[:-9],
+    datum.encode(np.zeros((4, 4, 1), np.uint8), 1),
     caffe_pb2.Datum(channels=1, height=1, width=1, float_data=[1.5]).SerializeToString()])
 def test_what_is_no_datum_is_refused(message):
     with pytest.raises(InputError, match="Datum"):
@@ -67,7 +70,8 @@ def test_a_store_survives_a_fork(prepared_viper):
     expected = store.get(40)[0].sum()
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    children = [context.Process(target=lambda: theirs.send((os.getpid(), store.get(40)[0].sum()))) for _ in range(2)]
+    children = [context.Process(target=lambda: theirs.send((os.getpid(), store.get(40)[0].sum())))
+                for _ in range(2)]
     for child in children:
         child.start()
     answers = dict(ours.recv() for _ in children)
@@ -79,8 +83,8 @@ def test_a_store_survives_a_fork(prepared_viper):
 def test_pair_store(prepared_viper):
     train, test = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
     assert train.meta == {
-        "format": 1, "dataset": "viper", "split": 0, "seed": 0, "schedule": "literal", "classes": 12, "images": 48,
-        "role": "train", "epochs": 3, "flip": True, "pairs_per_epoch": [120, 120, 120],
+        "format": 1, "dataset": "viper", "split": 0, "seed": 0, "schedule": "literal", "classes": 12,
+        "images": 48, "role": "train", "epochs": 3, "flip": True, "pairs_per_epoch": [120, 120, 120],
         "ratio_per_epoch": [1.0, 1.0, 1.033898]}     # 120 / 2.01 and 120 / 2.0201 positives: 60 and 59
     assert train.total == 360 and train.offsets.tolist() == [0, 120, 240, 360]
     assert train.epoch(1).dtype == PAIR and len(test.epoch(0)) == 48

@@ -1,4 +1,4 @@
-"""Write the committed nets: prototxt/<base>/<objective>/{train,test,deploy,solver}.prototxt, for Market-1501."""
+"""Write the committed nets, prototxt/<base>/<objective>/{train,test,deploy,solver}.prototxt."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from reid.nets.heads import OBJECTIVES, Heads
 from reid.nets.solver import solver
 
 ROOT = Path(__file__).resolve().parents[1]
-HEADER = "# Market-1501. Written by tools/make_prototxt.py, not by hand; every run writes its own nets into its folder.\n"
+HEADER = "# Market-1501. Written by tools/make_prototxt.py, not by hand. A run writes its own.\n"
 DATA = "data/market1501"
 CLASSES = 751                  # training identities
 PAIRS_PER_EPOCH = 12936 * 5    # training images, each augmented five times and anchor of one pair
@@ -21,7 +21,7 @@ EPOCHS, FINAL_EPOCHS = 75, 10  # Section III-C 2
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not what would be written")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     check = parser.parse_args().check
     stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}
     for path, text in stale.items():
@@ -34,8 +34,13 @@ def main():
 
 def files():
     """What is to be committed: {path: text}."""
-    return {ROOT / "prototxt" / base / objective / f"{name}.prototxt": HEADER + text_format.MessageToString(message)
-            for base in BASES for objective in OBJECTIVES for name, message in _messages(base, objective).items()}
+    texts = {}
+    for base in BASES:
+        for objective in OBJECTIVES:
+            for name, message in _messages(base, objective).items():
+                path = ROOT / "prototxt" / base / objective / f"{name}.prototxt"
+                texts[path] = HEADER + text_format.MessageToString(message)
+    return texts
 
 
 def _messages(base, objective):
@@ -58,9 +63,9 @@ def _source(defaults, role):
 def _solver(defaults, folder, snapshot_prefix):
     epoch = PAIRS_PER_EPOCH // defaults.batch
     return solver(f"{folder}/train.prototxt", f"{folder}/test.prototxt", lr=0.001, lr_final=0.0001,
-                  lr_final_from=epoch * (EPOCHS - FINAL_EPOCHS), max_iter=epoch * EPOCHS, iter_size=1, momentum=0.9,
-                  weight_decay=0.0005, clip_gradients=defaults.clip_gradients, test_iter=100, test_interval=epoch,
-                  display=100, snapshot=epoch, snapshot_prefix=snapshot_prefix, seed=0)
+                  lr_final_from=epoch * (EPOCHS - FINAL_EPOCHS), max_iter=epoch * EPOCHS, iter_size=1,
+                  momentum=0.9, weight_decay=0.0005, clip_gradients=defaults.clip_gradients, test_iter=100,
+                  test_interval=epoch, display=100, snapshot=epoch, snapshot_prefix=snapshot_prefix, seed=0)
 
 
 if __name__ == "__main__":

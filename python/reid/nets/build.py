@@ -1,4 +1,4 @@
-"""The nets of a stage: train and test, images of pairs in and losses out; deploy, image in and feature out."""
+"""The nets of a stage: train and test, pairs in and losses out; deploy, image in and feature out."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -51,12 +51,12 @@ def train_net(base, heads, source, two_branch=False):
 
 
 def test_net(base, heads, source):
-    """The same net for held-out pairs, with accuracies; to be run in Caffe's TEST phase. Labels −1 are not judged."""
+    """The same net for held-out pairs, with accuracies, for Caffe's TEST phase. Labels −1 are not judged."""
     return _pair_net(base, heads, source, "test")
 
 
 def deploy_net(base, batch, height, width):
-    """The trunk alone: blob data (batch, 3, height, width), BGR minus mean, in; blob BASES[base].feature out."""
+    """The trunk alone: blob data (batch, 3, height, width), BGR minus mean, to blob BASES[base].feature."""
     _check_size(base, height, width)
     n = NetSpec()
     n.data = L.Input(shape=dict(dim=[batch, 3, height, width]))

@@ -40,10 +40,11 @@ class Heads:
 
 
 def add_heads(n, heads, feature, dims, pairs, test):
-    """Add mask, heads and losses to NetSpec `n`, over blob `feature` of shape (2·pairs, *dims), all a's before all b's.
+    """Add mask, heads and losses to NetSpec `n`.
 
-    Labels are n.label_a, n.label_b (classes) and n.same (0 same, 1 different), each (pairs,). With `test` the net
-    gains accuracies, and label −1 means: not judged.
+    `feature` names a blob of shape (2·pairs, *dims), all a's before all b's. Labels are n.label_a,
+    n.label_b (classes) and n.same (0 same, 1 different), each (pairs,). With `test` the net gains
+    accuracies, and label −1 means: not judged.
     """
     n.feature_a, n.feature_b = L.Slice(n[feature], name="split_feature", ntop=2, axis=0)
     shared_mask(n, "mask", [pairs, *dims], heads.dropout)
@@ -70,9 +71,12 @@ def _identification(n, heads, test):
 
 
 def _verification(n, heads, test):
-    """Squared difference, ReLU (kept for faithfulness: a square has no negative part), softmax over same, different."""
-    n.square = L.Python(n.dropped_a, n.dropped_b, module="reid.layers.squared_difference", layer="SquaredDifference",
-                        param_str=json.dumps({"scale": heads.verif_scale}))
+    """Squared difference, ReLU, softmax over same and different.
+
+    The ReLU has nothing to cut off a square; it is kept because the paper has it.
+    """
+    n.square = L.Python(n.dropped_a, n.dropped_b, module="reid.layers.squared_difference",
+                        layer="SquaredDifference", param_str=json.dumps({"scale": heads.verif_scale}))
     n.square_relu = L.ReLU(n.square, in_place=True)
     n.verif_fc = L.InnerProduct(n.square, num_output=2, weight_filler=dict(type="gaussian", std=0.001),
                                 param=_new_layer(heads.verif_lr_mult))
@@ -88,5 +92,5 @@ def _judge(n, name, scores, labels, weight, test):
 
 
 def _new_layer(lr_mult):
-    """Caffe's habit for a layer that starts from nothing: the bias learns twice as fast and is not decayed."""
+    """Caffe's habit for a new layer: the bias learns twice as fast and is not decayed."""
     return [dict(lr_mult=lr_mult, decay_mult=1), dict(lr_mult=2 * lr_mult, decay_mult=0)]

@@ -19,8 +19,9 @@ def solver(train_path, test_path, *, lr, lr_final, lr_final_from, max_iter, iter
     """
     mode = caffe_pb2.SolverParameter.GPU if gpu else caffe_pb2.SolverParameter.CPU
     return caffe_pb2.SolverParameter(
-        train_net=str(train_path), test_net=[str(test_path)], test_iter=[test_iter], test_interval=test_interval,
-        test_initialization=False, type="SGD", base_lr=lr, lr_policy="multistep", gamma=lr_final / lr,
-        stepvalue=[lr_final_from], max_iter=max_iter, iter_size=iter_size, momentum=momentum,
-        weight_decay=weight_decay, clip_gradients=clip_gradients, display=display, snapshot=snapshot,
+        train_net=str(train_path), test_net=[str(test_path)], test_iter=[test_iter],
+        test_interval=test_interval, test_initialization=False,
+        type="SGD", base_lr=lr, lr_policy="multistep", gamma=lr_final / lr, stepvalue=[lr_final_from],
+        max_iter=max_iter, iter_size=iter_size, momentum=momentum, weight_decay=weight_decay,
+        clip_gradients=clip_gradients, display=display, snapshot=snapshot,
         snapshot_prefix=str(snapshot_prefix), random_seed=seed, solver_mode=mode)

@@ -1,8 +1,8 @@
 """ResNet-50 as its authors published it for Caffe (He et al., 2015).
 
-Layer names are theirs, so that the ImageNet caffemodel loads by name: conv1 has a bias, and a block's stride sits in its
-first 1×1 convolution. BatchNorm uses the stored statistics, which makes one trunk over stacked images the same function
-as two branches.
+Layer names are theirs, so that the ImageNet caffemodel loads by name: conv1 has a bias, and a block's
+stride sits in its first 1×1 convolution. BatchNorm uses the stored statistics, which makes one trunk over
+stacked images the same function as two branches.
 """
 
 from caffe import layers as L, params as P
@@ -13,7 +13,10 @@ STORED = dict(lr_mult=0, decay_mult=0)
 
 
 def trunk(n, pairs):
-    """Add the trunk to NetSpec `n`, from n.data to n.pool5, (B, 2048, 1, 1). No dropout inside: `pairs` is not used."""
+    """Add the trunk to NetSpec `n`, from n.data to n.pool5, (B, 2048, 1, 1).
+
+    There is no dropout in it, so `pairs`, which every trunk takes, is not used.
+    """
     n.conv1 = L.Convolution(n.data, num_output=64, kernel_size=7, stride=2, pad=3,
                             weight_filler=dict(type="msra"), param=[LEARNED, dict(lr_mult=2, decay_mult=0)])
     _normalise(n, "conv1", "_conv1")
@@ -28,7 +31,7 @@ def trunk(n, pairs):
 
 
 def _block(n, bottom, name, channels, project, stride):
-    """One bottleneck, res<name>; returns the name of its output. `project`: the shortcut is a convolution too."""
+    """One bottleneck, res<name>; returns the name of its output. `project`: its shortcut is a convolution."""
     shortcut = bottom
     if project:
         shortcut = _convolution(n, bottom, name, "_branch1", 4 * channels, kernel_size=1, stride=stride)

@@ -1,20 +1,23 @@
 """A small residual net for 64×64 input, trained from scratch on a CPU.
 
-No BatchNorm: there are no ImageNet statistics to keep, and batch statistics would make the stacked trunk another function
-than two branches. In its place each block's last convolution starts at zero, so that the net starts as a plain chain
-of shortcuts and stays stable. Every layer is new, so every layer learns at the rates of new layers, 10 and 20.
+No BatchNorm: there are no ImageNet statistics to keep, and batch statistics would make the stacked trunk
+another function than two branches. In its place each block's last convolution starts at zero, so that the
+net starts as a plain chain of shortcuts and stays stable. Every layer is new and learns at the rates of new
+layers, 10 and 20.
 """
 
 from caffe import layers as L, params as P
 
-BLOCKS = ((2, 32), (3, 64), (4, 128))                                         # stage, channels; each halves the size
+BLOCKS = ((2, 32), (3, 64), (4, 128))                                         # stage, channels
 LEARNED = [dict(lr_mult=10, decay_mult=1), dict(lr_mult=20, decay_mult=0)]    # weight, bias
 
 
 def trunk(n, pairs):
-    """Add the trunk to NetSpec `n`, from n.data to n.embedding, (B, 128, 4, 1). No dropout inside: `pairs`
-    is not used."""
-    n.scaled = L.Power(n.data, scale=1 / 32)                                  # pixels minus mean → deviation about 2
+    """Add the trunk to NetSpec `n`, from n.data to n.embedding, (B, 128, 4, 1).
+
+    There is no dropout in it, so `pairs`, which every trunk takes, is not used.
+    """
+    n.scaled = L.Power(n.data, scale=1 / 32)      # pixels minus mean: from some ±120 to some ±4
     n.conv1 = _convolution(n.scaled, 32, kernel_size=5, stride=2, pad=2)
     n.conv1_relu = L.ReLU(n.conv1, in_place=True)
     bottom = "conv1"
@@ -25,15 +28,17 @@ def trunk(n, pairs):
 
 
 def _block(n, bottom, name, channels):
-    """Two 3×3 convolutions beside a 1×1 shortcut, all of it at half the size; returns the name of its output."""
+    """Two 3×3 convolutions beside a 1×1 shortcut, halving the size; returns the name of its output."""
     n[f"{name}_branch1"] = _convolution(n[bottom], channels, kernel_size=1, stride=2)
     n[f"{name}_branch2a"] = _convolution(n[bottom], channels, kernel_size=3, stride=2, pad=1)
     n[f"{name}_branch2a_relu"] = L.ReLU(n[f"{name}_branch2a"], in_place=True)
-    n[f"{name}_branch2b"] = _convolution(n[f"{name}_branch2a"], channels, filler="constant", kernel_size=3, pad=1)
+    n[f"{name}_branch2b"] = _convolution(n[f"{name}_branch2a"], channels, filler="constant", kernel_size=3,
+                                         pad=1)
     n[name] = L.Eltwise(n[f"{name}_branch1"], n[f"{name}_branch2b"], operation=P.Eltwise.SUM)
     n[f"{name}_relu"] = L.ReLU(n[name], in_place=True)
     return name
 
 
 def _convolution(bottom, channels, filler="msra", **geometry):
-    return L.Convolution(bottom, num_output=channels, weight_filler=dict(type=filler), param=LEARNED, **geometry)
+    return L.Convolution(bottom, num_output=channels, weight_filler=dict(type=filler), param=LEARNED,
+                         **geometry)

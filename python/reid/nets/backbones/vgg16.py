@@ -1,8 +1,8 @@
 """VGG-16 as its authors published it for Caffe (Simonyan & Zisserman, 2014), up to fc7.
 
-Layer names are theirs, so that the ImageNet caffemodel loads by name. Its input is 224×224 and no other: fc6 has its
-shape from it. Its own dropout after fc6 stays, with one mask for both images of a pair, as the paper asks of every
-dropout of the siamese net.
+Layer names are theirs, so that the ImageNet caffemodel loads by name. With those weights its input is
+224×224 and no other: fc6 has its shape from it. Its own dropout after fc6 stays, with one mask for both
+images of a pair, as the paper asks of the siamese net's dropout.
 """
 
 from caffe import layers as L, params as P
