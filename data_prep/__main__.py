@@ -15,22 +15,23 @@ from data_prep.readers.read import READERS
 def main(arguments=None) -> int:
     options = _options(arguments)
     started = time.monotonic()
-    manifest = prepare(options.dataset, options.raw, options.out, None if options.split is None else [options.split],
-                       options.seed, options.epochs, options.schedule, options.flip)
+    splits = None if options.split is None else [options.split]
+    manifest = prepare(options.dataset, options.raw, options.out, splits, options.seed, options.epochs,
+                       options.schedule, options.flip)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     images, identities = len(manifest["images"]["path"]), len(manifest["identities"])
     mark = ", generated data" if manifest["generated"] else ""
-    print(f"{options.dataset}{mark}: {images} images of {identities} identities, {len(manifest['splits'])} splits, "
-          f"{manifest['epochs']} epochs of pairs in {options.out}: {size:,} bytes, "
-          f"{time.monotonic() - started:.1f} s")
+    print(f"{options.dataset}{mark}: {images} images of {identities} identities, "
+          f"{len(manifest['splits'])} splits, {manifest['epochs']} epochs of pairs in {options.out}: "
+          f"{size:,} bytes, {time.monotonic() - started:.1f} s")
     return 0
 
 
 def _options(arguments) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
     parser.add_argument("dataset", choices=READERS)
-    parser.add_argument("--raw", type=Path, required=True, help="the raw dataset: a folder (csv: the CSV file)")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole in it is kept")
+    parser.add_argument("--raw", type=Path, required=True, help="the raw folder (csv: the CSV file)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole is kept")
     parser.add_argument("--split", type=int, help="one split only (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")

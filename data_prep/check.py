@@ -1,7 +1,7 @@
 """Prove what a prepared folder claims: `python -m data_prep.check DIR`.
 
-Everything is read again and derived again from the manifest alone, without the code that wrote it. One line is
-printed for each thing proved; the first that does not hold ends the check with exit status 1.
+Everything is read again and derived again from the manifest alone, without the code that wrote it. One line
+is printed for each thing proved; the first that does not hold ends the check with exit status 1.
 """
 
 import argparse
@@ -22,7 +22,7 @@ class NotProved(Exception):
 
 
 def check(out: Path):
-    """Yield a sentence for each claim of the prepared folder `out` that holds; raise NotProved at the first that fails.
+    """Yield a sentence for each claim of `out` that holds; raise NotProved at the first that does not.
 
     Raises InputError where the folder is not a prepared one at all.
     """
@@ -49,7 +49,8 @@ def _checksums(out: Path, manifest: dict) -> str:
     for folder, fact in facts.items():
         file = folder / "data.mdb"
         _claim(file.is_file(), file, "missing")
-        _claim(file.stat().st_size == fact["bytes"], file, f"{file.stat().st_size} bytes, not {fact['bytes']}")
+        size = file.stat().st_size
+        _claim(size == fact["bytes"], file, f"{size} bytes, not {fact['bytes']}")
         _claim(sha256_file(file) == fact["sha256"], file, "its SHA-256 is not the manifest's")
     return f"{len(facts)} databases have the bytes and the SHA-256 of the manifest"
 
@@ -60,12 +61,14 @@ def _images(out: Path, manifest: dict) -> str:
     _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
     for place in range(count):
         label = store.get(place)[1]
-        _claim(label == identity[place], store.path, f"image {place} has label {label}, not {identity[place]}")
+        _claim(label == identity[place], store.path,
+               f"image {place} has label {label}, not {identity[place]}")
     owners = defaultdict(set)
     for number, checksum in zip(identity, manifest["images"]["sha256"]):
         owners[checksum].add(number)
     _claim(all(len(numbers) == 1 for numbers in owners.values()), out, "two identities share an image")
-    return f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right, no image under two identities"
+    return (f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right, "
+            "no image under two identities")
 
 
 def _people(name: str, manifest: dict, split: dict) -> str:
@@ -75,10 +78,12 @@ def _people(name: str, manifest: dict, split: dict) -> str:
     tested = {number for number, _ in sides["query"] | sides["gallery"]}
     searched = {number for number, _ in sides["query"]}
     _claim(not tested & {number for number, _ in sides["train"]}, name, "an identity trains and is tested")
-    _claim(searched <= {number for number, _ in sides["gallery"]}, name, "a query has no match in the gallery")
+    _claim(searched <= {number for number, _ in sides["gallery"]}, name,
+           "a query has no match in the gallery")
     _claim(not sides["query"] & sides["gallery"], name, "a match is by the query's own camera")
-    return (f"{split['classes']} identities train ({len(split['train'])} images), {len(searched)} others are tested "
-            f"({len(split['query'])} queries, gallery of {len(split['gallery'])}), each found by another camera")
+    return (f"{split['classes']} identities train ({len(split['train'])} images), {len(searched)} others are "
+            f"tested ({len(split['query'])} queries, gallery of {len(split['gallery'])}), each found by "
+            "another camera")
 
 
 def _classes(name: str, manifest: dict, split: dict) -> np.ndarray:
@@ -103,9 +108,10 @@ def _training(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
         _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies)
     ratios = store.meta["ratio_per_epoch"]
     flips = "half of them mirrored" if manifest["flip"] else "none mirrored"
-    return (f"{store.total} pairs in {len(ratios)} epochs; every augmented image is the anchor once an epoch; no self "
-            f"pairs; positives and negatives right; negatives per positive {ratios[0]:.3f} to {ratios[-1]:.3f} "
-            f"({manifest['schedule']}); 5 translations an image within ±12 pixels, {flips}")
+    return (f"{store.total} pairs in {len(ratios)} epochs; every augmented image is the anchor once an "
+            "epoch; no self pairs; positives and negatives right; negatives per positive "
+            f"{ratios[0]:.3f} to {ratios[-1]:.3f} ({manifest['schedule']}); 5 translations an image within "
+            f"±12 pixels, {flips}")
 
 
 def _copies(pairs: np.ndarray) -> dict[int, set]:
@@ -116,7 +122,8 @@ def _copies(pairs: np.ndarray) -> dict[int, set]:
     return copies
 
 
-def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: np.ndarray, copies: dict) -> None:
+def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: np.ndarray,
+           copies: dict) -> None:
     a, b, same = pairs["a"], pairs["b"], pairs["same"]
     _claim(_copies(pairs) == copies, where, "an augmented image is not the anchor of exactly one pair")
     _claim(a != b, where, "an image is paired with itself")
@@ -128,12 +135,12 @@ def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: n
     for number, lens in zip(classes.tolist(), camera.tolist()):
         seen[number].add(lens)
     across = np.array([len(seen[number]) > 1 for number in classes.tolist()])
-    _claim((camera[a] != camera[b])[(same == 0) & across[a]], where, "a positive pair is of one camera though the "
-           "identity has two")
+    _claim((camera[a] != camera[b])[(same == 0) & across[a]], where,
+           "a positive pair is of one camera though the identity has two")
     ratio = min(3, 1.01 ** epoch) if manifest["schedule"] == "literal" else min(5, 2 * 1.01 ** epoch) - 1
     positives = int(np.sum(same == 0))
-    _claim(positives == round(len(pairs) / (1 + ratio)), where, f"{positives} of {len(pairs)} pairs are positive, "
-           f"which is not 1 to {ratio:.3f}")
+    _claim(positives == round(len(pairs) / (1 + ratio)), where,
+           f"{positives} of {len(pairs)} pairs are positive, which is not 1 to {ratio:.3f}")
     reach = max(int(np.abs(pairs[f"{side}_{axis}"]).max()) for side in "ab" for axis in ("dy", "dx"))
     _claim(reach <= 12, where, f"a translation of {reach} pixels")
     moves = zip(b.tolist(), pairs["b_dy"].tolist(), pairs["b_dx"].tolist())
@@ -146,7 +153,8 @@ def _flips(where: str, pairs: np.ndarray, flip: bool) -> None:
     flips = np.concatenate([pairs["a_flip"], pairs["b_flip"]])
     _claim(flips <= 1, where, "a flip is neither 0 nor 1")
     if flip:
-        _claim(abs(flips.mean() - .5) <= 6 * .5 / np.sqrt(len(flips)), where, f"{flips.mean():.0%} are mirrored")
+        share = flips.mean()
+        _claim(abs(share - .5) <= 6 * .5 / np.sqrt(len(flips)), where, f"{share:.0%} are mirrored")
     else:
         _claim(flips == 0, where, "an image is mirrored")
 
@@ -166,10 +174,11 @@ def _held_out(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
            "`same` contradicts the identities")
     _claim(Counter(judged["same"].tolist()) == {0: len(split["query"]), 1: len(split["query"])}, folder,
            "not one same and one different pair for each query")
-    _claim((classes[shown["a"]] >= 0) & (classes[shown["a"]] == classes[shown["b"]]) & (shown["same"] == -1), folder,
+    first, second = classes[shown["a"]], classes[shown["b"]]
+    _claim((first >= 0) & (first == second) & (shown["same"] == -1), folder,
            "an odd row is not two views of a training identity")
-    return (f"{len(judged)} pairs of held-out people, half the same, and {len(shown)} of training people for the "
-            "identification heads; none translated or mirrored")
+    return (f"{len(judged)} pairs of held-out people, half the same, and {len(shown)} of training people for "
+            "the identification heads; none translated or mirrored")
 
 
 @command_line

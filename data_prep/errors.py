@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 def command_line(main):
-    """Decorate the `main` of a command: InputError and OSError end as one line on stderr and exit status 2."""
+    """Decorate a command's `main`: InputError and OSError end as one line on stderr and exit status 2."""
     @functools.wraps(main)
     def guarded(*arguments):
         try:

@@ -17,7 +17,7 @@ def sha256_file(path: Path) -> str:
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) beside `path`, sync it and rename it: readers see the old file or the new one.
+    """Write `data` (text as UTF-8) beside `path`, sync it, rename it: readers see the old file or the new.
 
     Raises OSError, naming `path`, where the disk is full; the older file is then still there.
     """
@@ -41,8 +41,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
 def whole_directory(path: Path):
     """Yield an empty folder beside `path`; when the block ends well, sync it and rename it to `path`.
 
-    An older folder at `path` is replaced only then. If the block fails, the new folder is removed and the older one
-    stays as it was; an OSError, such as a full disk, then names `path` where it named nothing.
+    An older folder at `path` is replaced only then. If the block fails, the new folder is removed and the
+    older one stays as it was; an OSError, such as a full disk, then names `path` where it named nothing.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -62,7 +62,7 @@ def whole_directory(path: Path):
 
 
 def _replace_directory(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; rename(2) cannot replace a folder that has files in it, so an older one steps aside."""
+    """Rename `new` to `path`; rename(2) replaces no folder that has files, so an older one steps aside."""
     if path.exists():
         old = path.with_name(f".{path.name}.old")
         shutil.rmtree(old, ignore_errors=True)

@@ -21,7 +21,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Index:
-    """A dataset as its reader found it. `generated` marks generated people; every result carries the mark on."""
+    """A dataset as its reader found it. `generated` marks generated people, and so every later result."""
     dataset: str
     root: Path
     images: tuple[Image, ...]
@@ -36,8 +36,8 @@ class Index:
 def check_cameras(root: Path, images) -> None:
     """Raise InputError where an identity that trains or is searched for was seen by one camera only.
 
-    Such an identity has no positive pair across cameras and no match to be found. Gallery images without a query
-    (distractors) may come from one camera.
+    Such an identity has no positive pair across cameras and no match to be found. Gallery images without a
+    query (distractors) may come from one camera.
     """
     searched = [image for image in images if image.role in (None, "train", "query")]
     shown = {image.identity for image in searched}

@@ -1,8 +1,9 @@
 """The pair schedule: which two images the siamese net sees together, and how each of them is augmented.
 
-The paper (section III-C) shuffles the images, draws negatives from another class, starts with as many positive as
-negative pairs and lets their ratio grow by 1 % an epoch up to 3:1. Five translated copies of every training image
-(within ±5 % of height and width) are its augmentation; here they are stored as offsets, not as pixels.
+The paper (section III-C) shuffles the images, draws negatives from another class, starts with as many
+positive as negative pairs and lets their ratio grow by 1 % an epoch up to 3:1. Five translated copies of
+every training image (within ±5 % of height and width) are its augmentation; here they are stored as offsets,
+not as pixels.
 """
 
 import numpy as np
@@ -12,16 +13,18 @@ from data_prep.rng import generator
 
 PAIR = np.dtype([("a", "<u4"), ("b", "<u4"), ("a_dy", "i1"), ("a_dx", "i1"), ("b_dy", "i1"), ("b_dx", "i1"),
                  ("a_flip", "u1"), ("b_flip", "u1"), ("same", "i1")])
-"""One pair, 15 bytes. `a`, `b`: places of the images in the index. `*_dy`, `*_dx`: translation in pixels of the stored
-256×256 image; content moves down by dy and right by dx, and the edge is repeated into the border that opens.
-`*_flip`: 1 where the image is mirrored. `same`: class of the verification softmax, SAME, DIFFERENT or NOT_JUDGED."""
+"""One pair, 15 bytes. `a`, `b`: places of the images in the index. `*_dy`, `*_dx`: translation in pixels of
+the stored 256×256 image; content moves down by dy and right by dx, and the edge is repeated into the border
+that opens. `*_flip`: 1 where the image is mirrored. `same`: class of the verification softmax, SAME,
+DIFFERENT or NOT_JUDGED.
+"""
 
 SAME, DIFFERENT, NOT_JUDGED = 0, 1, -1
 TRANSLATIONS = 5
 REACH = 12  # pixels: 5 % of 256, rounded down
 
 RATIOS = {
-    # The paper, literally: it grows by 1 % an epoch and is capped at 3 (which 75 epochs do not reach: 1.01^75 = 2.1).
+    # The paper, literally: it grows by 1 % an epoch up to 3 (which 75 epochs do not reach: 1.01^75 = 2.1).
     "literal": lambda epoch: min(3.0, 1.01 ** epoch),
     # The public code of arXiv 1611.05666, on which the paper builds: 3:1 near epoch 70.
     "public": lambda epoch: min(5.0, 2 * 1.01 ** epoch) - 1,
@@ -30,7 +33,7 @@ RATIOS = {
 
 
 def translations(images: int, seed: int) -> np.ndarray:
-    """Return the translations (dy, dx) of every image of an index, int8 (images, 5, 2): five different ones each."""
+    """Return the five different translations (dy, dx) of every image of an index, int8 (images, 5, 2)."""
     side = 2 * REACH + 1
     keys = generator(seed, "translation").random((images, side * side))
     chosen = np.argpartition(keys, TRANSLATIONS, axis=1)[:, :TRANSLATIONS]
@@ -40,8 +43,8 @@ def translations(images: int, seed: int) -> np.ndarray:
 class Partners:
     """Draws the second image of a pair among the training images.
 
-    A positive partner is another source image of the same identity, from another camera where one exists; a negative
-    one is uniform over the training images of all other identities.
+    A positive partner is another source image of the same identity, from another camera where one exists; a
+    negative one is uniform over the training images of all other identities.
     """
 
     def __init__(self, images: np.ndarray, identity: np.ndarray, camera: np.ndarray):
@@ -68,7 +71,7 @@ class Partners:
         return self.flat[self.start[places] + rng.integers(0, self.count[places])]
 
     def negative(self, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return one negative partner for each of `places`: a uniform draw that steps over the own identity."""
+        """Return one negative partner for each of `places`: uniform, stepping over the own identity."""
         first, last = self.first[places], self.last[places]
         drawn = rng.integers(0, len(self.images) - (last - first))
         return self.order[np.where(drawn < first, drawn, drawn + last - first)]
@@ -79,8 +82,8 @@ def train_epoch(partners: Partners, moves: np.ndarray, ratio: float, flip: bool,
     """Return the pairs of one training epoch, PAIR (5 N,), in the order in which they are trained.
 
     Each of the 5 N augmented images is the anchor `a` of exactly one pair. round(5 N / (1 + ratio)) pairs are
-    positive; both the anchors and which of them are positive are shuffled. `moves`: what `translations` returns.
-    With `flip`, each image of each pair is mirrored with probability one half.
+    positive; both the anchors and which of them are positive are shuffled. `moves`: what `translations`
+    returns. With `flip`, each image of each pair is mirrored with probability one half.
     """
     total = TRANSLATIONS * len(partners.images)
     anchor, copy = np.divmod(rng.permutation(total), TRANSLATIONS)
@@ -102,10 +105,11 @@ def held_out(partners: Partners, query: np.ndarray, gallery: np.ndarray, identit
              rng: np.random.Generator) -> np.ndarray:
     """Return the held-out pairs, PAIR (4 Q,) for Q queries, on which the net is judged while it trains.
 
-    Even rows judge the verification head: pairs of held-out identities, query and gallery, half of them the same
-    identity and half different, in random order. Odd rows judge the identification heads: two views, as they are, of
-    a training identity, `same` NOT_JUDGED. A held-out identity is no class of the identification heads, and pairs of
-    training identities say nothing about the verification of new people. `identity`: of every image of the index.
+    Even rows judge the verification head: pairs of held-out identities, query and gallery, half of them the
+    same identity and half different, in random order. Odd rows judge the identification heads: two views, as
+    they are, of a training identity, `same` NOT_JUDGED. A held-out identity is no class of the identification
+    heads, and pairs of training identities say nothing about the verification of new people. `identity`: of
+    every image of the index.
     """
     pairs = np.zeros(4 * len(query), PAIR)
     matches, strangers = _gallery_choices(query, gallery, identity, rng)

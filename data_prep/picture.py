@@ -19,8 +19,8 @@ def read_picture(path: Path) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
-    # OpenCV fills the rest of a truncated JPEG with grey and says nothing. Neither marker can occur inside the
-    # compressed data, so a whole file has its last end-of-image after its last start-of-scan.
+    # OpenCV fills the rest of a truncated JPEG with grey and says nothing. Neither marker can occur inside
+    # the compressed data, so a whole file has its last end-of-image after its last start-of-scan.
     cut_short = data.startswith(_JPEG) and data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN)
     picture = None if cut_short or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:

@@ -1,4 +1,4 @@
-"""From a raw dataset to what the net is trained from: an image LMDB, pair LMDBs for every split, and a manifest.
+"""From a raw dataset to what the net is trained from: an image LMDB, pair LMDBs and a manifest.
 
 OUT/images/                     every source image once
 OUT/split00/{train,test}/       pairs of split 0
@@ -25,18 +25,18 @@ from data_prep.splits.load import Split, load_split, split_count
 from data_prep.store import SIZE, write_images, write_pairs
 
 FORMAT = 1
-FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section IV-B)
+FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section III-C)
 
 
-def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | None = None, seed: int = 0, epochs: int = 75,
-            schedule: str = "literal", flip: bool | None = None) -> dict:
+def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | None = None, seed: int = 0,
+            epochs: int = 75, schedule: str = "literal", flip: bool | None = None) -> dict:
     """Prepare `splits` (default: all) of a raw dataset into the folder `out`; return the manifest.
 
-    `flip` None takes the dataset's own rule. What is whole already is kept; a folder that was prepared from other
-    images or with other settings is an InputError, as is everything that is wrong with the raw data.
+    `flip` None takes the dataset's own rule. What is whole already is kept; a folder that was prepared from
+    other images or with other settings is an InputError, as is everything that is wrong with the raw data.
     """
     if epochs < 1 or seed < 0:
-        raise InputError(f"epochs {epochs}, seed {seed}: at least one epoch and a seed of 0 or more are needed")
+        raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
     index = read(dataset, Path(raw))
     numbers = range(split_count(index)) if splits is None else splits
     resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
@@ -52,7 +52,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | None = None,
 
 
 def load_manifest(out: Path) -> dict:
-    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or not finished."""
+    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
     path = Path(out) / "manifest.json"
     manifest = _read_manifest(path)
     if manifest["image_lmdb"] is None or not manifest["splits"]:
@@ -65,11 +65,12 @@ def _read_manifest(path: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         known = manifest["format"]
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; write the folder with `python -m data_prep`") from error
+        raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged; delete the folder and prepare the data again") from error
     if known != FORMAT:
-        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data again")
+        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data "
+                         "again")
     return manifest
 
 
@@ -77,7 +78,8 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     """Return the part of the manifest that says what went in; it decides what may be kept."""
     identities = index.identities()
     number = {identity: place for place, identity in enumerate(identities)}
-    checksums = [_checksum(index.root / image.path) for image in tqdm(index.images, "checksums", disable=None)]
+    checksums = [_checksum(index.root / image.path)
+                 for image in tqdm(index.images, "checksums", disable=None)]
     check_shared(index, checksums)
     return {
         "format": FORMAT, "dataset": index.dataset, "generated": index.generated, "protocol": index.protocol,
@@ -98,10 +100,12 @@ def _checksum(path: Path) -> str:
 
 
 def _begin(out: Path, inputs: dict) -> dict:
-    """Return the manifest of `out`, a new one where the folder is empty; refuse a folder with other contents."""
+    """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        # All that a kill can leave behind before there is a manifest is the manifest half written.
+        foreign = not out.is_dir() or any(entry.name != ".manifest.json.partial" for entry in out.iterdir())
+        if out.exists() and foreign:
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         manifest = {**inputs, "image_lmdb": None, "splits": {}}
@@ -110,8 +114,9 @@ def _begin(out: Path, inputs: dict) -> dict:
     manifest = _read_manifest(path)
     for key, value in inputs.items():
         if manifest.get(key) != value:
-            before, now = (("other images", "these") if key in ("images", "identities") else (manifest.get(key), value))
-            raise InputError(f"{out}: was prepared with {key} {before}, not {now}; choose another --out, or delete it")
+            what = (f"other {key}" if isinstance(value, (list, dict))
+                    else f"{key} {manifest.get(key)}, not {value}")
+            raise InputError(f"{out}: was prepared with {what}; choose another --out, or delete it")
     return manifest
 
 
@@ -126,14 +131,15 @@ def _facts(folder: Path) -> dict:
 
 
 def _whole(folder: Path, facts: dict | None) -> bool:
-    """Say whether an LMDB that the manifest lists is still there; `python -m data_prep.check` proves its bytes."""
+    """Say whether an LMDB that the manifest lists is still there; data_prep.check proves its bytes."""
     file = folder / "data.mdb"
     return facts is not None and file.is_file() and file.stat().st_size == facts["bytes"]
 
 
 def _split_whole(out: Path, name: str, manifest: dict) -> bool:
     entry = manifest["splits"].get(name)
-    return entry is not None and all(_whole(out / name / role, entry[f"{role}_pairs"]) for role in ("train", "test"))
+    return entry is not None and all(_whole(out / name / role, entry[f"{role}_pairs"])
+                                     for role in ("train", "test"))
 
 
 def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
@@ -145,7 +151,8 @@ def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
     _save(out, manifest)
 
 
-def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray, manifest: dict) -> None:
+def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray,
+                   manifest: dict) -> None:
     """Write one split's pair LMDBs and enter them into the manifest."""
     seed, epochs, schedule, flip = (manifest[key] for key in ("seed", "epochs", "schedule", "flip"))
     identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
@@ -163,8 +170,8 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
     with whole_directory(out / name) as folder:
         for role, contents, mirrored in (("train", training, flip), ("test", [testing], False)):
             (folder / role).mkdir()
-            write_pairs(folder / role, {**meta, "role": role, "epochs": len(contents), "flip": mirrored}, labels,
-                        contents)
+            write_pairs(folder / role, {**meta, "role": role, "epochs": len(contents), "flip": mirrored},
+                        labels, contents)
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
     manifest["splits"][name] = {"origin": split.origin, "classes": len(trained), "train": split.train,
                                 "query": split.query, "gallery": split.gallery, **facts}

@@ -1,9 +1,9 @@
 """The two databases: images (a plain Caffe image LMDB) and pairs (references into it).
 
-An image LMDB holds each source image once: key "00000000" + the image's place in the index, value a Datum of 3×256×256
-uint8 planes (BGR) whose label is the identity's number. Nothing else is in it, so Caffe's own Data layer reads it too.
-A pair LMDB holds "meta" (JSON), "labels" (int32, the class of every image among the training identities, −1 for the
-others) and "epoch/00000" … (arrays of PAIR).
+An image LMDB holds each source image once: key "00000000" + the image's place in the index, value a Datum of
+3×256×256 uint8 planes (BGR) whose label is the identity's number. Nothing else is in it, so Caffe's own Data
+layer reads it too. A pair LMDB holds "meta" (JSON), "labels" (int32, the class of every image among the
+training identities, −1 for the others) and "epoch/00000" … (arrays of PAIR).
 """
 
 import json
@@ -36,7 +36,8 @@ def epoch_key(epoch: int) -> bytes:
 def write_images(folder: Path, pictures, labels) -> None:
     """Write an image LMDB into an empty folder.
 
-    `pictures`: an iterable of uint8 (H, W, 3) BGR, each resized (bilinear) to 256×256; `labels`: one int for each.
+    `pictures`: an iterable of uint8 (H, W, 3) BGR, each resized (bilinear) to 256×256; `labels`: one int for
+    each.
     """
     with _Writer(folder, len(labels) * (SIZE * SIZE * 3 + 8192)) as writer:
         for place, (picture, label) in enumerate(zip(pictures, labels)):
@@ -45,7 +46,7 @@ def write_images(folder: Path, pictures, labels) -> None:
 
 
 def write_pairs(folder: Path, meta: dict, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
-    """Write a pair LMDB into an empty folder. `meta` is completed with the format and the counts per epoch."""
+    """Write a pair LMDB into an empty folder; `meta` is completed with format and counts per epoch."""
     positive = [int(np.sum(pairs["same"] == 0)) for pairs in epochs]
     negative = [int(np.sum(pairs["same"] == 1)) for pairs in epochs]
     meta = {"format": FORMAT, **meta, "pairs_per_epoch": [len(pairs) for pairs in epochs],
@@ -94,7 +95,20 @@ class _Writer:
             self.environment.close()
 
     def _failure(self, error: lmdb.Error) -> InputError:
-        return InputError(f"{self.folder}: cannot be written ({error}); free disk space there, or choose another --out")
+        return InputError(f"{self.folder}: cannot be written ({error}); free disk space there, or choose "
+                          "another --out")
+
+
+class _Kept:
+    """The bytes of a value and the transaction they lie in.
+
+    NumPy holds on to this as long as an array looks into the bytes. LMDB's own views do not keep the file
+    mapped: such an array would crash the process once its store is gone.
+    """
+
+    def __init__(self, value: memoryview, transaction: lmdb.Transaction):
+        self.__array_interface__ = np.frombuffer(value, np.uint8).__array_interface__
+        self.transaction = transaction
 
 
 class _Store:
@@ -106,15 +120,17 @@ class _Store:
         if not (self.path / "data.mdb").is_file():
             raise InputError(f"{self.path}: there is no LMDB here; write it with `python -m data_prep`")
 
-    def read(self, key: bytes) -> bytes | None:
-        """Return a value, None where the key is not there. A copy: a view would outlive the store and then crash."""
-        return self._snapshot().get(key)
+    def read(self, key: bytes) -> memoryview | None:
+        """Return a view of a value, None where it is empty or the key is not there."""
+        transaction = self._snapshot()
+        value = transaction.get(key)
+        return memoryview(np.asarray(_Kept(value, transaction))) if value else None
 
     def _snapshot(self) -> lmdb.Transaction:
         if self._process != os.getpid():
             try:
                 self._environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False)
-                self._transaction = self._environment.begin()
+                self._transaction = self._environment.begin(buffers=True)
             except lmdb.Error as error:
                 raise self.damaged(f"not an LMDB that can be read: {error}") from error
             self._check_length()
@@ -136,7 +152,7 @@ class ImageStore(_Store):
     """Random access to an image LMDB; safe to use in forked worker processes."""
 
     def __init__(self, path: Path):
-        """Open the LMDB at `path` and check its first image; InputError where it is missing, foreign or cut short."""
+        """Open the LMDB at `path`; InputError where it is missing, foreign or cut short."""
         super().__init__(path)
         self._snapshot()
         self._length = self._environment.stat()["entries"]
@@ -162,12 +178,12 @@ class ImageStore(_Store):
 class PairStore(_Store):
     """Random access to a pair LMDB.
 
-    `meta`: dict; `labels`: int32 (images,); `offsets`: int64 (epochs + 1,), the place of each epoch's first pair in the
-    concatenation of all epochs; `total`: pairs in all.
+    `meta`: dict; `labels`: int32 (images,); `offsets`: int64 (epochs + 1,), the place of each epoch's first
+    pair in the concatenation of all epochs; `total`: pairs in all.
     """
 
     def __init__(self, path: Path):
-        """Open and check the LMDB at `path`; InputError where it is missing, of another format or cut short."""
+        """Open the LMDB at `path`; InputError where it is missing, of another format or cut short."""
         super().__init__(path)
         self.meta = self._read_meta()
         self.labels = self._array(b"labels", np.dtype("<i4"), self.meta["images"])
@@ -178,7 +194,7 @@ class PairStore(_Store):
             self.epoch(number)
 
     def epoch(self, number: int) -> np.ndarray:
-        """Return the pairs of an epoch, PAIR (pairs_per_epoch[number],), read-only."""
+        """Return the pairs of an epoch, PAIR (pairs_per_epoch[number],), a read-only view."""
         return self._array(epoch_key(number), PAIR, self.meta["pairs_per_epoch"][number])
 
     def _read_meta(self) -> dict:
@@ -186,7 +202,7 @@ class PairStore(_Store):
         if value is None:
             raise self.damaged("not a pair LMDB (it holds no meta)")
         try:
-            meta = json.loads(value)
+            meta = json.loads(bytes(value))
             known = meta["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise self.damaged("not a pair LMDB (its meta does not parse)") from error

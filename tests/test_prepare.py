@@ -1,5 +1,6 @@
 """Preparing: what is written is what Caffe reads, the same bytes every time, and nothing is done twice."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -63,6 +64,14 @@ def test_image_store(prepared_viper, generated_viper):
     image, label = store.get(25)
     assert len(store) == 48 and label == 1
     assert np.array_equal(image, stored(generated_viper, "cam_b/001_90.bmp"))
+
+
+def test_an_array_outlives_its_store(prepared_viper):
+    image = ImageStore(prepared_viper / "images").get(25)[0]
+    pairs = PairStore(prepared_viper / "split00/train").epoch(0)
+    gc.collect()
+    assert image.sum() == ImageStore(prepared_viper / "images").get(25)[0].sum()
+    assert set(pairs["same"]) == {0, 1} and not image.flags.writeable
 
 
 def test_a_store_survives_a_fork(prepared_viper):

@@ -1,5 +1,6 @@
 """The settings of a stage: typed, bounded, and errors that say what is allowed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,11 @@ def test_errors_name_the_value_and_what_is_allowed(assignment, words):
 def test_bounds_and_free_name_real_settings():
     names = set(Settings.__dataclass_fields__)
     assert set(BOUNDS) <= names and FREE <= names
+
+
+def test_the_page_lists_every_setting():
+    page = (ROOT / "docs/training.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE) == list(Settings.__dataclass_fields__)
 
 
 def test_paper_numbers_are_whole():

@@ -22,7 +22,7 @@ from data_prep.store import ImageStore, PairStore, write_pairs
 from reid.features.extract import view
 from reid.features.files import read_features
 from reid.nets.bases import BASES
-from reid.training import preflight
+from reid.training import preflight, snapshots
 from reid.training.caffemodel import read_caffemodel
 from reid.training.schedule import schedule
 from reid.training.settings import defaults, override
@@ -275,6 +275,14 @@ def test_files_that_are_no_weights_are_refused(trained, tmp_path):
         read_caffemodel(tmp_path / "absent")
 
 
+def test_a_refused_start_binds_the_folder_to_nothing(trained, prepared_viper, tmp_path):
+    cut = tmp_path / "cut.caffemodel"
+    cut.write_bytes((trained / "snapshots/000012/weights.caffemodel").read_bytes()[:-1000])
+    with pytest.raises(InputError, match="cut.caffemodel: not a .caffemodel, or cut short"):
+        run_stage(job(prepared_viper, tmp_path, init=cut), [0])
+    run_stage(job(prepared_viper, tmp_path, "epochs=0", "max_iter=none"), [0])
+
+
 def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_path):
     file = caffemodel(trained, tmp_path / "old.caffemodel", lambda layers: None, old=True)
     net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
@@ -282,6 +290,30 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
     net.copy_from(str(file))
     blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
     np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))
+
+
+def test_too_little_memory_or_disk_is_said_before(trained, tmp_path, monkeypatch):
+    net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
+    preflight.check_memory(net, defaults("tiny"))
+    with pytest.raises(InputError, match="batch is 10000000.* GB of memory.*iter_size"):
+        preflight.check_memory(net, override(defaults("tiny"), ["batch=10000000"]))
+    preflight.check_space(tmp_path, net, defaults("tiny"), runs=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
+    with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):
+        preflight.check_space(tmp_path, net, defaults("tiny"), runs=1)
+
+
+def test_a_full_disk_leaves_the_last_snapshot(trained, prepared_viper, tmp_path, monkeypatch):
+    out = tmp_path / "runs"
+    shutil.copytree(trained.parents[1], out)
+    monkeypatch.setattr(snapshots, "_check_space", full)
+    with pytest.raises(InputError, match="disk is full"):
+        run_stage(job(prepared_viper, out, "max_iter=14"), [0])
+    assert snapshots.newest(out / "viper/split00").name == "000012"
+
+
+def full(solver, folder):
+    raise InputError("disk is full")
 
 
 def test_stored_statistics_need_weights(prepared_viper, tmp_path):

@@ -20,8 +20,8 @@ def main():
     parser.add_argument("--base", choices=BASES, default="resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES, default="vi",
                         help="vi: both losses (default), v: verification, i: identification")
-    parser.add_argument("--split", default="0", metavar="K|all", help="which split (default 0), or all that are prepared")
-    parser.add_argument("--init", type=Path, metavar="FILE", help=".caffemodel to start the trunk from (default: random)")
+    parser.add_argument("--split", default="0", metavar="K|all", help="a split (default 0), or all that are prepared")
+    parser.add_argument("--init", type=Path, metavar="FILE", help=".caffemodel to start the trunk from; else random")
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")

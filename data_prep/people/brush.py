@@ -5,25 +5,26 @@ import numpy as np
 
 
 def cloud(rng: np.random.Generator, height: int, width: int, grain: float) -> np.ndarray:
-    """Return smooth noise, float (height, width) in about −1 to 1, whose blobs are about `grain` pixels wide."""
+    """Return smooth noise, float (height, width), about −1 to 1, in blobs about `grain` pixels wide."""
     small = rng.uniform(-1, 1, (int(height / grain) + 3, int(width / grain) + 3)).astype(np.float32)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 class Canvas:
-    """A picture, float (H, W, 3) BGR 0 to 1, with the place, the size and the light of the person painted on it."""
+    """A picture, float (H, W, 3) BGR 0 to 1, with place, size and light of the person painted on it."""
 
     def __init__(self, picture: np.ndarray, origin, scale: float, light: float, rng: np.random.Generator):
-        """`origin`: pixel (x, y) of the crown; `scale`: pixels of a stature; `light`: −1 from the left, 1 the right."""
+        """`origin`: pixel (x, y) of the crown; `scale`: pixels of a stature; `light`: −1 left to 1 right."""
         self.picture, self.origin, self.scale, self.light = picture, np.asarray(origin, float), scale, light
-        self.folds = 1 + .10 * cloud(rng, *picture.shape[:2], scale / 26) + .04 * cloud(rng, *picture.shape[:2], 3)
+        size = picture.shape[:2]
+        self.folds = 1 + .10 * cloud(rng, *size, grain=scale / 26) + .04 * cloud(rng, *size, grain=3)
 
     def limb(self, start, end, radii, paint, flat: bool = False) -> None:
         """Paint a round part whose axis runs from `start` to `end` (x, y in statures).
 
-        `radii`: half-widths in statures at equal steps along the axis. `paint`: a colour, or a function of (along,
-        across) that returns colours (…, 3); along runs from 0 to 1 down the axis, across from −1 to 1 (the outline).
-        Ends are round unless `flat`.
+        `radii`: half-widths in statures at equal steps along the axis. `paint`: a colour, or a function of
+        (along, across) that returns colours (…, 3); along runs from 0 to 1 down the axis, across from −1 to 1
+        (the outline). Ends are round unless `flat`.
         """
         start, end = (self.origin + self.scale * np.asarray(point) for point in (start, end))
         radii = self.scale * np.asarray(radii, float)

@@ -1,4 +1,5 @@
-"""The two cameras: how each sees colour, how sharp it is, from where it looks, and what it does to a picture."""
+"""The two cameras: how each sees colour, how sharp it is, from where it looks, and what it does to a picture.
+"""
 
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ from data_prep.people.brush import cloud
 
 @dataclass(frozen=True)
 class Camera:
-    """`gains`: blue, green, red; `exposure`, `contrast`, `saturation`: 1 is neutral; `blur`: pixels of the final
-    picture; `grain`: noise, 0 to 1; `quality`: of its JPEG; `yaws`: radians from which it sees people, commonest first;
-    `zoom`: part of the picture's height that a person of average stature fills."""
+    """`gains`: blue, green, red; `exposure`, `contrast`, `saturation`: 1 is neutral; `blur`: pixels of the
+    final picture; `grain`: noise, 0 to 1; `quality`: of its JPEG; `yaws`: radians from which it sees people,
+    commonest first; `zoom`: part of the picture's height that a person of average stature fills.
+    """
     gains: tuple
     exposure: float
     contrast: float
@@ -25,18 +27,19 @@ class Camera:
 
 
 CAMERAS = {
-    1: Camera(gains=(.94, 1.0, 1.05), exposure=1.0, contrast=1.1, saturation=.85, blur=.35, grain=.012, quality=85,
-              yaws=(0., .7, -.7, 1.5), zoom=.90),
-    2: Camera(gains=(1.16, 1.0, .90), exposure=.86, contrast=1.05, saturation=.75, blur=.55, grain=.022, quality=60,
-              yaws=(1.55, -1.55, 3.1, 2.3), zoom=.86),
+    1: Camera(gains=(.94, 1.0, 1.05), exposure=1.0, contrast=1.1, saturation=.85, blur=.35, grain=.012,
+              quality=85, yaws=(0., .7, -.7, 1.5), zoom=.90),
+    2: Camera(gains=(1.16, 1.0, .90), exposure=.86, contrast=1.05, saturation=.75, blur=.55, grain=.022,
+              quality=60, yaws=(1.55, -1.55, 3.1, 2.3), zoom=.86),
 }
 
 
-def expose(picture: np.ndarray, camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def expose(picture: np.ndarray, camera: Camera, size: tuple[int, int],
+           rng: np.random.Generator) -> np.ndarray:
     """Return the photograph, uint8 (H, W, 3) BGR with size = (W, H), of a painted scene, float (…, 3) 0 to 1.
 
-    Light changes from shot to shot more than from person to person: exposure, colour of the light, a patch of sun or
-    shade, haze.
+    Light changes from shot to shot more than from person to person: exposure, colour of the light, a patch of
+    sun or shade, haze.
     """
     height, width = picture.shape[:2]
     sun = 1 + rng.uniform(0, .35) * cloud(rng, height, width, height / 3)
@@ -62,4 +65,5 @@ def _sensor(picture: np.ndarray, camera: Camera, size, rng: np.random.Generator)
     noisy = small + rng.normal(0, camera.grain, small.shape)
     pixels = (np.clip(noisy, 0, 1) * 255).round().astype(np.uint8)
     quality = camera.quality + int(rng.integers(-12, 13))
-    return cv2.imdecode(cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))[1], cv2.IMREAD_COLOR)
+    _, jpeg = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)

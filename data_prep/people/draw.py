@@ -16,7 +16,8 @@ _OVERSIZE = 3  # painted this many times larger than the photograph, which smoot
 def draw(identity_seed: int, camera: int, shot: int = 0, size: tuple[int, int] = (48, 128)) -> np.ndarray:
     """Return a photograph, uint8 (H, W, 3) BGR, of the person of `identity_seed`.
 
-    `camera`: a key of CAMERAS; `shot`: which photograph of this person by this camera; `size`: (width, height).
+    `camera`: a key of CAMERAS; `shot`: which photograph of this person by this camera; `size`: (width,
+    height).
     """
     rng = generator(identity_seed, "shot", camera, shot)
     width, height = (_OVERSIZE * length for length in size)
@@ -29,7 +30,8 @@ def draw(identity_seed: int, camera: int, shot: int = 0, size: tuple[int, int] =
     return expose(picture, view, size, rng)
 
 
-def _place(picture: np.ndarray, person: Person, view: Camera, light: float, rng, passer_by: bool = False) -> None:
+def _place(picture: np.ndarray, person: Person, view: Camera, light: float, rng: np.random.Generator,
+           passer_by: bool = False) -> None:
     """Paint a person into the scene: in the middle, or passing by in the distance at the edge."""
     height, width = picture.shape[:2]
     scale = height * view.zoom * rng.uniform(.95, 1.06) * person.stature * (.7 if passer_by else 1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.people.body import Pose, breadth, joints, project
 from data_prep.people.brush import Canvas
-from data_prep.people.pattern import around, mix, second_colour
+from data_prep.people.pattern import around, mix, garment
 from data_prep.people.wardrobe import CLOTH, Person
 
 
@@ -53,7 +53,7 @@ def _legs(person: Person, pose: Pose, body: dict) -> list[Part]:
 
 
 def _trouser_leg(person: Person, pose: Pose, side: int, reach: float):
-    """Return the paint of a leg: trousers as far down as `reach` (of this bone), skin below, a stripe on the seam."""
+    """Return the paint of a leg: trousers down to `reach` (of the bone), their side stripe, skin below."""
     stripe = person.second if person.trouser_stripe else person.bottom_colour
 
     def paint(along, across):
@@ -64,24 +64,28 @@ def _trouser_leg(person: Person, pose: Pose, side: int, reach: float):
 
 
 def _arms(person: Person, pose: Pose, body: dict) -> list[Part]:
-    sleeve = {"tee": .6, "sleeveless": 0}.get(person.top, 2)
+    """Hands, forearms and upper arms, each in front of the one before."""
+    reach = {"tee": .6, "sleeveless": 0}.get(person.top, 2)  # bones of the arm that are covered
     thick = {"coat": 1.2, "jacket": 1.15}.get(person.top, 1.) * (.6 + .4 * person.girth)
-    second = person.second if person.pattern == "halves" else person.colour
+    upper, lower = thick * np.array([.037, .033]), thick * np.array([.032, .027 if reach > 1 else .021])
     parts = []
     for side in (-1, 1):
         shoulder, elbow, hand = (body[name, side] for name in ("shoulder", "elbow", "hand"))
-        fabric = person.colour if side > 0 else second
-
-        def paint(along, across, reach, fabric=fabric):
-            bands = person.pattern == "hoops" and np.sin(along * 14) > 0
-            return np.where((along > reach)[..., None], np.float32(person.skin), mix(fabric, person.second, bands))
-        lower = .034 if sleeve > 1 else .026
-        parts.append(_part(pose, hand, hand + [0, .022, 0], (.021, .018), person.skin, lift=.002))
-        parts.append(_part(pose, elbow, hand, np.array([.032, lower * .8]) * thick,
-                           lambda along, across, paint=paint: paint(along, across, sleeve - 1), lift=.002))
-        parts.append(_part(pose, shoulder, elbow, np.array([.037, .033]) * thick,
-                           lambda along, across, paint=paint: paint(along, across, sleeve), lift=.003))
+        parts += [_part(pose, hand, hand + [0, .022, 0], (.021, .018), person.skin, lift=.002),
+                  _part(pose, elbow, hand, lower, _sleeve(person, side, reach - 1), lift=.002),
+                  _part(pose, shoulder, elbow, upper, _sleeve(person, side, reach), lift=.003)]
     return parts
+
+
+def _sleeve(person: Person, side: int, reach: float):
+    """Return the paint of an arm: the garment as far down as `reach` (of this bone), skin below."""
+    fabric = person.second if person.pattern == "halves" and side < 0 else person.colour
+
+    def paint(along, across):
+        bands = (person.pattern == "hoops") & (np.sin(along * 14) > 0)
+        cloth = mix(fabric, person.second, bands)
+        return np.where((along > reach)[..., None], np.float32(person.skin), cloth)
+    return paint
 
 
 def _torso(person: Person, pose: Pose, body: dict) -> list[Part]:
@@ -99,56 +103,60 @@ def _torso(person: Person, pose: Pose, body: dict) -> list[Part]:
     upper = [shoulders * .38, shoulders * .84, shoulders, seen(.114, .086), seen(.109, .088), seen(.104, .09),
              seen(.101, .09), seen(.103, .09), seen(.108, .09)]
     lowest = skirt or .51
-    return [_part(pose, np.array([0, .46, 0]), np.array([0, lowest, 0]), lower, person.bottom_colour, bool(skirt)),
-            _part(pose, np.array([0, .155, 0]), np.array([0, hem, 0]), np.array(upper) * bulk,
-                  second_colour(person, pose.yaw), True, lift=.004),
-            _part(pose, body["chin"], np.array([0, .175, 0]), (.036, .042), person.skin, lift=.0045)]
+    return [_part(pose, (0, .46, 0), (0, lowest, 0), lower, person.bottom_colour, bool(skirt)),
+            _part(pose, (0, .155, 0), (0, hem, 0), np.array(upper) * bulk, garment(person, pose.yaw), True,
+                  lift=.004),
+            _part(pose, body["chin"], (0, .175, 0), (.036, .042), person.skin, lift=.0045)]
 
 
 def _head(person: Person, pose: Pose, body: dict) -> list[Part]:
-    hat = {"cap": person.second, "beanie": person.second, "hood": person.colour}.get(person.haircut, person.hair)
-    brow = {"bald": -1., "cap": .38, "beanie": .42, "hood": .20}.get(person.haircut, .25)
-    face = {"hood": .85, "long": .95, "bald": 9.}.get(person.haircut, 1.35)
-    nape = {"short": .62, "cap": .62, "beanie": .70, "bun": .72, "ponytail": .72}.get(person.haircut, 9.)
-
-    def paint(along, across):
-        angle = np.abs(around(across, pose.yaw))
-        covered = (along < brow + .09 * angle ** 2) | ((angle > face) & (along < nape))
-        eyes = (np.abs(along - .42) < .06) & (np.abs(angle - .38) < .2)
-        skin = np.float32(person.skin) * np.where(eyes, .6, 1)[..., None]
-        cover = np.where((along < .45)[..., None], np.float32(hat), np.float32(hat if nape > 1 else person.hair))
-        return np.where(covered[..., None], cover, skin)
-    size = 1.16 if person.haircut in ("hood", "long") else 1.06 if person.haircut == "beanie" else 1.
+    """The head with its hair, hat or hood painted on, and what of it stands out."""
+    size = {"hood": 1.16, "long": 1.16, "beanie": 1.06}.get(person.haircut, 1.)
     radii = np.array([.030, .044, .049, .049, .044, .034]) * size * breadth(1, 1.12, pose.yaw)
-    parts = [_part(pose, np.array([0, .022, .0]), np.array([0, .118, .008]), radii, paint, lift=.01)]
+    parts = [_part(pose, (0, .022, 0), (0, .118, .008), radii, _face(person, pose), lift=.01)]
     if person.haircut == "long":
-        parts.append(_part(pose, np.array([0, .08, -.04]), np.array([0, .235, -.075]), (.055, .06, .045), person.hair))
+        parts.append(_part(pose, (0, .08, -.04), (0, .235, -.075), (.055, .06, .045), person.hair))
     if person.haircut == "ponytail":
-        parts.append(_part(pose, np.array([0, .06, -.065]), np.array([0, .20, -.10]), (.018, .026, .012), person.hair))
+        parts.append(_part(pose, (0, .06, -.065), (0, .20, -.10), (.018, .026, .012), person.hair))
     if person.haircut == "bun":
-        parts.append(_part(pose, np.array([0, .02, -.05]), np.array([0, .035, -.06]), (.03, .03), person.hair))
+        parts.append(_part(pose, (0, .02, -.05), (0, .035, -.06), (.03, .03), person.hair))
     if person.haircut == "cap":
-        parts.append(_part(pose, np.array([0, .058, .04]), np.array([0, .064, .095]), (.014, .010), person.second,
-                           lift=.02))
+        parts.append(_part(pose, (0, .058, .04), (0, .064, .095), (.014, .010), person.second, lift=.02))
     return parts
 
 
+def _face(person: Person, pose: Pose):
+    """Return the paint of a head: a face, and hair, hat or hood above the brow and behind the ears."""
+    hats = {"cap": person.second, "beanie": person.second, "hood": person.colour}
+    hat = hats.get(person.haircut, person.hair)
+    below = person.colour if person.haircut == "hood" else person.hair
+    brow = {"bald": -9., "cap": .38, "beanie": .42, "hood": .20}.get(person.haircut, .25)
+    ears = {"hood": .85, "long": .95, "bald": 9.}.get(person.haircut, 1.35)
+    nape = {"long": 9., "hood": 9.}.get(person.haircut, .68)
+
+    def paint(along, across):
+        angle = np.abs(around(across, pose.yaw))
+        covered = (along < brow + .09 * angle ** 2) | ((angle > ears) & (along < nape))
+        eyes = (np.abs(along - .42) < .06) & (np.abs(angle - .38) < .2)
+        skin = np.float32(person.skin) * np.where(eyes, .6, 1)[..., None]
+        return np.where(covered[..., None], mix(below, hat, along < .45), skin)
+    return paint
+
+
 def _bag(person: Person, pose: Pose, body: dict) -> list[Part]:
+    """The bag, if any: on the back, at the hip, or hanging from a hand."""
     side, colour = person.side, person.bag_colour
     if person.bag == "backpack":
-        wide = breadth(.095, .06, pose.yaw)
-        back = -.115 * person.girth
-        return [_part(pose, np.array([0, .19, back]), np.array([0, .43, back]),
-                      (wide * .75, wide, wide * 1.05, wide), colour),
-                _part(pose, np.array([0, .34, back - .05]), np.array([0, .41, back - .05]), (wide * .6, wide * .6),
-                      tuple(.7 * np.array(colour)))]
+        wide, back = breadth(.095, .06, pose.yaw), -.115 * person.girth
+        pocket = tuple(.7 * np.array(colour))
+        return [_part(pose, (0, .19, back), (0, .43, back), (.75 * wide, wide, 1.05 * wide, wide), colour),
+                _part(pose, (0, .34, back - .05), (0, .41, back - .05), (.6 * wide, .6 * wide), pocket)]
+    wide = breadth(.035, .085, pose.yaw)
     if person.bag == "shoulder bag":
         hip = np.array([side * (.12 + .03 * person.girth), .47, -.02])
-        wide = breadth(.035, .085, pose.yaw)
         return [_part(pose, hip, hip + [0, .10, 0], (wide, wide * 1.05), colour, True)]
     if person.bag == "handbag":
         hand = body["hand", side]
-        wide = breadth(.035, .085, pose.yaw)
         return [_part(pose, hand, hand + [0, .05, 0], (.007, .007), CLOTH["black"]),
                 _part(pose, hand + [0, .05, 0], hand + [0, .17, 0], (wide * .8, wide, wide), colour, True)]
     return []

@@ -6,7 +6,7 @@ from data_prep.people.wardrobe import CLOTH, Person
 
 
 def around(across: np.ndarray, yaw: float, centre: float = 0.) -> np.ndarray:
-    """Return the angle around the body, −π to π from `centre` (0: the front), at a place across a visible part."""
+    """Return the angle around the body, −π to π from `centre` (0: the front), across a visible part."""
     angle = np.arcsin(across) - yaw - centre
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
@@ -27,10 +27,10 @@ _PATTERNS = {
     "halves": lambda v, angle: angle < 0,
     "patch": lambda v, angle: (np.abs(v - .40) < .14) & (np.abs(angle) < .55),
 }
-"""Where the second colour is: v runs from 0 at the shoulders to 1 at the hem, angle around the body from the front."""
+"""Where the second colour is: v from 0 at the shoulders to 1 at the hem, angle 0 at the front."""
 
 
-def second_colour(person: Person, yaw: float):
+def garment(person: Person, yaw: float):
     """Return the paint of a person's upper garment: pattern, open front, straps."""
     def paint(along, across):
         angle = around(across, yaw)

@@ -53,7 +53,8 @@ def _street(rng, height, width):
     for _ in range(14):
         left, top = rng.integers(-30, width), rng.integers(0, height)
         wide, high = rng.integers(10, 70), rng.integers(8, 60)
-        picture[top:top + high, max(left, 0):max(left + wide, 0)] = rng.uniform(.08, .75) + rng.uniform(-.06, .06, 3)
+        colour = rng.uniform(.08, .75) + rng.uniform(-.06, .06, 3)
+        picture[top:top + high, max(left, 0):max(left + wide, 0)] = colour
     return cv2.GaussianBlur(picture, (0, 0), 2.5)
 
 

@@ -1,7 +1,7 @@
 """What a generated person looks like in themselves: build, skin, hair, clothes, shoes, bag.
 
-All clothes come in the few colours that people really wear, so that colours alone tell few people apart; the cut, the
-pattern, the bag, the hair and the build do. Colours are BGR, 0 to 1.
+All clothes come in the few colours that people really wear, so that colours alone tell few people apart; the
+cut, the pattern, the bag, the hair and the build do. Colours are BGR, 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import numpy as np
 
 from data_prep.rng import generator
 
-CLOTH = {"black": (.10, .09, .09), "charcoal": (.26, .25, .25), "grey": (.55, .55, .54), "white": (.92, .93, .93),
-         "navy": (.33, .17, .13), "denim": (.60, .43, .32), "red": (.17, .13, .68), "khaki": (.48, .62, .68),
+CLOTH = {"black": (.10, .09, .09), "charcoal": (.26, .25, .25), "grey": (.55, .55, .54),
+         "white": (.92, .93, .93), "navy": (.33, .17, .13), "denim": (.60, .43, .32),
+         "red": (.17, .13, .68), "khaki": (.48, .62, .68),
          "green": (.27, .38, .26), "brown": (.18, .26, .37)}
 SKIN = ((.62, .74, .92), (.52, .65, .84), (.40, .53, .72), (.27, .37, .53), (.17, .24, .36))
 HAIR = ((.07, .07, .08), (.10, .14, .20), (.14, .23, .36), (.38, .60, .76), (.60, .62, .63))
@@ -24,7 +25,7 @@ BAGS = ("none", "backpack", "shoulder bag", "handbag")
 
 @dataclass(frozen=True)
 class Person:
-    """One identity. `girth` and `stature` are 1 for the average; `side` is the side, −1 or 1, of bag and strap."""
+    """One identity. `girth`, `stature`: 1 is the average; `side`, −1 or 1: where bag and strap are."""
     stature: float
     girth: float
     skin: tuple
@@ -52,15 +53,17 @@ def dress(seed: int) -> Person:
         return choices[rng.choice(len(choices), p=chances)]
 
     colour, second = rng.choice(list(CLOTH), 2, replace=False, p=_chances("white", "black", "grey", "navy"))
+    bottom_colour = rng.choice(list(CLOTH), p=_chances("denim", "black", "khaki"))
+    bag_colour = rng.choice(list(CLOTH), p=_chances("black", "red"))
     return Person(
         stature=rng.uniform(.93, 1.04), girth=rng.uniform(.84, 1.24),
         skin=pick(SKIN), hair=pick(HAIR, (4, 3, 3, 2, 1)), haircut=pick(HAIRCUTS, (5, 1, 4, 2, 1, 2, 1, 2)),
         top=pick(TOPS, (4, 4, 4, 2, 1)), pattern=pick(PATTERNS, (5, 3, 2, 2, 2, 2, 1, 1, 3)),
         colour=CLOTH[colour], second=CLOTH[second],
-        bottom=pick(BOTTOMS, (7, 3, 2, 1)), bottom_colour=CLOTH[rng.choice(list(CLOTH), p=_chances("denim", "black", "khaki"))],
+        bottom=pick(BOTTOMS, (7, 3, 2, 1)), bottom_colour=CLOTH[bottom_colour],
         trouser_stripe=rng.random() < .2,
         shoes=CLOTH[pick(("black", "white", "brown", "charcoal"))],
-        bag=pick(BAGS, (4, 4, 3, 3)), bag_colour=CLOTH[rng.choice(list(CLOTH), p=_chances("black", "red"))],
+        bag=pick(BAGS, (4, 4, 3, 3)), bag_colour=CLOTH[bag_colour],
         side=int(rng.choice((-1, 1))))
 
 

@@ -1,4 +1,4 @@
-"""A user's own images, in folders: <identity>/<camera>/<anything>.{png,jpg,jpeg,bmp}, the camera a whole number."""
+"""A user's own images, in folders: <identity>/<camera>/<anything>.png, the camera a whole number."""
 
 import re
 from pathlib import Path

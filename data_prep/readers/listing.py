@@ -10,11 +10,11 @@ _STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", "GENERATED.json"}
 def list_files(root: Path) -> list[str]:
     """Return the files under `root`, sorted, relative, with forward slashes.
 
-    Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left out.
-    Raises InputError where `root` is not a folder.
+    Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left
+    out. Raises InputError where `root` is not a folder.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: there is no such folder; --raw names the folder that holds the raw dataset")
+        raise InputError(f"{root}: there is no such folder; --raw names the folder of the raw dataset")
     relative = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in relative
                   if not _STRAY & set(path.parts) and not path.name.upper().startswith("README"))

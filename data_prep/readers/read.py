@@ -10,7 +10,7 @@ READERS = {"viper": viper.read, "folder": folder.read, "csv": table.read}
 
 
 def read(dataset: str, root: Path) -> Index:
-    """Read and check the raw dataset `dataset` (a key of READERS) at `root`; InputError says what is wrong with it."""
+    """Read the raw dataset `dataset` (a key of READERS) at `root`; InputError says what is wrong with it."""
     if dataset not in READERS:
         raise InputError(f"dataset {dataset!r} is not known; choose one of {', '.join(READERS)}")
     return READERS[dataset](Path(root))

@@ -21,7 +21,8 @@ def read(table: Path) -> Index:
         columns = set(rows.fieldnames or ())
         if not {"path", "identity", "camera"} <= columns <= {"path", "identity", "camera", "split"}:
             raise InputError(f"{table}: its first line must name the columns path,identity,camera or "
-                             f"path,identity,camera,split; it names {','.join(rows.fieldnames or ()) or 'nothing'}")
+                             "path,identity,camera,split; it names "
+                             f"{','.join(rows.fieldnames or ()) or 'nothing'}")
         images = tuple(_image(f"{table}, line {rows.line_num}", row) for row in rows)
     if not images:
         raise InputError(f"{table}: no images in it")
@@ -38,8 +39,8 @@ def _image(where: str, row: dict) -> Image:
         raise InputError(f"{where}: camera {row['camera']!r} is not a whole number")
     role = row.get("split")
     if role is not None and role not in ROLES:
-        raise InputError(f"{where}: split {role!r} is not one of {', '.join(ROLES)}; fill it in every row, or leave "
-                         "the column out")
+        raise InputError(f"{where}: split {role!r} is not one of {', '.join(ROLES)}; fill it in every row, "
+                         "or leave the column out")
     return Image(Path(row["path"]).as_posix(), row["identity"], int(row["camera"]), role)
 
 
@@ -55,7 +56,7 @@ def _check_paths(table: Path, images) -> None:
 
 
 def _check_roles(table: Path, images) -> None:
-    """Train and test identities must differ, and single-shot needs query and gallery views that differ in camera."""
+    """Train and test identities must differ, and so must the cameras of query and gallery."""
     train = {image.identity for image in images if image.role == "train"}
     queries = {(image.identity, image.camera) for image in images if image.role == "query"}
     gallery = {image.identity for image in images if image.role == "gallery"}
@@ -64,7 +65,7 @@ def _check_roles(table: Path, images) -> None:
         if image.role in ("query", "gallery") and image.identity in train:
             raise InputError(f"{where} is in {image.role} and in train; a tested identity must not train")
         if image.role == "gallery" and (image.identity, image.camera) in queries:
-            raise InputError(f"{where} is query and gallery from the same camera, {image.camera}; the gallery must "
-                             "show it from another camera")
+            raise InputError(f"{where} is query and gallery from the same camera, {image.camera}; the "
+                             "gallery must show it from another camera")
         if image.role == "query" and image.identity not in gallery:
             raise InputError(f"{where} is a query but has no gallery image; add one from another camera")

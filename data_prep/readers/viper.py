@@ -1,8 +1,8 @@
 """VIPeR: 632 identities, each seen once by two cameras.
 
-Reference: Gray, Brennan, Tao, "Evaluating Appearance Models for Recognition, Reacquisition, and Tracking", PETS 2007.
-From: https://vision.soe.ucsc.edu/node/178 (archive MD5 1c2d9fc1cc800332567a0da25a1ce68c).
-Layout: cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 873 with gaps, images 48×128.
+Reference: Gray, Brennan, Tao, "Evaluating Appearance Models for Recognition, Reacquisition, and Tracking",
+PETS 2007. From: https://vision.soe.ucsc.edu/node/178 (archive MD5 1c2d9fc1cc800332567a0da25a1ce68c). Layout:
+cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 873 with gaps, images 48×128.
 """
 
 import json
@@ -17,15 +17,15 @@ from data_prep.readers.listing import list_files, refuse
 WIDTH, HEIGHT = 48, 128
 _CAMERAS = {"cam_a": 1, "cam_b": 2}
 _NAME = re.compile(r"(cam_[ab])/(\d+)_\d+\.bmp")
-_RUNS = ((0, 246), (300, 348), (350, 351), (353, 355), (357, 362), (364, 395), (500, 529), (531, 558), (560, 585),
-         (587, 601), (603, 643), (645, 662), (664, 664), (666, 667), (669, 680), (682, 687), (689, 690), (692, 693),
-         (696, 703), (705, 709), (711, 711), (713, 717), (720, 726), (728, 729), (731, 738), (740, 741), (800, 809),
-         (811, 856), (858, 873))
+_RUNS = ((0, 246), (300, 348), (350, 351), (353, 355), (357, 362), (364, 395), (500, 529), (531, 558),
+         (560, 585), (587, 601), (603, 643), (645, 662), (664, 664), (666, 667), (669, 680), (682, 687),
+         (689, 690), (692, 693), (696, 703), (705, 709), (711, 711), (713, 717), (720, 726), (728, 729),
+         (731, 738), (740, 741), (800, 809), (811, 856), (858, 873))
 IDENTITIES = tuple(f"{number:03d}" for first, last in _RUNS for number in range(first, last + 1))
 
 
 def read(root: Path) -> Index:
-    """Read VIPeR, or generated people in its layout (marked by GENERATED.json); InputError says what is off."""
+    """Read VIPeR, or generated people in its layout (GENERATED.json says so); InputError says what is off."""
     names = list_files(root)
     found = [(name, _NAME.fullmatch(name)) for name in names]
     refuse(root, [name for name, match in found if not match],
@@ -37,7 +37,7 @@ def read(root: Path) -> Index:
 
 
 def _generated(root: Path) -> tuple[str, ...] | None:
-    """Return the identities that the people generator says it wrote, None where it did not write this folder."""
+    """Return the identities that the people generator says it wrote, None where it wrote nothing here."""
     path = root / "GENERATED.json"
     if not path.exists():
         return None
@@ -48,22 +48,25 @@ def _generated(root: Path) -> tuple[str, ...] | None:
         raise InputError(f"{path}: damaged; generate the people again") from error
 
 
+def _first(what: str, names: list[str]) -> str:
+    """Return a phrase that lists the first ten names, nothing where there are none."""
+    return f"{what} {', '.join(names[:10])}{' …' if len(names) > 10 else ''}" if names else ""
+
+
 def _check(root: Path, images, expected) -> None:
     identities = {image.identity for image in images}
     missing, strange = sorted(set(expected) - identities), sorted(identities - set(expected))
     if missing or strange:
-        raise InputError(
-            f"{root}: {len(identities)} identities, {len(expected)} expected"
-            + (f"; missing {', '.join(missing[:10])}{' …' if len(missing) > 10 else ''}" if missing else "")
-            + (f"; not of the dataset {', '.join(strange[:10])}{' …' if len(strange) > 10 else ''}" if strange else "")
-            + "; unpack the dataset again")
+        raise InputError(f"{root}: {len(identities)} identities, {len(expected)} expected"
+                         + _first("; missing", missing) + _first("; not of the dataset", strange)
+                         + "; unpack the dataset again")
     check_cameras(root, images)
     views = {}
     for image in images:
         other = views.setdefault((image.identity, image.camera), image)
         if other is not image:
-            raise InputError(f"{root}: {other.path} and {image.path} show the same identity from the same camera; "
-                             "the dataset has one image a camera: remove the wrong one")
+            raise InputError(f"{root}: {other.path} and {image.path} show the same identity from the same "
+                             "camera; the dataset has one image a camera: remove the wrong one")
     for image in images:
         height, width, _ = read_picture(root / image.path).shape
         if (width, height) != (WIDTH, HEIGHT):

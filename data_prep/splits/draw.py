@@ -6,7 +6,7 @@ SPLITS = 10
 
 
 def draw(identities, seed: int) -> list[dict[str, list[str]]]:
-    """Return SPLITS splits {"train": [identity, …], "test": [identity, …]} of the identities, each list sorted.
+    """Return SPLITS splits {"train": [identity, …], "test": [identity, …]}, each list sorted.
 
     With an odd number of identities the test half is the larger one.
     """

@@ -8,12 +8,13 @@ from data_prep.errors import InputError
 from data_prep.index import Index
 from data_prep.splits.draw import SPLITS, draw
 
+_ROLES = ("train", "query", "gallery")
 COMMITTED = {"viper": Path(__file__).with_name("viper.json")}
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: places in the index of its train, query and gallery images, and where the split came from."""
+    """One split: places in the index of its train, query and gallery images, and where it came from."""
     origin: str
     train: list[int]
     query: list[int]
@@ -28,20 +29,22 @@ def split_count(index: Index) -> int:
 def load_split(index: Index, number: int, seed: int) -> Split:
     """Return split `number` of a dataset.
 
-    The dataset's own roles come first, then the committed file, then (generated people, a user's own images) half
-    and half drawn from the seed. In a single-shot split the queries are the test identities' images of the lowest
-    camera and the gallery their images of the others. Raises InputError for a number out of range and an empty split.
+    The dataset's own roles come first, then the committed file, then (generated people, a user's own images)
+    half and half drawn from the seed. In a single-shot split the queries are the test identities' images of
+    the lowest camera and the gallery their images of the others. Raises InputError for a number out of range
+    and an empty split.
     """
     if not 0 <= number < split_count(index):
         raise InputError(f"split {number}: {index.dataset} has splits 0 to {split_count(index) - 1}")
     if index.images[0].role:
-        split = Split("fixed by the dataset", *(_with_role(index, role) for role in ("train", "query", "gallery")))
+        split = Split("fixed by the dataset", *(_with_role(index, role) for role in _ROLES))
     else:
         split = _half(index, number, seed)
-    for role in ("train", "query", "gallery"):
+    for role in _ROLES:
         if not getattr(split, role):
-            raise InputError(f"{index.root}: split {number} ({split.origin}) has no {role} images; the dataset has "
-                             f"{len(index.identities())} identities: add identities, or images of the role {role}")
+            raise InputError(f"{index.root}: split {number} ({split.origin}) has no {role} images; the "
+                             f"dataset has {len(index.identities())} identities: add identities, or images "
+                             "of that role")
     return split
 
 
@@ -61,8 +64,10 @@ def _half(index: Index, number: int, seed: int) -> Split:
     first = {}
     for image in index.images:
         first[image.identity] = min(image.camera, first.get(image.identity, image.camera))
-    places = list(enumerate(index.images))
-    return Split(origin,
-                 [place for place, image in places if image.identity in train],
-                 [place for place, image in places if image.identity in test and image.camera == first[image.identity]],
-                 [place for place, image in places if image.identity in test and image.camera != first[image.identity]])
+    split = Split(origin, [], [], [])
+    for place, image in enumerate(index.images):
+        if image.identity in train:
+            split.train.append(place)
+        elif image.identity in test:
+            (split.query if image.camera == first[image.identity] else split.gallery).append(place)
+    return split

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-BATCH = 32
+BATCH = 8    # ResNet-50 takes 200 MB for each image of 224×224 that passes at once
 
 
 def extract(net, blob, images, indices, settings):

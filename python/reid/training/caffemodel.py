@@ -1,5 +1,8 @@
 """Caffe's weight files, read without handing them to Caffe, which aborts the process where something does not fit."""
 
+import warnings
+from pathlib import Path
+
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 import numpy as np
@@ -13,12 +16,15 @@ def read_caffemodel(path):
     Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own files).
     Raises InputError naming the file where it is missing, cut short or something else.
     """
-    net = caffe_pb2.NetParameter()
     try:
-        with open(path, "rb") as file:
-            net.ParseFromString(file.read())
+        content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot read the weights: {error.strerror}") from None
+    net = caffe_pb2.NetParameter()
+    try:
+        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
+            if net.ParseFromString(content) < len(content):
+                raise DecodeError
     except DecodeError:
         raise InputError(f"{path}: not a .caffemodel, or cut short: compare its size and checksum") from None
     layers = {layer.name: list(layer.blobs) for layer in (*net.layers, *net.layer) if layer.blobs}

@@ -30,9 +30,9 @@ def write_prototxt(run, job, split, classes, schedule):
     _write(run / "solver.prototxt", solver(
         run / "train.prototxt", run / "test.prototxt", lr=s.lr, lr_final=s.lr_final,
         lr_final_from=schedule.lr_final_from, max_iter=schedule.iterations, iter_size=s.iter_size,
-        momentum=s.momentum, weight_decay=s.weight_decay, clip_gradients=s.clip_gradients, test_iter=schedule.test_batches,
-        test_interval=schedule.iterations + 1, display=0, snapshot=0, snapshot_prefix=snapshots.prefix(run),
-        seed=s.seed, gpu=job.gpu is not None))
+        momentum=s.momentum, weight_decay=s.weight_decay, clip_gradients=s.clip_gradients,
+        test_iter=schedule.test_batches, test_interval=schedule.iterations + 1, display=0, snapshot=0,
+        snapshot_prefix=snapshots.prefix(run), seed=s.seed, gpu=job.gpu is not None))
 
 
 def _write(path, message):

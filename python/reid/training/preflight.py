@@ -37,6 +37,13 @@ def check_split(data, name, manifest):
                              f"{facts['bytes']} bytes; prepare the data again")
 
 
+def check_classes(pairs, entry):
+    """A pair LMDB (PairStore) has the classes of the manifest's entry, so that no label lies past the head's end."""
+    if pairs.meta["classes"] != entry["classes"] or pairs.labels.max() >= entry["classes"]:
+        raise InputError(f"{pairs.path}: holds {pairs.meta['classes']} classes, labels up to {pairs.labels.max()}, and "
+                         f"the manifest says {entry['classes']} classes; prepare the data again")
+
+
 def check_weights(path, net, base):
     """A caffemodel holds every layer of the deploy net `net`, in its shapes and finite. Other layers are no matter."""
     if path is None:
@@ -57,20 +64,24 @@ def check_weights(path, net, base):
             raise InputError(f"{path}: layer {name} holds NaN or infinity: the training that wrote it had diverged")
 
 
-def check_space(folder, net, settings):
-    """The disk has room for the snapshots, one of them twice while it is written."""
-    needed = (settings.keep_snapshots + 2) * bytes_of_one(net)
+def check_space(folder, net, settings, runs):
+    """The disk has room for the snapshots of `runs` runs of a trunk `net`, one of them twice while it is written."""
+    needed = (runs * settings.keep_snapshots + 2) * bytes_of_one(net)
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(f"{folder}: {free / 1e6:.0f} MB free; {settings.keep_snapshots} snapshots need "
-                         f"{needed / 1e6:.0f} MB: make room, or set keep_snapshots lower")
+        raise InputError(f"{folder}: {free / 1e6:.0f} MB free; the snapshots need {needed / 1e6:.0f} MB: make room, or "
+                         "set keep_snapshots lower")
 
 
-def check_memory(net):
-    """The blobs of a pass forward and back fit into memory; Caffe takes it bit by bit until the kernel kills it."""
-    needed = 8 * sum(blob.count for blob in net.blobs.values())
+def check_memory(net, settings):
+    """The blobs of a training pass of the trunk `net`, values and gradients, fit into memory.
+
+    Caffe takes it bit by bit until the kernel kills the process.
+    """
+    per_image = sum(blob.count for blob in net.blobs.values()) / net.blobs["data"].shape[0]
+    needed = 2 * settings.batch * per_image * 2 * np.dtype(np.float32).itemsize
     with open("/proc/meminfo") as file:
         free = 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
     if needed > free:
-        raise InputError(f"one pass needs at least {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
-                         "set batch lower, and iter_size higher to make up for it")
+        raise InputError(f"batch is {settings.batch}: a pass needs at least {needed / 1e9:.1f} GB of memory, and "
+                         f"{free / 1e9:.1f} GB are free; set batch lower, and iter_size higher to make up for it")

@@ -47,8 +47,10 @@ class Run:
         self.entry = manifest["splits"][name]
         self.folder = job.out / job.stage / name
         self.images = ImageStore(job.data / "images")
-        held_out = PairStore(job.data / name / "test")
-        self.schedule = schedule(job.settings, PairStore(job.data / name / "train"), held_out)
+        training, held_out = (PairStore(job.data / name / role) for role in ("train", "test"))
+        preflight.check_classes(training, self.entry)
+        preflight.check_classes(held_out, self.entry)
+        self.schedule = schedule(job.settings, training, held_out)
         self.asked = self._asked()
         self._check_same()
 
@@ -57,15 +59,18 @@ class Run:
         result = self.folder / "result.json"
         return result.is_file() and json.loads(result.read_text())["iterations"] >= self.schedule.iterations
 
-    def begin(self):
-        """Write the settings and the nets."""
+    def write_nets(self):
+        """Write the prototxt files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / "settings.yaml", yaml.safe_dump(self.asked, sort_keys=False))
         write_prototxt(self.folder, self.job, self.job.data / self.name, self.entry["classes"], self.schedule)
+
+    def begin(self):
+        """Write the settings: from here on the folder is for these alone."""
+        write_whole(self.folder / "settings.yaml", yaml.safe_dump(self.asked, sort_keys=False))
 
     def train(self, start):
         """Train from the trunk `start` (a caffe.Net), rank the test identities before and after, write the result."""
-        seconds, weights, after = 0.0, None, None
+        done, seconds, weights, after = 0, 0.0, None, None
         if self.schedule.iterations:
             solver = self._solver(start)
             trunk = caffe.Net(str(self.folder / "deploy.prototxt"), caffe.TEST)
@@ -75,11 +80,12 @@ class Run:
                                       lambda: self._rank(self.features(trunk))["cmc"], self.log)
             finally:
                 solver.net.layers[0].close()
-            weights = {"file": str((kept / snapshots.WEIGHTS).relative_to(self.folder)),
-                       "sha256": snapshots.facts(kept)["sha256"][snapshots.WEIGHTS]}
+            facts = snapshots.facts(kept)
+            done, sha256 = facts["iteration"], facts["sha256"][snapshots.WEIGHTS]
+            weights = {"file": str((kept / snapshots.WEIGHTS).relative_to(self.folder)), "sha256": sha256}
             self.keep("after", self.features(trunk))
             after = self._rank(self._kept("after"))
-        self._write_result(seconds, weights, after)
+        self._write_result(done, seconds, weights, after)
 
     def features(self, trunk):
         """Features of the split's test images from a deploy net: {"query": (N, D), "gallery": (M, D)}."""
@@ -129,9 +135,6 @@ class Run:
     def _solver(self, start):
         """The solver of this run, its trunk filled from `start`, its heads fresh."""
         solver = caffe.SGDSolver(str(self.folder / "solver.prototxt"))
-        if self.job.gpu is None:
-            preflight.check_memory(solver.net)
-        preflight.check_space(self.folder, solver.net, self.job.settings)
         for name, blobs in start.params.items():
             for target, source in zip(solver.net.params[name], blobs):
                 target.data[...] = source.data
@@ -143,21 +146,20 @@ class Run:
         distances = squared_distances(features["query"], features["gallery"])
         return summary(exact(distances, ids["query"], ids["gallery"]))
 
-    def _write_result(self, seconds, weights, after):
-        job, done = self.job, self.schedule.iterations
+    def _write_result(self, done, seconds, weights, after):
         identities = len({self.manifest["images"]["identity"][row] for row in self.entry["gallery"]})
         colours = {side: histograms(self.images, self.entry[side]) for side in SIDES}
         before = self._rank(self._kept("before"))
         result = {**self.asked, "dataset": self.manifest["dataset"], "generated": self.manifest["generated"],
                   "split_origin": self.entry["origin"], "protocol": self.manifest["protocol"], "mode": "exact",
                   "data_seed": self.manifest["seed"], "pair_schedule": self.manifest["schedule"],
-                  "manifest_sha256": sha256_file(job.data / "manifest.json"),
+                  "manifest_sha256": sha256_file(self.job.data / "manifest.json"),
                   "train_identities": self.entry["classes"], "test_identities": identities,
                   "before": before, "after": after, "histogram": self._rank(colours),
                   "chance": {"cmc": chance(identities)}, "iterations": done, "weights": weights,
                   "seconds": round(seconds, 3),
                   "pairs_per_second": round(done * self.schedule.step / seconds, 2) if done else None,
-                  "device": "cpu" if job.gpu is None else "gpu", "versions": versions()}
+                  "device": "cpu" if self.job.gpu is None else "gpu", "versions": versions()}
         write_whole(self.folder / "result.json", json.dumps(result, indent=1) + "\n")
         for when in ("histogram", "before", "after") if done else ("histogram", "before"):
             shares = ", ".join(f"rank-{k} {100 * v:.1f} %" for k, v in result[when]["cmc"].items())

@@ -33,7 +33,7 @@ class Settings:
     verif_weight: float = 3.0            # weight λ of the verification loss in eq. 6
     two_branch: bool = False             # write the trunk twice, as in Fig. 1, instead of once over both images
     # The solver
-    epochs: int | None = None            # passes over the pairs (paper: at most 75); none: all prepared; 0: only evaluate
+    epochs: int | None = None            # passes over the pairs (paper: at most 75); none: all prepared; 0: no training
     max_iter: int | None = None          # stop after this many iterations, wherever the epochs are; none: do not
     iter_size: int = 1                   # passes whose gradients are added up for one update
     lr: float = 0.001                    # learning rate (paper: 0.001)

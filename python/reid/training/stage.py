@@ -44,12 +44,10 @@ def run_stage(job, splits):
     if todo:
         use_device(job.gpu)
         for run in todo:
+            run.write_nets()
+        start = starting_trunk(job, todo)
+        for run in todo:
             run.begin()
-        caffe.set_random_seed(job.settings.seed)
-        start = caffe.Net(str(todo[0].folder / "deploy.prototxt"), caffe.TEST)
-        preflight.check_weights(job.init, start, job.base)
-        if job.init:
-            start.copy_from(str(job.init))
         features_before(todo, start)
         for run in todo:
             run.train(start)
@@ -66,6 +64,20 @@ def use_device(gpu):
     else:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
+
+
+def starting_trunk(job, runs):
+    """The deploy net with the weights to start from, after the checks that need to know its blobs."""
+    caffe.set_random_seed(job.settings.seed)
+    net = caffe.Net(str(runs[0].folder / "deploy.prototxt"), caffe.TEST)
+    preflight.check_weights(job.init, net, job.base)
+    if any(run.schedule.iterations for run in runs):
+        preflight.check_space(job.out, net, job.settings, len(runs))
+        if job.gpu is None:
+            preflight.check_memory(net, job.settings)
+    if job.init:
+        net.copy_from(str(job.init))
+    return net
 
 
 def features_before(runs, start):

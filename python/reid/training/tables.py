@@ -23,7 +23,8 @@ class Table:
         if self.empty:
             print(",".join(row), file=self.file)
             self.empty = False
-        print(",".join(f"{v:.7g}" if isinstance(v, float) else str(v) for v in row.values()), file=self.file, flush=True)
+        texts = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in row.values())
+        print(",".join(texts), file=self.file, flush=True)
 
     def close(self):
         self.file.close()

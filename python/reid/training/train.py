@@ -35,8 +35,9 @@ def train(solver, run, settings, schedule, evaluate, log):
     losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
 
+    stopping = False
     with asked_to_stop() as asked:
-        while solver.iter < schedule.iterations and not asked:
+        while solver.iter < schedule.iterations and not stopping:
             # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout masks;
             # with a seed for every iteration there is nothing to hold.
             caffe.set_random_seed(int(generator(settings.seed, "caffe", solver.iter).integers(2 ** 31)))
@@ -63,10 +64,11 @@ def train(solver, run, settings, schedule, evaluate, log):
                 values = {f"rank_{k}": share for k, share in evaluate().items()}
                 ranks.write(solver.iter, **values)
                 log(f"test identities: {words(values)}")
-            if last or asked or solver.iter % settings.snapshot_every == 0:
+            stopping = bool(asked)
+            if last or stopping or solver.iter % settings.snapshot_every == 0:
                 folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
 
-    if asked:
+    if solver.iter < schedule.iterations:
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
         raise KeyboardInterrupt
     return folder, seconds
@@ -85,8 +87,7 @@ def test(held_out, net, batches):
 
 def stop_if_diverged(iteration, losses, run):
     """InputError where a loss is not a number or its softmax overflowed; what was kept stays."""
-    lost = [name for name, value in losses.items() if not math.isfinite(value) or value > OVERFLOWED]
-    if lost:
+    if any(not math.isfinite(value) or value > OVERFLOWED for value in losses.values()):
         raise InputError(
             f"iteration {iteration}: the training diverged ({words(losses)}). Snapshots in {run / 'snapshots'} are "
             "from before. Try a lower lr, a lower clip_gradients (35, 10) or a lower verif_scale (0.1) in a new --out")
