@@ -1,4 +1,8 @@
 """What several tests stand on: generated people in VIPeR's layout, and the same prepared for training."""
+import os
+
+os.environ.setdefault("GLOG_minloglevel", "2")    # Caffe's own log: errors only; read when Caffe is imported
+
 import pytest
 
 from data_prep.people.write import write

@@ -17,6 +17,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 
 import caffe
 import numpy as np
+from tqdm import trange
 
 from data_prep.store import PairStore
 from reid.nets.bases import BASES
@@ -46,13 +47,12 @@ def losses_of(arguments, scale, clip, lr_mult, folder):
     if arguments.init:
         run.net.copy_from(arguments.init)
     rows, blobs = [], run.net.blobs
-    for _ in range(arguments.iterations):
+    for _ in trange(arguments.iterations, desc=f"s {scale:g}, clip {clip:g}, lr_mult {lr_mult:g}", leave=False):
         run.step(1)
         rows.append([(float(blobs["loss_id_a"].data) + float(blobs["loss_id_b"].data)) / 2, float(blobs["loss_verif"].data)])
         if not np.all(np.isfinite(rows[-1])) or max(rows[-1]) > OVERFLOW:
             break
     run.net.layers[0].close()
-    run.test_nets[0].layers[0].close()
     return np.array(rows)
 
 

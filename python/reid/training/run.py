@@ -52,6 +52,7 @@ class Run:
         preflight.check_classes(held_out, self.entry)
         self.schedule = schedule(job.settings, training, held_out)
         self.asked = self._asked()
+        self.versions = versions()    # of the code that runs, not of what its files have become by the end
         self._check_same()
 
     def finished(self):
@@ -79,7 +80,8 @@ class Run:
                 kept, seconds = train(solver, self.folder, self.job.settings, self.schedule,
                                       lambda: self._rank(self.features(trunk))["cmc"], self.log)
             finally:
-                solver.net.layers[0].close()
+                for net in (solver.net, *solver.test_nets):
+                    net.layers[0].close()
             facts = snapshots.facts(kept)
             done, sha256 = facts["iteration"], facts["sha256"][snapshots.WEIGHTS]
             weights = {"file": str((kept / snapshots.WEIGHTS).relative_to(self.folder)), "sha256": sha256}
@@ -159,7 +161,7 @@ class Run:
                   "chance": {"cmc": chance(identities)}, "iterations": done, "weights": weights,
                   "seconds": round(seconds, 3),
                   "pairs_per_second": round(done * self.schedule.step / seconds, 2) if done else None,
-                  "device": "cpu" if self.job.gpu is None else "gpu", "versions": versions()}
+                  "device": "cpu" if self.job.gpu is None else "gpu", "versions": self.versions}
         write_whole(self.folder / "result.json", json.dumps(result, indent=1) + "\n")
         for when in ("histogram", "before", "after") if done else ("histogram", "before"):
             shares = ", ".join(f"rank-{k} {100 * v:.1f} %" for k, v in result[when]["cmc"].items())

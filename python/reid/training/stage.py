@@ -59,8 +59,7 @@ def use_device(gpu):
     if gpu is None:
         caffe.set_mode_cpu()
     elif not build().get("gpu"):
-        raise InputError(f"--gpu {gpu}: Caffe was built without GPU support here; use --cpu, or build it with "
-                         "tools/install_caffe.sh --gpu")
+        raise InputError(f"--gpu {gpu}: the Caffe in .venv was built for the CPU alone; use --cpu")
     else:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()

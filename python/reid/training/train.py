@@ -5,6 +5,7 @@ import math
 import signal
 import time
 from collections import deque
+from datetime import timedelta
 
 import caffe
 
@@ -97,7 +98,7 @@ def progress(iteration, schedule, recent):
     """A line: how far, the mean of the recent losses by name, how fast and how long still."""
     each = sum(took for took, _ in recent) / len(recent)
     losses = {name: sum(values[name] for _, values in recent) / len(recent) for name in recent[0][1]}
-    left = time.strftime("%H:%M:%S", time.gmtime(each * (schedule.iterations - iteration)))
+    left = timedelta(seconds=round(each * (schedule.iterations - iteration)))
     return (f"iteration {iteration}/{schedule.iterations}  {words(losses)}  "
             f"{schedule.step / each:.1f} pairs/s  {left} left")
 
