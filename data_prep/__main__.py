@@ -8,20 +8,20 @@ from pathlib import Path
 from data_prep.errors import command_line
 from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
-from data_prep.readers.read import READERS
+from data_prep.readers.read import READERS, VARIANTS
 
 
 @command_line
 def main(arguments=None) -> int:
     options = _options(arguments)
     started = time.monotonic()
-    splits = None if options.split is None else [options.split]
-    manifest = prepare(options.dataset, options.raw, options.out, splits, options.seed, options.epochs,
-                       options.schedule, options.flip)
+    manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
+                       options.schedule, options.flip, options.variant)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     images, identities = len(manifest["images"]["path"]), len(manifest["identities"])
     mark = ", generated data" if manifest["generated"] else ""
-    print(f"{options.dataset}{mark}: {images} images of {identities} identities, "
+    variant = f" {manifest['variant']}" if manifest.get("variant") else ""
+    print(f"{options.dataset}{variant}{mark}: {images} images of {identities} identities, "
           f"{len(manifest['splits'])} splits, {manifest['epochs']} epochs of pairs in {options.out}: "
           f"{size:,} bytes, {time.monotonic() - started:.1f} s")
     return 0
@@ -30,9 +30,14 @@ def main(arguments=None) -> int:
 def _options(arguments) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
     parser.add_argument("dataset", choices=READERS)
-    parser.add_argument("--raw", type=Path, required=True, help="the raw folder (csv: the CSV file)")
+    parser.add_argument("--raw", type=Path, required=True,
+                        help="the raw folder (csv: the CSV file; cuhk03: the .mat or a folder)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole is kept")
-    parser.add_argument("--split", type=int, help="one split only (default: all)")
+    parser.add_argument("--split", type=_splits, metavar="K|all",
+                        help="one split, or all (default: all; cuhk03 and large: 0)")
+    parser.add_argument("--variant", choices=sorted({name for names in VARIANTS.values() for name in names}),
+                        help="cuhk01: how many people are tested (default: p100); cuhk03, large: boxes by a "
+                             "detector or by hand (default: detected)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")
     parser.add_argument("--schedule", choices=RATIOS, default="literal",
@@ -40,6 +45,10 @@ def _options(arguments) -> argparse.Namespace:
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction,
                         help="mirror images at random (default: for viper only)")
     return parser.parse_args(arguments)
+
+
+def _splits(text: str) -> list[int] | str:
+    return text if text == "all" else [int(text)]
 
 
 if __name__ == "__main__":

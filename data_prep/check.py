@@ -6,15 +6,19 @@ is printed for each thing proved; the first that does not hold ends the check wi
 
 import argparse
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import command_line
 from data_prep.files import sha256_file
-from data_prep.prepare import load_manifest
+from data_prep.index import JUNK
+from data_prep.prepare import AS_DISTRIBUTED, load_manifest
 from data_prep.store import ImageStore, PairStore
+
+_MAPPED = 512  # images; mapping the database anew after so many keeps what was read from counting as memory
+_MOVES = 256 * 256  # room for every translation of an image, one byte an axis
 
 
 class NotProved(Exception):
@@ -29,6 +33,7 @@ def check(out: Path):
     out, manifest = Path(out), load_manifest(out)
     yield _checksums(out, manifest)
     yield _images(out, manifest)
+    yield _names(out, manifest)
     for name in sorted(manifest["splits"]):
         split = manifest["splits"][name]
         classes = _classes(name, manifest, split)
@@ -57,33 +62,60 @@ def _checksums(out: Path, manifest: dict) -> str:
 
 def _images(out: Path, manifest: dict) -> str:
     identity, count = manifest["images"]["identity"], len(manifest["images"]["path"])
-    store = ImageStore(out / "images")
-    _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
     for place in range(count):
+        if place % _MAPPED == 0:
+            store = ImageStore(out / "images")
+            _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
         label = store.get(place)[1]
         _claim(label == identity[place], store.path,
                f"image {place} has label {label}, not {identity[place]}")
-    owners = defaultdict(set)
-    for number, checksum in zip(identity, manifest["images"]["sha256"]):
+    return f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right"
+
+
+def _names(out: Path, manifest: dict) -> str:
+    """Count images under two identities, which one's own may not have, and prove the parts of large apart."""
+    images, owners, sets = manifest["images"], defaultdict(set), defaultdict(set)
+    for path, number, checksum in zip(images["path"], images["identity"], images["sha256"]):
         owners[checksum].add(number)
-    _claim(all(len(numbers) == 1 for numbers in owners.values()), out, "two identities share an image")
-    return (f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right, "
-            "no image under two identities")
+        sets[path.split("/")[0]].add(number)
+    shared = sum(len(numbers) > 1 for numbers in owners.values())
+    _claim(shared == 0 or manifest["dataset"] in AS_DISTRIBUTED, out, "two identities share an image")
+    said = f"images under two identities: {shared or 'none'}"
+    if manifest["dataset"] == "large":
+        _claim(not sets["market1501"] & sets["cuhk03"], out, "the two datasets share an identity")
+        said += "; no identity of Market-1501 is one of CUHK03"
+    return said
 
 
 def _people(name: str, manifest: dict, split: dict) -> str:
-    """Train and test identities differ, and every query has a match, by another camera only."""
+    """Those who train, validate and are tested differ, and every query has a match by another camera."""
     view = list(zip(manifest["images"]["identity"], manifest["images"]["camera"]))
-    sides = {role: {view[place] for place in split[role]} for role in ("train", "query", "gallery")}
-    tested = {number for number, _ in sides["query"] | sides["gallery"]}
-    searched = {number for number, _ in sides["query"]}
-    _claim(not tested & {number for number, _ in sides["train"]}, name, "an identity trains and is tested")
-    _claim(searched <= {number for number, _ in sides["gallery"]}, name,
-           "a query has no match in the gallery")
-    _claim(not sides["query"] & sides["gallery"], name, "a match is by the query's own camera")
-    return (f"{split['classes']} identities train ({len(split['train'])} images), {len(searched)} others are "
-            f"tested ({len(split['query'])} queries, gallery of {len(split['gallery'])}), each found by "
-            "another camera")
+    sides = {role: {view[place] for place in split.get(role, [])}
+             for role in ("train", "validation", "query", "gallery", "multi_query")}
+    people = {role: {number for number, _ in views} for role, views in sides.items()}
+    tested = people["query"] | people["gallery"]
+    _claim(not tested & people["train"], name, "an identity trains and is tested")
+    _claim(not people["validation"] & (tested | people["train"]), name,
+           "an identity is kept for validation and trains or is tested")
+    cameras = defaultdict(set)
+    for number, camera in sides["gallery"]:
+        cameras[number].add(camera)
+    _claim(people["query"] <= set(cameras), name, "a query has no match in the gallery")
+    _claim(all(cameras[number] - {camera} for number, camera in sides["query"]), name,
+           "a query has no match by another camera")
+    if manifest["protocol"] == "single-shot":
+        _claim(not sides["query"] & sides["gallery"], name, "a match is by the query's own camera")
+    said = (f"{split['classes']} identities train ({len(split['train'])} images), "
+            f"{len(people['query'])} others are tested ({len(split['query'])} queries, gallery of "
+            f"{len(split['gallery'])}), each found by another camera")
+    if sides["validation"]:
+        said += (f"; {len(people['validation'])} more are kept for validation ({len(split['validation'])} "
+                 "images)")
+    if sides["multi_query"]:
+        _claim(sides["multi_query"] == sides["query"], name,
+               "the multiple queries are not of the queries' identities and cameras")
+        said += f"; {len(split['multi_query'])} images make multiple queries of them"
+    return said
 
 
 def _classes(name: str, manifest: dict, split: dict) -> np.ndarray:
@@ -100,12 +132,13 @@ def _training(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
     _claim(store.labels == classes, folder, "the labels are not the classes of the training identities")
     _claim(store.meta["pairs_per_epoch"] == [5 * len(split["train"])] * manifest["epochs"], folder,
            "an epoch does not hold five pairs for each training image")
-    copies = _copies(store.epoch(0))
-    _claim(sorted(copies) == sorted(split["train"]), folder, "the anchors are not the training images")
-    for place, moves in copies.items():
-        _claim(len(moves) == 5, folder, f"image {place} has {len(moves)} translations, not 5")
+    copies = np.unique(_copies(store.epoch(0), "a"))
+    places, moves = np.unique(copies // _MOVES, return_counts=True)
+    _claim(places.tolist() == sorted(split["train"]), folder, "the anchors are not the training images")
+    _claim(moves == 5, folder, "an image has not 5 translations")
+    across = _across(classes, np.array(manifest["images"]["camera"]))
     for epoch in range(manifest["epochs"]):
-        _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies)
+        _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies, across)
     ratios = store.meta["ratio_per_epoch"]
     flips = "half of them mirrored" if manifest["flip"] else "none mirrored"
     return (f"{store.total} pairs in {len(ratios)} epochs; every augmented image is the anchor once an "
@@ -114,27 +147,30 @@ def _training(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
             f"±12 pixels, {flips}")
 
 
-def _copies(pairs: np.ndarray) -> dict[int, set]:
-    """Return the translations under which each image is an anchor."""
-    copies = defaultdict(set)
-    for place, dy, dx in zip(pairs["a"].tolist(), pairs["a_dy"].tolist(), pairs["a_dx"].tolist()):
-        copies[place].add((dy, dx))
-    return copies
+def _copies(pairs: np.ndarray, side: str) -> np.ndarray:
+    """Return a number for each pair that stands for the image on a side, "a" or "b", and its translation."""
+    move = pairs[f"{side}_dy"].astype(np.int64) * 256 + pairs[f"{side}_dx"]
+    return pairs[side] * np.int64(_MOVES) + (move + _MOVES // 2)
+
+
+def _across(classes: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Say of every image whether its identity trains and was seen by two cameras."""
+    seen = defaultdict(set)
+    for number, lens in zip(classes.tolist(), camera.tolist()):
+        seen[number].add(lens)
+    return np.array([number >= 0 and len(seen[number]) > 1 for number in classes.tolist()])
 
 
 def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: np.ndarray,
-           copies: dict) -> None:
+           copies: np.ndarray, across: np.ndarray) -> None:
     a, b, same = pairs["a"], pairs["b"], pairs["same"]
-    _claim(_copies(pairs) == copies, where, "an augmented image is not the anchor of exactly one pair")
+    _claim(np.array_equal(np.sort(_copies(pairs, "a")), copies), where,
+           "an augmented image is not the anchor of exactly one pair")
     _claim(a != b, where, "an image is paired with itself")
     _claim((classes[a] >= 0) & (classes[b] >= 0), where, "an image that does not train is in a pair")
     _claim(np.isin(same, (0, 1)), where, "a training pair is neither the same nor different")
     _claim((classes[a] == classes[b]) == (same == 0), where, "`same` contradicts the identities")
     camera = np.array(manifest["images"]["camera"])
-    seen = defaultdict(set)
-    for number, lens in zip(classes.tolist(), camera.tolist()):
-        seen[number].add(lens)
-    across = np.array([len(seen[number]) > 1 for number in classes.tolist()])
     _claim((camera[a] != camera[b])[(same == 0) & across[a]], where,
            "a positive pair is of one camera though the identity has two")
     ratio = min(3, 1.01 ** epoch) if manifest["schedule"] == "literal" else min(5, 2 * 1.01 ** epoch) - 1
@@ -143,8 +179,7 @@ def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: n
            f"{positives} of {len(pairs)} pairs are positive, which is not 1 to {ratio:.3f}")
     reach = max(int(np.abs(pairs[f"{side}_{axis}"]).max()) for side in "ab" for axis in ("dy", "dx"))
     _claim(reach <= 12, where, f"a translation of {reach} pixels")
-    moves = zip(b.tolist(), pairs["b_dy"].tolist(), pairs["b_dx"].tolist())
-    _claim(all((dy, dx) in copies[place] for place, dy, dx in moves), where, "b has a translation of its own")
+    _claim(np.isin(_copies(pairs, "b"), copies), where, "b has a translation of its own")
     _flips(where, pairs, manifest["flip"])
 
 
@@ -163,22 +198,39 @@ def _held_out(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
     store = PairStore(folder)
     _claim(store.labels == classes, folder, "the labels are not the classes of the training identities")
     pairs = store.epoch(0)
-    identity = np.array(manifest["images"]["identity"])
+    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    query, gallery = _judges(manifest, split, identity, camera)
     judged, shown = pairs[0::2], pairs[1::2]
     for field in ("a_dy", "a_dx", "b_dy", "b_dx", "a_flip", "b_flip"):
         _claim(pairs[field] == 0, folder, f"a held-out pair has {field} set")
     _claim(pairs["a"] != pairs["b"], folder, "an image is paired with itself")
-    _claim(np.isin(judged["a"], split["query"]) & np.isin(judged["b"], split["gallery"]), folder,
+    _claim(np.isin(judged["a"], query) & np.isin(judged["b"], gallery), folder,
            "an even row is not a query and a gallery image")
     _claim((identity[judged["a"]] == identity[judged["b"]]) == (judged["same"] == 0), folder,
            "`same` contradicts the identities")
-    _claim(Counter(judged["same"].tolist()) == {0: len(split["query"]), 1: len(split["query"])}, folder,
-           "not one same and one different pair for each query")
+    _claim((camera[judged["a"]] != camera[judged["b"]])[judged["same"] == 0], folder,
+           "a match is by the query's own camera")
+    for same in (0, 1):
+        _claim(np.array_equal(np.sort(judged["a"][judged["same"] == same]), np.sort(query)), folder,
+               "not one same and one different pair for each query")
     first, second = classes[shown["a"]], classes[shown["b"]]
     _claim((first >= 0) & (first == second) & (shown["same"] == -1), folder,
            "an odd row is not two views of a training identity")
-    return (f"{len(judged)} pairs of held-out people, half the same, and {len(shown)} of training people for "
+    who = "people kept for validation" if "validation" in split else "held-out people"
+    return (f"{len(judged)} pairs of {who}, half the same, and {len(shown)} of training people for "
             "the identification heads; none translated or mirrored")
+
+
+def _judges(manifest: dict, split: dict, identity: np.ndarray, camera: np.ndarray) -> tuple[list, list]:
+    """Derive who judges the net: those kept for validation if any, else the tested; never junk."""
+    if "validation" not in split:
+        return split["query"], [place for place in split["gallery"]
+                                if manifest["identities"][identity[place]] != JUNK]
+    lowest = {}
+    for place in split["validation"]:
+        lowest[identity[place]] = min(camera[place], lowest.get(identity[place], camera[place]))
+    first = [place for place in split["validation"] if camera[place] == lowest[identity[place]]]
+    return first, sorted(set(split["validation"]) - set(first))
 
 
 @command_line

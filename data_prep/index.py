@@ -3,15 +3,23 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from data_prep.errors import InputError
+from data_prep.files import sha256_file
+from data_prep.picture import read_picture
+
+JUNK, DISTRACTOR = "-1", "0000"
+"""The identities under which Market-1501 files boxes that count for nothing, and boxes of nobody."""
 
 
 @dataclass(frozen=True)
 class Image:
     """One image: `path` relative to the dataset's root with forward slashes, identity, camera number.
 
-    `role` is "train", "query" or "gallery" where the dataset itself fixes it, else None.
+    `role` is "train", "query", "gallery" or "multi_query" where the dataset itself fixes it, else None.
     """
     path: str
     identity: str
@@ -19,14 +27,54 @@ class Image:
     role: str | None = None
 
 
+class Pixels(Protocol):
+    """Where the pictures of an index are read from; paths are those of its images."""
+
+    def picture(self, path: str) -> np.ndarray:
+        """Return a picture, uint8 (H, W, 3) BGR; InputError where it cannot be read whole."""
+
+    def checksum(self, path: str) -> str:
+        """Return the SHA-256, in hexadecimal digits, by which the raw picture is known again."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures that are files under a root."""
+    root: Path
+
+    def picture(self, path: str) -> np.ndarray:
+        """Return the picture in a file."""
+        return read_picture(self.root / path)
+
+    def checksum(self, path: str) -> str:
+        """Return the SHA-256 of a file."""
+        try:
+            return sha256_file(self.root / path)
+        except OSError as error:
+            raise InputError(f"{self.root / path}: cannot be read ({error.strerror}); restore it from the "
+                             "dataset") from error
+
+
 @dataclass(frozen=True)
 class Index:
-    """A dataset as its reader found it. `generated` marks generated people, and so every later result."""
+    """A dataset as its reader found it. `generated` marks generated people, and so every later result.
+
+    `variant`: which of the dataset's variants it is, None where there is one only. `test_sets`: the test
+    identities of each split where the dataset brings its own. `source`: the pictures, None for files in root.
+    """
     dataset: str
     root: Path
     images: tuple[Image, ...]
     protocol: str
     generated: bool = False
+    variant: str | None = None
+    test_sets: tuple[tuple[str, ...], ...] = ()
+    source: Pixels | None = None
+
+    @property
+    def pixels(self) -> Pixels:
+        """Where the pictures are read from."""
+        return self.source or Files(self.root)
 
     def identities(self) -> list[str]:
         """Return the names of all identities, sorted; an identity's number is its place in this list."""

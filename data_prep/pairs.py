@@ -22,6 +22,7 @@ DIFFERENT or NOT_JUDGED.
 SAME, DIFFERENT, NOT_JUDGED = 0, 1, -1
 TRANSLATIONS = 5
 REACH = 12  # pixels: 5 % of 256, rounded down
+_BLOCK = 1024  # images at a time: all possible translations of all of them at once would fill memory
 
 RATIOS = {
     # The paper, literally: it grows by 1 % an epoch up to 3 (which 75 epochs do not reach: 1.01^75 = 2.1).
@@ -34,9 +35,9 @@ RATIOS = {
 
 def translations(images: int, seed: int) -> np.ndarray:
     """Return the five different translations (dy, dx) of every image of an index, int8 (images, 5, 2)."""
-    side = 2 * REACH + 1
-    keys = generator(seed, "translation").random((images, side * side))
-    chosen = np.argpartition(keys, TRANSLATIONS, axis=1)[:, :TRANSLATIONS]
+    side, rng = 2 * REACH + 1, generator(seed, "translation")
+    blocks = (rng.random((min(_BLOCK, images - first), side * side)) for first in range(0, images, _BLOCK))
+    chosen = np.concatenate([keys.argpartition(TRANSLATIONS)[:, :TRANSLATIONS] for keys in blocks])
     return np.stack(np.divmod(chosen, side), axis=-1).astype(np.int8) - np.int8(REACH)
 
 
@@ -102,17 +103,17 @@ def train_epoch(partners: Partners, moves: np.ndarray, ratio: float, flip: bool,
 
 
 def held_out(partners: Partners, query: np.ndarray, gallery: np.ndarray, identity: np.ndarray,
-             rng: np.random.Generator) -> np.ndarray:
+             camera: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the held-out pairs, PAIR (4 Q,) for Q queries, on which the net is judged while it trains.
 
     Even rows judge the verification head: pairs of held-out identities, query and gallery, half of them the
     same identity and half different, in random order. Odd rows judge the identification heads: two views, as
     they are, of a training identity, `same` NOT_JUDGED. A held-out identity is no class of the identification
-    heads, and pairs of training identities say nothing about the verification of new people. `identity`: of
-    every image of the index.
+    heads, and pairs of training identities say nothing about the verification of new people. A match is by
+    another camera than the query's. `identity`, `camera`: of every image of the index.
     """
     pairs = np.zeros(4 * len(query), PAIR)
-    matches, strangers = _gallery_choices(query, gallery, identity, rng)
+    matches, strangers = _gallery_choices(query, gallery, identity, camera, rng)
     order = rng.permutation(2 * len(query))
     pairs["a"][0::2] = np.concatenate([query, query])[order]
     pairs["b"][0::2] = np.concatenate([matches, strangers])[order]
@@ -124,14 +125,15 @@ def held_out(partners: Partners, query: np.ndarray, gallery: np.ndarray, identit
     return pairs
 
 
-def _gallery_choices(query, gallery, identity, rng) -> tuple[np.ndarray, np.ndarray]:
+def _gallery_choices(query, gallery, identity, camera, rng) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each query, one gallery image of its identity and one of another."""
     matches, strangers = [], []
+    shown, seen_by = identity[gallery], camera[gallery]
     for image in query:
-        same = identity[gallery] == identity[image]
+        same = shown == identity[image]
         if same.all():
             raise InputError("only one identity is tested, so no held-out pair of different people exists; "
                              "add identities")
-        matches.append(rng.choice(gallery[same]))
+        matches.append(rng.choice(gallery[same & (seen_by != camera[image])]))
         strangers.append(rng.choice(gallery[~same]))
     return np.array(matches), np.array(strangers)

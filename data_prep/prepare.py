@@ -9,6 +9,7 @@ interrupted, or asked for other splits, goes on where the folder stands.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ from tqdm import tqdm
 from data_prep import pairs as schedules
 from data_prep.errors import InputError
 from data_prep.files import sha256_file, whole_directory, write_whole
-from data_prep.index import Index, check_shared
-from data_prep.picture import read_picture
+from data_prep.index import JUNK, Index, check_shared
 from data_prep.readers.read import read
 from data_prep.rng import generator
 from data_prep.splits.load import Split, load_split, split_count
@@ -26,19 +26,26 @@ from data_prep.store import SIZE, write_images, write_pairs
 
 FORMAT = 1
 FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section III-C)
+FIRST_ONLY = {"cuhk03", "large"}  # the pairs of all their 20 splits would take gigabytes
+AS_DISTRIBUTED = {"cuhk01", "cuhk03", "market1501", "large"}  # not ours to mend; counted by data_prep.check
 
 
-def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | None = None, seed: int = 0,
-            epochs: int = 75, schedule: str = "literal", flip: bool | None = None) -> dict:
-    """Prepare `splits` (default: all) of a raw dataset into the folder `out`; return the manifest.
+def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
+            epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
+            variant: str | None = None) -> dict:
+    """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
-    `flip` None takes the dataset's own rule. What is whole already is kept; a folder that was prepared from
-    other images or with other settings is an InputError, as is everything that is wrong with the raw data.
+    `splits`: numbers, "all", or None for the dataset's own rule: the first only of FIRST_ONLY, else all.
+    `flip` and `variant` None take the dataset's own rule too. What is whole already is kept; a folder that
+    was prepared from other images or with other settings is an InputError, as is everything that is wrong
+    with the raw data.
     """
     if epochs < 1 or seed < 0:
         raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
-    index = read(dataset, Path(raw))
-    numbers = range(split_count(index)) if splits is None else splits
+    index = read(dataset, Path(raw), variant)
+    if splits is None:
+        splits = [0] if dataset in FIRST_ONLY else "all"
+    numbers = range(split_count(index)) if splits == "all" else splits
     resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
     flip = dataset in FLIPPED if flip is None else flip
     manifest = _begin(Path(out), _inputs(index, seed, epochs, schedule, flip))
@@ -78,25 +85,19 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     """Return the part of the manifest that says what went in; it decides what may be kept."""
     identities = index.identities()
     number = {identity: place for place, identity in enumerate(identities)}
-    checksums = [_checksum(index.root / image.path)
+    checksums = [index.pixels.checksum(image.path)
                  for image in tqdm(index.images, "checksums", disable=None)]
-    check_shared(index, checksums)
+    if index.dataset not in AS_DISTRIBUTED:
+        check_shared(index, checksums)
     return {
-        "format": FORMAT, "dataset": index.dataset, "generated": index.generated, "protocol": index.protocol,
-        "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip, "size": SIZE,
-        "identities": identities,
+        "format": FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
+        "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
+        "size": SIZE, "identities": identities,
         "images": {"path": [image.path for image in index.images],
                    "identity": [number[image.identity] for image in index.images],
                    "camera": [image.camera for image in index.images],
                    "sha256": checksums},
     }
-
-
-def _checksum(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
 
 
 def _begin(out: Path, inputs: dict) -> dict:
@@ -143,7 +144,7 @@ def _split_whole(out: Path, name: str, manifest: dict) -> bool:
 
 
 def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
-    pictures = (read_picture(index.root / image.path) for image in tqdm(index.images, "images", disable=None))
+    pictures = (index.pixels.picture(image.path) for image in tqdm(index.images, "images", disable=None))
     with whole_directory(out / "images") as folder:
         write_images(folder, pictures, manifest["images"]["identity"])
         facts = _facts(folder)
@@ -163,7 +164,7 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
     partners = schedules.Partners(train, identity[train], camera[train])
     training = [schedules.train_epoch(partners, moves, schedules.RATIOS[schedule](epoch), flip,
                                       generator(seed, "pairs", number, epoch)) for epoch in range(epochs)]
-    testing = schedules.held_out(partners, np.array(split.query), np.array(split.gallery), identity,
+    testing = schedules.held_out(partners, *_judges(split, manifest), identity, camera,
                                  generator(seed, "held out", number))
     meta = {"dataset": manifest["dataset"], "split": number, "seed": seed, "schedule": schedule,
             "classes": len(trained), "images": len(identity)}
@@ -173,6 +174,23 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
             write_pairs(folder / role, {**meta, "role": role, "epochs": len(contents), "flip": mirrored},
                         labels, contents)
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
-    manifest["splits"][name] = {"origin": split.origin, "classes": len(trained), "train": split.train,
-                                "query": split.query, "gallery": split.gallery, **facts}
+    roles = {role: places for role, places in asdict(split).items() if places}
+    manifest["splits"][name] = {"classes": len(trained), **roles, **facts}
     _save(out, manifest)
+
+
+def _judges(split: Split, manifest: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return the queries and the gallery on which the net is judged while it trains.
+
+    Where identities are kept for validation it is they, by their lowest camera and by the others, so that the
+    tested ones stay unseen. Junk may show anybody, and is in no pair.
+    """
+    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    if not split.validation:
+        junk = np.array([name == JUNK for name in manifest["identities"]])
+        gallery = np.array(split.gallery)
+        return np.array(split.query), gallery[~junk[identity[gallery]]]
+    kept = np.array(split.validation)
+    lowest = {person: camera[kept][identity[kept] == person].min() for person in np.unique(identity[kept])}
+    searched = camera[kept] == np.array([lowest[person] for person in identity[kept]])
+    return kept[searched], kept[~searched]

@@ -46,8 +46,8 @@ def forged(change):
 def test_a_prepared_folder_is_proved(prepared_viper, capsys):
     assert module.main([str(prepared_viper)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5 and lines[0].startswith("3 databases have the bytes")
-    assert "negatives per positive 1.000 to 1.034 (literal)" in lines[3]
+    assert len(lines) == 6 and lines[0].startswith("3 databases have the bytes")
+    assert "negatives per positive 1.000 to 1.034 (literal)" in lines[4]
 
 
 def self_pair(pairs):

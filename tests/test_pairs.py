@@ -102,14 +102,17 @@ def test_an_epoch_is_a_function_of_its_seed_and_number():
 def test_held_out_pairs():
     identity = np.full(40, -1)
     identity[IMAGES] = IDENTITY
-    query, gallery = np.array([30, 32, 34]), np.array([31, 33, 35, 36])
-    identity[30:37] = [1, 1, 2, 2, 3, 3, 3]
-    pairs = held_out(Partners(IMAGES, IDENTITY, CAMERA), query, gallery, identity, generator(0, "held out"))
+    query, gallery = np.array([30, 32, 34]), np.array([31, 33, 35, 36, 37])
+    identity[30:38] = [1, 1, 2, 2, 3, 3, 3, 3]
+    camera = np.array([0] * 30 + [1, 2, 1, 2, 1, 2, 2, 1, 0, 0])     # 37 is by its query's own camera
+    pairs = held_out(Partners(IMAGES, IDENTITY, CAMERA), query, gallery, identity, camera,
+                     generator(0, "held out"))
     judged, shown = pairs[0::2], pairs[1::2]
     assert len(judged) == len(shown) == 6
     assert sorted(judged["a"].tolist()) == [30, 30, 32, 32, 34, 34] and set(judged["b"]) <= set(gallery)
     assert np.array_equal(identity[judged["a"]] == identity[judged["b"]], judged["same"] == 0)
     assert sorted(judged["same"].tolist()) == [0, 0, 0, 1, 1, 1]
+    assert np.all((camera[judged["a"]] != camera[judged["b"]])[judged["same"] == 0])
     assert set(shown["same"]) == {-1} and np.array_equal(identity_of(shown["a"]), identity_of(shown["b"]))
     assert np.all(shown["a"] != shown["b"])
     for field in ("a_dy", "a_dx", "b_dy", "b_dx", "a_flip", "b_flip"):

@@ -9,7 +9,8 @@ import pytest
 from data_prep.errors import InputError
 from data_prep.people import __main__ as command
 from data_prep.people.body import Pose, joints, project
-from data_prep.people.draw import draw
+from data_prep.people.draw import draw, track
+from data_prep.people.layouts.share import in_proportion, spread
 from data_prep.people.pattern import around
 from data_prep.people.wardrobe import dress
 from data_prep.people.write import write
@@ -66,8 +67,29 @@ def test_it_never_writes_over_files(tmp_path, capsys):
     assert f"error: {tmp_path}: not an empty folder" in capsys.readouterr().err
     with pytest.raises(InputError, match="layout 'cuhk09' is not known; choose one of viper"):
         write(tmp_path / "new", "cuhk09", 2, 0)
-    with pytest.raises(InputError, match="give at least one identity"):
-        write(tmp_path / "new", "viper", 0, 0)
+    with pytest.raises(InputError, match="give at least two identities"):
+        write(tmp_path / "new", "viper", 1, 0)
+
+
+def test_six_cameras_see_a_person_differently():
+    seen = [draw(3, camera, size=(64, 128)) for camera in range(1, 7)]
+    assert len({picture.tobytes() for picture in seen}) == 6
+
+
+def test_the_frames_of_a_track_show_the_same_pose_framed_anew():
+    frames = track(3, 4, 4, (64, 128))
+    assert len(frames) == 4 and np.array_equal(frames[0], draw(3, 4, 0, (64, 128)))
+    assert all(np.array_equal(one, other) for one, other in zip(frames, track(3, 4, 2, (64, 128))))
+    assert len({frame.tobytes() for frame in frames}) == 4
+    other_pose = draw(3, 4, 1, (64, 128)).astype(float)
+    for frame in frames[1:]:
+        assert np.abs(frame - frames[0].astype(float)).mean() < np.abs(frame - other_pose).mean()
+
+
+def test_shares_add_up():
+    assert spread(11, 4) == [3, 3, 3, 2] and spread(1, 2) == [1, 0]
+    assert in_proportion(1467, [843, 440, 77, 58, 49]) == [843, 440, 77, 58, 49]
+    assert in_proportion(16, [843, 440, 77, 58, 49]) == [9, 5, 1, 1, 0]     # 9.19 4.80 .84 .63 .53
 
 
 def colour_histogram(picture):

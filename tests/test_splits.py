@@ -7,9 +7,9 @@ import pytest
 
 from data_prep.errors import InputError
 from data_prep.index import Image, Index
-from data_prep.readers.viper import IDENTITIES
+from data_prep.readers import cuhk01, cuhk03, viper
 from data_prep.splits import __main__ as command
-from data_prep.splits.draw import draw
+from data_prep.splits.draw import RULES, draw
 from data_prep.splits.load import COMMITTED, Split, load_split, split_count
 
 
@@ -20,20 +20,26 @@ def two_views(identities, dataset="folder", generated=False) -> Index:
     return Index(dataset, Path("raw"), tuple(images), "single-shot", generated)
 
 
-def test_the_committed_file_is_what_its_command_writes(tmp_path, monkeypatch):
-    committed = COMMITTED["viper"].read_bytes()
-    monkeypatch.setitem(COMMITTED, "viper", tmp_path / "viper.json")
-    assert command.main(["viper"]) == 0
-    assert (tmp_path / "viper.json").read_bytes() == committed
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_file_is_what_its_command_writes(tmp_path, monkeypatch, name):
+    committed = COMMITTED[name].read_bytes()
+    monkeypatch.setitem(COMMITTED, name, tmp_path / "splits.json")
+    assert command.main([name]) == 0
+    assert (tmp_path / "splits.json").read_bytes() == committed
 
 
-def test_committed_viper_splits():
-    content = json.loads(COMMITTED["viper"].read_text())
-    assert (content["dataset"], len(content["splits"])) == ("viper", 10)
+@pytest.mark.parametrize("name, people, sizes, count", [
+    ("viper", viper.IDENTITIES, {"train": 316, "test": 316}, 10),
+    ("cuhk01-p100", cuhk01.IDENTITIES, {"train": 871, "test": 100}, 10),
+    ("cuhk01-p486", cuhk01.IDENTITIES, {"train": 485, "test": 486}, 10),
+    ("cuhk03", cuhk03.IDENTITIES, {"train": 1160, "validation": 100, "test": 100}, 20)])
+def test_committed_splits(name, people, sizes, count):
+    content = json.loads(COMMITTED[name].read_text())
+    assert (content["dataset"], len(content["splits"])) == (name.split("-")[0], count)
     for split in content["splits"]:
-        assert len(split["train"]) == len(split["test"]) == 316
-        assert sorted(split["train"] + split["test"]) == sorted(IDENTITIES)
-    assert len({tuple(split["train"]) for split in content["splits"]}) == 10
+        assert {part: len(identities) for part, identities in split.items()} == sizes
+        assert sorted(sum(split.values(), [])) == sorted(people)
+    assert len({tuple(split["train"]) for split in content["splits"]}) == count
 
 
 def test_drawn_splits_depend_on_the_seed_only():
@@ -45,11 +51,18 @@ def test_drawn_splits_depend_on_the_seed_only():
         assert sorted(split["train"] + split["test"]) == sorted(names)
 
 
+def test_generated_people_are_split_in_the_datasets_proportion():
+    split = draw([f"{number}" for number in range(136)], 0, RULES["cuhk03"])[19]
+    assert {part: len(identities) for part, identities in split.items()} == {
+        "train": 116, "validation": 10, "test": 10}
+
+
 def test_real_viper_takes_the_committed_split_and_generated_people_do_not():
-    real = load_split(two_views(IDENTITIES, "viper"), 4, seed=9)
+    real = load_split(two_views(viper.IDENTITIES, "viper"), 4, seed=9)
     assert real.origin == "committed viper.json #4"
-    assert real == load_split(two_views(IDENTITIES, "viper"), 4, seed=0)
-    assert load_split(two_views(IDENTITIES, "viper", generated=True), 4, seed=9).origin == "drawn, seed 9, #4"
+    assert real == load_split(two_views(viper.IDENTITIES, "viper"), 4, seed=0)
+    generated = load_split(two_views(viper.IDENTITIES, "viper", generated=True), 4, seed=9)
+    assert generated.origin == "drawn, seed 9, #4"
 
 
 def test_queries_are_of_the_lowest_camera_and_the_gallery_of_the_others():

@@ -1,1 +1,1 @@
-"""Generated pedestrians, seen by two cameras, in the on-disk layout of a real dataset."""
+"""Generated pedestrians, seen by up to six cameras, in the on-disk layout of a real dataset."""

@@ -17,7 +17,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     write(options.out, options.layout, options.identities, options.seed)
-    print(f"generated data: {options.identities} people, two cameras, seed {options.seed}, in {options.out}")
+    print(f"generated data: {options.identities} people in the layout {options.layout}, seed "
+          f"{options.seed}, in {options.out}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The two cameras: how each sees colour, how sharp it is, from where it looks, and what it does to a picture.
+"""The six cameras: how each sees colour, how sharp it is, from where it looks, and what it does to a picture.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,14 @@ CAMERAS = {
               quality=85, yaws=(0., .7, -.7, 1.5), zoom=.90),
     2: Camera(gains=(1.16, 1.0, .90), exposure=.86, contrast=1.05, saturation=.75, blur=.55, grain=.022,
               quality=60, yaws=(1.55, -1.55, 3.1, 2.3), zoom=.86),
+    3: Camera(gains=(1.05, 1.04, .94), exposure=1.12, contrast=.95, saturation=.95, blur=.30, grain=.010,
+              quality=90, yaws=(3.1, 2.5, -2.5, 1.5), zoom=.92),
+    4: Camera(gains=(.90, .98, 1.12), exposure=.92, contrast=1.2, saturation=1.0, blur=.45, grain=.018,
+              quality=75, yaws=(-.5, .3, -1.2, 3.0), zoom=.88),
+    5: Camera(gains=(1.0, 1.08, .96), exposure=.80, contrast=1.0, saturation=.70, blur=.60, grain=.026,
+              quality=65, yaws=(1.2, .4, 2.0, -1.5), zoom=.84),
+    6: Camera(gains=(1.10, .96, 1.0), exposure=1.05, contrast=1.15, saturation=.80, blur=.80, grain=.020,
+              quality=55, yaws=(-1.9, -2.6, -1.2, 0.), zoom=.90),
 }
 
 

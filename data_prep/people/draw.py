@@ -1,5 +1,6 @@
-"""One photograph of a generated person: who, by which camera, which shot."""
+"""Photographs of generated people: who, by which camera, which shot or frame; and of nobody at all."""
 
+import cv2
 import numpy as np
 
 from data_prep.people.body import Pose
@@ -28,6 +29,36 @@ def draw(identity_seed: int, camera: int, shot: int = 0, size: tuple[int, int] =
         _place(picture, dress(int(rng.integers(2 ** 32))), view, light, rng, passer_by=True)
     _place(picture, dress(identity_seed), view, light, rng)
     return expose(picture, view, size, rng)
+
+
+def track(identity_seed: int, camera: int, frames: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Return `frames` photographs, uint8 (H, W, 3) BGR, of a person as they walk past a camera.
+
+    They show one pose, as the boxes of a tracked person do; each is framed and lit a little differently.
+    """
+    first = draw(identity_seed, camera, 0, size)
+    return [first] + [reframe(first, generator(identity_seed, "frame", camera, frame))
+                      for frame in range(1, frames)]
+
+
+def empty(seed: int, camera: int, size: tuple[int, int]) -> np.ndarray:
+    """Return a photograph, uint8 (H, W, 3) BGR, of a camera's scene with nobody in it."""
+    rng = generator(seed, "empty", camera)
+    width, height = (_OVERSIZE * length for length in size)
+    return expose(paint_scene(height, width, camera, rng), CAMERAS[camera], size, rng)
+
+
+def reframe(photograph: np.ndarray, rng: np.random.Generator, zoom: float = 1.,
+            shift: float = .04) -> np.ndarray:
+    """Return a photograph cut out anew: enlarged `zoom` times, give or take 6 %, and moved by up to `shift`
+    of its height and width, under light that is up to 12 % stronger or weaker.
+    """
+    height, width = photograph.shape[:2]
+    scale = zoom * rng.uniform(.94, 1.06)
+    move = np.array([width, height]) * (.5 - .5 * scale + rng.uniform(-shift, shift, 2))
+    warp = np.float32([[scale, 0, move[0]], [0, scale, move[1]]])
+    framed = cv2.warpAffine(photograph, warp, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return cv2.convertScaleAbs(framed, alpha=rng.uniform(.88, 1.12))
 
 
 def _place(picture: np.ndarray, person: Person, view: Camera, light: float, rng: np.random.Generator,

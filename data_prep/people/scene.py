@@ -80,7 +80,11 @@ def _leaves(rng, height, width):
 
 
 PLACES = {1: ((_hedge, _asphalt), (_wall, _paving), (_hedge, _leaves), (_street, _paving)),
-          2: ((_reeds, _grass), (_bricks, _asphalt), (_railing, _paving), (_street, _asphalt))}
+          2: ((_reeds, _grass), (_bricks, _asphalt), (_railing, _paving), (_street, _asphalt)),
+          3: ((_wall, _asphalt), (_street, _leaves)),
+          4: ((_bricks, _paving), (_hedge, _grass)),
+          5: ((_railing, _asphalt), (_reeds, _leaves)),
+          6: ((_street, _grass), (_wall, _leaves), (_bricks, _asphalt))}
 """The places that each camera sees: (backdrop, ground)."""
 
 

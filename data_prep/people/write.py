@@ -3,36 +3,35 @@
 import json
 from pathlib import Path
 
-import cv2
-
 from data_prep.errors import InputError
 from data_prep.files import whole_directory
-from data_prep.people.draw import draw
-from data_prep.readers import viper
+from data_prep.people.layouts import cuhk01, cuhk03, market1501, viper
+from data_prep.readers.generated import MARK
 from data_prep.rng import generator
 
-LAYOUTS = ("viper",)
+LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
+           "cuhk03-long": cuhk03.write_long, "cuhk03-short": cuhk03.write_short,
+           "market1501": market1501.write}
+"""What writes each layout: (folder, the people's seeds) → what GENERATED.json says beyond its first lines.
+`cuhk03` is the .mat, `cuhk03-long` and `-short` are its extracted forms, 1_001_1_01.png and 0000_00.jpg.
+"""
 
 
 def write(out: Path, layout: str, identities: int, seed: int) -> None:
     """Write generated people into the new folder `out`, laid out as the dataset `layout`.
 
     A file GENERATED.json in it says so, and every later result carries the mark. Raises InputError for an
-    unknown layout, no identities and a folder that has files in it.
+    unknown layout, fewer than two identities and a folder that has files in it.
     """
     out = Path(out)
     if layout not in LAYOUTS:
         raise InputError(f"layout {layout!r} is not known; choose one of {', '.join(LAYOUTS)}")
-    if identities < 1 or seed < 0:
-        raise InputError(f"identities {identities}, seed {seed}: give at least one identity and a seed ≥ 0")
+    if identities < 2 or seed < 0:
+        raise InputError(f"identities {identities}, seed {seed}: give at least two identities and a seed ≥ 0")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not an empty folder; choose another --out")
     mark = {"generator": "data_prep.people", "layout": layout, "identities": identities, "seed": seed}
+    people = generator(seed, "people").integers(2 ** 62, size=identities).tolist()
     with whole_directory(out) as folder:
-        (folder / "cam_a").mkdir()
-        (folder / "cam_b").mkdir()
-        for number, identity_seed in enumerate(generator(seed, "people").integers(2 ** 62, size=identities)):
-            for camera, name in ((1, f"cam_a/{number:03d}_0.bmp"), (2, f"cam_b/{number:03d}_90.bmp")):
-                picture = draw(int(identity_seed), camera, size=(viper.WIDTH, viper.HEIGHT))
-                (folder / name).write_bytes(cv2.imencode(".bmp", picture)[1].tobytes())
-        (folder / "GENERATED.json").write_text(json.dumps(mark) + "\n")
+        more = LAYOUTS[layout](folder, people)
+        (folder / MARK).write_text(json.dumps(mark | more) + "\n")

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from data_prep.errors import InputError
+from data_prep.readers.generated import MARK
 
-_STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", "GENERATED.json"}
+_STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", MARK}
 
 
 def list_files(root: Path) -> list[str]:

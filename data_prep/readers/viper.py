@@ -5,14 +5,14 @@ PETS 2007. From: https://vision.soe.ucsc.edu/node/178 (archive MD5 1c2d9fc1cc800
 cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 873 with gaps, images 48×128.
 """
 
-import json
 import re
 from pathlib import Path
 
 from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
-from data_prep.picture import read_picture
+from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
+from data_prep.readers.published import check_names, check_sizes
 
 WIDTH, HEIGHT = 48, 128
 _CAMERAS = {"cam_a": 1, "cam_b": 2}
@@ -31,44 +31,19 @@ def read(root: Path) -> Index:
     refuse(root, [name for name, match in found if not match],
            "cam_a/<identity>_<angle>.bmp and cam_b/<identity>_<angle>.bmp")
     images = tuple(Image(name, match[2], _CAMERAS[match[1]]) for name, match in found)
-    generated = _generated(root)
-    _check(root, images, IDENTITIES if generated is None else generated)
-    return Index("viper", root, images, "single-shot", generated is not None)
-
-
-def _generated(root: Path) -> tuple[str, ...] | None:
-    """Return the identities that the people generator says it wrote, None where it wrote nothing here."""
-    path = root / "GENERATED.json"
-    if not path.exists():
-        return None
-    try:
-        mark = json.loads(path.read_text())
-        return tuple(f"{number:03d}" for number in range(mark["identities"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged; generate the people again") from error
-
-
-def _first(what: str, names: list[str]) -> str:
-    """Return a phrase that lists the first ten names, nothing where there are none."""
-    return f"{what} {', '.join(names[:10])}{' …' if len(names) > 10 else ''}" if names else ""
-
-
-def _check(root: Path, images, expected) -> None:
-    identities = {image.identity for image in images}
-    missing, strange = sorted(set(expected) - identities), sorted(identities - set(expected))
-    if missing or strange:
-        raise InputError(f"{root}: {len(identities)} identities, {len(expected)} expected"
-                         + _first("; missing", missing) + _first("; not of the dataset", strange)
-                         + "; unpack the dataset again")
+    mark = read_mark(root, "viper")
+    identities = IDENTITIES if mark is None else [f"{number:03d}" for number in range(mark["identities"])]
+    check_names(root, "identities", {image.identity for image in images}, set(identities))
     check_cameras(root, images)
+    _check_single(root, images)
+    check_sizes(root, images, (WIDTH, HEIGHT))
+    return Index("viper", root, images, "single-shot", mark is not None)
+
+
+def _check_single(root: Path, images) -> None:
     views = {}
     for image in images:
         other = views.setdefault((image.identity, image.camera), image)
         if other is not image:
             raise InputError(f"{root}: {other.path} and {image.path} show the same identity from the same "
                              "camera; the dataset has one image a camera: remove the wrong one")
-    for image in images:
-        height, width, _ = read_picture(root / image.path).shape
-        if (width, height) != (WIDTH, HEIGHT):
-            raise InputError(f"{root / image.path}: {width}×{height} pixels; the dataset's images are "
-                             f"{WIDTH}×{HEIGHT}: unpack the dataset again")

@@ -6,27 +6,28 @@ import sys
 
 from data_prep.errors import command_line
 from data_prep.files import write_whole
-from data_prep.readers.viper import IDENTITIES
-from data_prep.splits.draw import draw
-from data_prep.splits.load import COMMITTED
+from data_prep.readers import cuhk01, cuhk03, viper
+from data_prep.splits.draw import RULES, draw
+from data_prep.splits.load import COMMITTED, SEED
 
-SEED = 2017
+IDENTITIES = {"viper": viper.IDENTITIES, "cuhk01-p100": cuhk01.IDENTITIES, "cuhk01-p486": cuhk01.IDENTITIES,
+              "cuhk03": cuhk03.IDENTITIES}
 
 
-def viper_text() -> str:
-    """Return the text of viper.json: ten random halves of VIPeR's 632 identities."""
-    content = {"dataset": "viper", "seed": SEED, "made_by": "python -m data_prep.splits viper",
-               "splits": draw(IDENTITIES, SEED)}
+def text(name: str) -> str:
+    """Return the text of a committed file: a dataset's published identities, split by its rule."""
+    content = {"dataset": name.split("-")[0], "seed": SEED, "made_by": f"python -m data_prep.splits {name}",
+               "splits": draw(IDENTITIES[name], SEED, RULES[name])}
     return json.dumps(content, separators=(",", ":")).replace('{"train"', '\n{"train"') + "\n"
 
 
 @command_line
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.splits", description=__doc__)
-    parser.add_argument("dataset", choices=COMMITTED)
-    dataset = parser.parse_args(arguments).dataset
-    write_whole(COMMITTED[dataset], viper_text())
-    print(f"wrote {COMMITTED[dataset]}")
+    parser.add_argument("name", choices=COMMITTED)
+    name = parser.parse_args(arguments).name
+    write_whole(COMMITTED[name], text(name))
+    print(f"wrote {COMMITTED[name]}")
     return 0
 
 

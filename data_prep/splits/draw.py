@@ -1,20 +1,47 @@
-"""Drawing splits from a seed: half of the identities train, the other half are tested."""
+"""Drawing splits from a seed: who is tested, who perhaps is kept for validation, and the rest, who train."""
+
+from dataclasses import dataclass
 
 from data_prep.rng import generator
 
-SPLITS = 10
+
+@dataclass(frozen=True)
+class Rule:
+    """How a dataset is split: of its `people`, `test` are tested and `validation` kept, `splits` times."""
+    people: int
+    test: int
+    validation: int = 0
+    splits: int = 10
+
+    def tested(self, people: int) -> int:
+        """Return how many of so many people are tested: the same part, rounded up."""
+        return -(-people * self.test // self.people)
+
+    def validated(self, people: int) -> int:
+        """Return how many of so many people are kept for validation: the same part, rounded up."""
+        return -(-people * self.validation // self.people)
 
 
-def draw(identities, seed: int) -> list[dict[str, list[str]]]:
-    """Return SPLITS splits {"train": [identity, …], "test": [identity, …]}, each list sorted.
+RULES = {"viper": Rule(632, 316), "cuhk01-p100": Rule(971, 100), "cuhk01-p486": Rule(971, 486),
+         "cuhk03": Rule(1360, 100, 100, 20)}
+"""The rules by the name of the committed file. Generated people are split in the same proportion."""
 
-    With an odd number of identities the test half is the larger one.
+HALF = Rule(2, 1)
+
+
+def draw(identities, seed: int, rule: Rule = HALF) -> list[dict[str, list[str]]]:
+    """Return rule.splits splits {"train": [identity, …], "test": […]}, each list sorted.
+
+    With validation in the rule there is a list "validation" too.
     """
     names = sorted(identities)
+    tested, validated = rule.tested(len(names)), rule.validated(len(names))
+    trained = len(names) - tested - validated
     splits = []
-    for number in range(SPLITS):
-        order = generator(seed, "split", number).permutation(len(names))
-        half = len(names) // 2
-        splits.append({"train": sorted(names[place] for place in order[:half]),
-                       "test": sorted(names[place] for place in order[half:])})
+    for number in range(rule.splits):
+        order = [names[place] for place in generator(seed, "split", number).permutation(len(names))]
+        parts = {"train": order[:trained], "validation": order[trained:trained + validated],
+                 "test": order[trained + validated:]}
+        splits.append({part: sorted(chosen) for part, chosen in parts.items()
+                       if part != "validation" or rule.validation})
     return splits

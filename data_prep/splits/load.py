@@ -1,73 +1,107 @@
 """A split resolved on an index: which images train, which are queries and which are the gallery."""
 
 import json
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.errors import InputError
 from data_prep.index import Index
-from data_prep.splits.draw import SPLITS, draw
+from data_prep.readers.cuhk03 import PAIRS_SPLIT
+from data_prep.rng import generator
+from data_prep.splits.draw import HALF, RULES, Rule, draw
 
-_ROLES = ("train", "query", "gallery")
-COMMITTED = {"viper": Path(__file__).with_name("viper.json")}
+SEED = 2017  # of the committed files
+COMMITTED = {name: Path(__file__).with_name(f"{name}.json") for name in RULES}
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: places in the index of its train, query and gallery images, and where it came from."""
+    """One split: places in the index of its images by their role, and where it came from.
+
+    `validation`: images by all cameras of identities kept apart to judge the net while it trains;
+    `multi_query`: Market-1501's further images of the query identities by the queries' cameras.
+    """
     origin: str
-    train: list[int]
-    query: list[int]
-    gallery: list[int]
+    train: list[int] = field(default_factory=list)
+    query: list[int] = field(default_factory=list)
+    gallery: list[int] = field(default_factory=list)
+    validation: list[int] = field(default_factory=list)
+    multi_query: list[int] = field(default_factory=list)
 
 
 def split_count(index: Index) -> int:
-    """Return how many splits the dataset has: 1 where it fixes the role of every image itself, else 10."""
-    return 1 if index.images[0].role else SPLITS
+    """Return how many splits the dataset has: 1 where it fixes the role of every image itself."""
+    return 1 if _is_fixed(index) else _rule(index)[1].splits
 
 
 def load_split(index: Index, number: int, seed: int) -> Split:
     """Return split `number` of a dataset.
 
-    The dataset's own roles come first, then the committed file, then (generated people, a user's own images)
-    half and half drawn from the seed. In a single-shot split the queries are the test identities' images of
-    the lowest camera and the gallery their images of the others. Raises InputError for a number out of range
-    and an empty split.
+    The dataset's own roles come first, then its own test sets, then the committed file; generated people and
+    a user's own images are drawn from the seed. In a single-shot split the queries are the test identities'
+    images of the lowest camera and the gallery their images of the others. CUHK03 leaves room for identities
+    that only one of its views shows: they are in no part. Raises InputError for a number out of range and an
+    empty split.
     """
     if not 0 <= number < split_count(index):
         raise InputError(f"split {number}: {index.dataset} has splits 0 to {split_count(index) - 1}")
-    if index.images[0].role:
-        split = Split("fixed by the dataset", *(_with_role(index, role) for role in _ROLES))
-    else:
-        split = _half(index, number, seed)
-    for role in _ROLES:
-        if not getattr(split, role):
-            raise InputError(f"{index.root}: split {number} ({split.origin}) has no {role} images; the "
-                             f"dataset has {len(index.identities())} identities: add identities, or images "
-                             "of that role")
-    return split
-
-
-def _with_role(index: Index, role: str) -> list[int]:
-    return [place for place, image in enumerate(index.images) if image.role == role]
-
-
-def _half(index: Index, number: int, seed: int) -> Split:
-    if index.dataset in COMMITTED and not index.generated:
-        path = COMMITTED[index.dataset]
-        halves = json.loads(path.read_text())["splits"][number]
-        origin = f"committed {path.name} #{number}"
-    else:
-        halves = draw(index.identities(), seed)[number]
-        origin = f"drawn, seed {seed}, #{number}"
-    train, test = set(halves["train"]), set(halves["test"])
-    first = {}
+    origin, parts = ("fixed by the dataset", {}) if _is_fixed(index) else _parts(index, number, seed)
+    part_of = {identity: part for part, identities in parts.items() for identity in identities}
+    cameras = defaultdict(set)
     for image in index.images:
-        first[image.identity] = min(image.camera, first.get(image.identity, image.camera))
-    split = Split(origin, [], [], [])
+        cameras[image.identity].add(image.camera)
+    split = Split(origin)
     for place, image in enumerate(index.images):
-        if image.identity in train:
-            split.train.append(place)
-        elif image.identity in test:
-            (split.query if image.camera == first[image.identity] else split.gallery).append(place)
+        views = cameras[image.identity]
+        role = image.role or (part_of.get(image.identity) if len(views) > 1 else None)
+        if role == "test":
+            role = "query" if image.camera == min(views) else "gallery"
+        if role:
+            getattr(split, role).append(place)
+    for role in ("train", "query", "gallery"):
+        if not getattr(split, role):
+            raise InputError(f"{index.root}: split {number} ({origin}) has no {role} images; the dataset has "
+                             f"{len(index.identities())} identities: add identities, or images of that role")
     return split
+
+
+def _is_fixed(index: Index) -> bool:
+    return all(image.role for image in index.images)
+
+
+def _rule(index: Index) -> tuple[str | None, Rule]:
+    """Return the name of the dataset's committed file, None for a user's own images, and its rule."""
+    name = {"cuhk01": f"cuhk01-{index.variant}", "large": "cuhk03"}.get(index.dataset, index.dataset)
+    return (name, RULES[name]) if name in RULES else (None, HALF)
+
+
+def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[str]]]:
+    """Return where a split comes from, and the identities that train, are tested and perhaps validate."""
+    name, rule = _rule(index)
+    people = _split_people(index, name)
+    if index.test_sets:
+        return (f"the dataset's own test set #{number}, validation from seed {SEED}",
+                _around(index.test_sets[number], people, number, rule))
+    if name and not index.generated:
+        prefix = "cuhk03/" if index.dataset == "large" else ""
+        parts = json.loads(COMMITTED[name].read_text())["splits"][number]
+        return (f"committed {name}.json #{number}",
+                {part: [prefix + identity for identity in identities] for part, identities in parts.items()})
+    return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
+
+
+def _split_people(index: Index, name: str | None) -> list[str]:
+    """Return the identities that splits are made of: those without a role, of CUHK03 only the first pairs."""
+    people = sorted({image.identity for image in index.images if not image.role})
+    if name == "cuhk03":
+        people = [identity for identity in people if int(identity.split("/")[-1][0]) <= PAIRS_SPLIT]
+    return people
+
+
+def _around(test_set, people: list[str], number: int, rule: Rule) -> dict[str, list[str]]:
+    """Return the parts of a split whose test identities are fixed: validation is drawn from the rest."""
+    rest = sorted(set(people) - set(test_set))
+    order = [rest[place] for place in generator(SEED, "validation", number).permutation(len(rest))]
+    kept = rule.validated(len(people))
+    return {"train": order[kept:], "validation": order[:kept], "test": list(test_set)}

@@ -1,0 +1,49 @@
+"""`large`: Market-1501 and CUHK03 together, the second stage of the paper's step-wise training.
+
+The raw folder holds market1501/ and cuhk03/, each as its own reader takes it. Market-1501's 751 training
+identities always train; CUHK03's follow its splits, whose validation and test identities judge the net.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.errors import InputError
+from data_prep.index import Index, Pixels
+from data_prep.readers import cuhk03, market1501
+
+CAMERA_OFFSET = len(market1501.CAMERAS)  # CUHK03's two views follow Market-1501's six cameras
+
+
+def read(root: Path, boxes: str) -> Index:
+    """Read both datasets; InputError says what is off. `boxes`: CUHK03's, detected or labeled.
+
+    Paths and identities begin with the dataset's name, so no identity of one is an identity of the other.
+    """
+    for name in ("market1501", "cuhk03"):
+        if not (root / name).is_dir():
+            raise InputError(f"{root / name}: there is no such folder; large needs market1501/ and cuhk03/ "
+                             "in --raw")
+    market, cuhk = market1501.read(root / "market1501"), cuhk03.read(root / "cuhk03", boxes)
+    images = [replace(image, path=f"market1501/{image.path}", identity=f"market1501/{image.identity}")
+              for image in market.images if image.role == "train"]
+    images += [replace(image, path=f"cuhk03/{image.path}", identity=f"cuhk03/{image.identity}",
+                       camera=image.camera + CAMERA_OFFSET) for image in cuhk.images]
+    test_sets = tuple(tuple(f"cuhk03/{identity}" for identity in test_set) for test_set in cuhk.test_sets)
+    return Index("large", root, tuple(images), "single-shot", market.generated or cuhk.generated, boxes,
+                 test_sets, _Both({"market1501": market.pixels, "cuhk03": cuhk.pixels}))
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The pictures of both datasets, by the first part of their paths."""
+    parts: dict[str, Pixels]
+
+    def picture(self, path: str) -> np.ndarray:
+        part, _, rest = path.partition("/")
+        return self.parts[part].picture(rest)
+
+    def checksum(self, path: str) -> str:
+        part, _, rest = path.partition("/")
+        return self.parts[part].checksum(rest)
