@@ -1,10 +1,6 @@
-"""The single-shot protocol: hand-worked rankings, a brute-force count over every draw, and sampling."""
+"""The single-shot protocol: rankings worked by hand, a count over every draw, a simulation, and sampling."""
 
 import itertools
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +8,7 @@ import pytest
 from data_prep.errors import InputError
 from reid.metrics.distance import squared_distances
 from reid.metrics.single_shot import exact, sampled
-
-ROOT = Path(__file__).resolve().parents[1]
+from reid.metrics.summary import over_splits, summary
 
 
 def test_one_image_a_view_by_hand():
@@ -21,19 +16,18 @@ def test_one_image_a_view_by_hand():
                           [.1, .2, .3],     # own image second: rank 2
                           [.2, .1, .3]])    # own image last: rank 3
     ranking = exact(distances, [1, 2, 3], [1, 2, 3])
-    np.testing.assert_allclose(ranking.ranks, [1 / 3, 1 / 3, 1 / 3])
-    assert ranking.cmc(2) == pytest.approx(2 / 3)
-    assert ranking.cmc(20) == pytest.approx(1)
-    average = ranking.mean_average_precision()
-    assert average["step"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
-    assert average["trapezoid"] == pytest.approx((1 + 1 / 4 + 1 / 6) / 3)
+    np.testing.assert_allclose(ranking.chances, np.eye(3))
+    np.testing.assert_allclose(ranking.first, [1, 2, 3])
+    figures = summary(ranking, ranks=(1, 2, 20))
+    assert figures["cmc"] == pytest.approx({"1": 1 / 3, "2": 2 / 3, "20": 1})
+    assert figures["mAP"] == pytest.approx({"step": (1 + 1 / 2 + 1 / 3) / 3, "trapezoid": (1 + 1 / 4 + 1 / 6) / 3})
 
 
 def test_two_images_a_view_by_hand():
     # Gallery: identity a at .2 and .4; b at .1 and .3. a's image .2 is beaten by b's .1 in half of the draws,
     # a's image .4 by both of b's in all of them: rank 1 with probability (1/2 + 0) / 2.
     ranking = exact(np.array([[.2, .4, .1, .3]]), ["a"], ["a", "a", "b", "b"])
-    np.testing.assert_allclose(ranking.ranks, [.25, .75])
+    np.testing.assert_allclose(ranking.chances, [[.25, .75]])
 
 
 def brute_force(distances, query_ids, gallery_ids):
@@ -54,34 +48,70 @@ def test_exact_is_the_average_over_every_draw(seed):
     gallery_ids = np.concatenate([np.arange(5), rng.integers(0, 5, 6)]).tolist()
     query_ids = rng.integers(0, 5, 7).tolist()
     distances = rng.integers(0, 6, (7, 11)) / 6       # many ties
-    np.testing.assert_allclose(exact(distances, query_ids, gallery_ids).ranks,
+    np.testing.assert_allclose(exact(distances, query_ids, gallery_ids).chances.mean(axis=0),
                                brute_force(distances, query_ids, gallery_ids), atol=1e-12)
 
 
-def test_sampling_agrees_within_its_own_standard_error():
+@pytest.fixture(scope="module")
+def several_images_a_view():
+    """Distances (60, 120) between 30 identities of 2 probes and 4 gallery images each, with their ids."""
     rng = np.random.default_rng(3)
     gallery_ids, query_ids = np.repeat(np.arange(30), 4), np.repeat(np.arange(30), 2)
-    distances = rng.random((60, 120)) + .7 * (query_ids[:, None] != gallery_ids)
-    truth = exact(distances, query_ids, gallery_ids)
-    drawn = sampled(distances, query_ids, gallery_ids, 400, np.random.default_rng(0))
-    for k in (1, 2, 5):
-        assert 0 < drawn.standard_error[k - 1] < .01
-        assert abs(drawn.cmc(k) - truth.cmc(k)) < 4 * drawn.standard_error[k - 1]
+    return rng.random((60, 120)) + .7 * (query_ids[:, None] != gallery_ids), query_ids, gallery_ids
+
+
+def test_exact_agrees_with_ten_thousand_simulated_draws(several_images_a_view):
+    distances, query_ids, gallery_ids = several_images_a_view
+    rng = np.random.default_rng(1)
+    gallery = distances.reshape(60, 30, 4)                    # the fixture's gallery has identity after identity
+    ranks = np.empty((10_000, 60), int)
+    for draw in ranks:
+        drawn = gallery[:, np.arange(30), rng.integers(0, 4, 30)]
+        draw[:] = 1 + (drawn < drawn[np.arange(60), query_ids][:, None]).sum(axis=1)
+    cmc = summary(exact(distances, query_ids, gallery_ids), ranks=range(1, 31))["cmc"]
+    for k in range(1, 31):
+        share = (ranks <= k).mean(axis=1)
+        assert abs(share.mean() - cmc[str(k)]) <= 4.5 * share.std() / 100 + 1e-5    # what no draw showed is rare
+    first = exact(distances, query_ids, gallery_ids).first
+    assert (abs(ranks.mean(axis=0) - first) <= 4.5 * ranks.std(axis=0) / 100).all()
+
+
+def test_sampling_agrees_within_its_own_standard_error(several_images_a_view):
+    truth = summary(exact(*several_images_a_view), ranks=(1, 2, 5))
+    drawn = summary(sampled(*several_images_a_view, 400, np.random.default_rng(0)), ranks=(1, 2, 5))
+    assert "standard_error" not in truth
+    for k in ("1", "2", "5"):
+        assert 0 < drawn["standard_error"][k] < .01
+        assert abs(drawn["cmc"][k] - truth["cmc"][k]) < 4 * drawn["standard_error"][k]
 
 
 def test_equal_features_score_chance():
     distances = np.zeros((50, 50))
     for ranking in (exact(distances, np.arange(50), np.arange(50)),
                     sampled(distances, np.arange(50), np.arange(50), 1, np.random.default_rng(0))):
-        np.testing.assert_allclose(ranking.ranks, 1 / 50)
+        np.testing.assert_allclose(ranking.chances.mean(axis=0), 1 / 50)
 
 
 def test_a_probe_without_match_is_a_miss_and_is_counted():
     distances = np.array([[.1, .2], [.1, .2]])
     for ranking in (exact(distances, [1, 9], [1, 2]),
                     sampled(distances, [1, 9], [1, 2], 3, np.random.default_rng(0))):
-        assert ranking.queries_without_match == 1
-        assert ranking.cmc(2) == pytest.approx(.5)
+        figures = summary(ranking, ranks=[2])
+        assert (figures["queries"], figures["queries_without_match"]) == (2, 1)
+        assert figures["cmc"] == pytest.approx({"2": .5}) and figures["mAP"]["step"] == pytest.approx(.5)
+        assert summary(ranking, ranks=[2], leave_out=True)["cmc"] == pytest.approx({"2": 1})
+    with pytest.raises(InputError, match="none of the 1 queries"):
+        summary(exact(distances[:1], [9], [1, 2]), leave_out=True)
+
+
+def test_splits_are_averaged_with_their_standard_deviation():
+    ids = np.arange(2)
+    first, second = (summary(exact(np.array(d), ids, ids), ranks=[1])
+                     for d in ([[.1, .2], [.2, .1]], [[.1, .2], [.1, .2]]))    # rank-1 of 1 and of 1/2
+    both = over_splits([first, second])
+    assert both["queries"] == 4 and both["splits"] == [first, second]
+    assert both["cmc"] == pytest.approx({"1": .75}) and both["std"]["cmc"] == pytest.approx({"1": .125 ** .5})
+    assert both["mAP"]["step"] == pytest.approx((1 + .75) / 2)
 
 
 def test_distances_are_those_of_unit_vectors():
@@ -100,29 +130,3 @@ def test_features_that_do_not_fit_are_refused():
         squared_distances(np.array([[1., 2.], [1., np.nan]]), np.ones((2, 2)))
     with pytest.raises(InputError, match="at least one"):
         exact(np.zeros((0, 2)), [], [1, 2])
-
-
-def evaluate(*arguments):
-    return subprocess.run([sys.executable, ROOT / "tools" / "evaluate.py", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=ROOT)
-
-
-def test_evaluate_command_writes_the_figures(tmp_path):
-    rng = np.random.default_rng(0)
-    people = rng.normal(size=(12, 16))
-    for name, camera in (("query", 1), ("gallery", 2)):
-        np.savez(tmp_path / f"{name}.npz", ids=np.arange(12), cams=np.full(12, camera),
-                 features=(people + rng.normal(size=people.shape)).astype(np.float32))
-    files = ["--query", tmp_path / "query.npz", "--gallery", tmp_path / "gallery.npz"]
-    done = evaluate(*files, "--protocol", "single-shot", "--json", tmp_path / "out.json")
-    assert done.returncode == 0, done.stderr
-    written = json.loads((tmp_path / "out.json").read_text())
-    assert written["protocol"] == "single-shot" and written["mode"] == "exact"
-    assert written["queries"] == 12 and written["queries_without_match"] == 0
-    assert set(written["cmc"]) == {"1", "5", "10", "20"} and set(written["mAP"]) == {"trapezoid", "step"}
-    assert 0 < written["cmc"]["1"] < written["cmc"]["5"] <= written["cmc"]["20"] == pytest.approx(1)
-
-    np.savez(tmp_path / "gallery.npz", ids=np.arange(12))
-    done = evaluate(*files, "--protocol", "single-shot")
-    assert done.returncode == 2 and "gallery.npz" in done.stderr and "features" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.errors import InputError
 from data_prep.files import write_whole
+from reid.metrics.distance import lengths
 
 
 def write_features(path, features, ids, cams, names):
@@ -18,7 +19,10 @@ def write_features(path, features, ids, cams, names):
 
 
 def read_features(path):
-    """The arrays of a feature file as a dict; InputError names the file and what is wrong with it."""
+    """The arrays of a feature file as a dict; InputError names the file and what is wrong with it.
+
+    features: finite numbers; ids: whole numbers or strings; cams: whole numbers from 0.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -28,7 +32,26 @@ def read_features(path):
     if missing:
         raise InputError(f"{path}: lacks the arrays {sorted(missing)}; it holds {sorted(arrays)}")
     features = arrays["features"]
-    if features.ndim != 2 or any(arrays[name].shape != features.shape[:1] for name in ("ids", "cams")):
-        raise InputError(f"{path}: features {features.shape} must be (N, D), and ids {arrays['ids'].shape} "
-                         f"and cams {arrays['cams'].shape} (N,)")
+    for name in {"ids", "cams", "names"} & set(arrays):
+        if features.ndim != 2 or not features.size or arrays[name].shape != features.shape[:1]:
+            raise InputError(f"{path}: features {features.shape} must be (N, D), and {name} "
+                             f"{arrays[name].shape} (N,)")
+    _check_values(path, arrays)
     return arrays
+
+
+def _check_values(path, arrays):
+    """InputError where a value cannot be what its array says."""
+    features, ids, cams = (arrays[name] for name in ("features", "ids", "cams"))
+    if features.dtype.kind not in "fiu":
+        raise InputError(f"{path}: features are of type {features.dtype}; they must be real numbers")
+    try:
+        lengths(features)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if ids.dtype.kind not in "iuU":
+        raise InputError(f"{path}: ids are of type {ids.dtype}; they must be whole numbers or strings")
+    unknown = np.flatnonzero(cams < 0) if cams.dtype.kind in "iu" else [0]
+    if len(unknown):
+        raise InputError(f"{path}: camera {cams[unknown[0]]} of image {unknown[0]} is not known; cameras are whole "
+                         "numbers from 0")

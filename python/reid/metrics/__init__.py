@@ -1,1 +1,1 @@
-"""Rankings turned into figures: distances, and the protocol of the single-shot sets."""
+"""Rankings turned into figures: distances, average precision, Market-1501's and the single-shot protocols."""

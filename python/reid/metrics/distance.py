@@ -1,31 +1,87 @@
 """How two features are compared (paper, section II-C and III-B): L2-normalised, squared Euclidean distance."""
 
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
 import numpy as np
 
 from data_prep.errors import InputError
+
+QUERIES = 1024    # compared in one matrix product: fewer would make it read the gallery too often
+BLOCK = 100_000_000    # and no more distances than these in one: 400 MB of float32, of which two are held
+
+
+def lengths(features):
+    """The L2 norm, (N,) float64, of each row of `features` (N, D).
+
+    Raises InputError where a value is not finite: a ranking of such features would be meaningless.
+    """
+    squares = np.einsum("nd,nd->n", features, features, dtype=np.float64)
+    if not np.isfinite(squares).all():
+        row = int(np.flatnonzero(~np.isfinite(squares))[0])
+        raise InputError(f"feature {row} holds NaN or infinity: the net that made it has diverged")
+    return np.sqrt(squares)
 
 
 def normalise(features):
     """Each row of `features` (N, D) scaled to length 1, as float64; a row of zeros stays zero.
 
-    Raises InputError where a value is not finite: a ranking of such features would be meaningless.
+    Raises InputError where a value is not finite.
     """
     features = np.asarray(features, np.float64)
-    if not np.isfinite(features).all():
-        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-        raise InputError(f"feature {row} holds NaN or infinity: the net that made it has diverged")
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(lengths > 0, lengths, 1)
+    return features * _inverse(lengths(features))[:, None]
 
 
-def squared_distances(query, gallery):
+def squared_distances(query, gallery, dtype=np.float64):
     """Squared Euclidean distances between the L2-normalised rows of query (Q, D) and gallery (G, D).
 
-    Returns (Q, G) float64, each between 0 and 4. Raises InputError where the two have different lengths D.
+    Returns (Q, G) of `dtype`, each between 0 and 4. Raises InputError where the two have different lengths D.
     """
+    distances = np.empty((len(query), len(gallery)), dtype)
+    for number, row in enumerate(distance_rows(query, gallery, dtype)):
+        distances[number] = row
+    return distances
+
+
+def distance_rows(query, gallery, dtype=np.float32):
+    """The rows of `squared_distances`, one (G,) array of `dtype` for each query, without holding all of them.
+
+    The gallery is not copied where it is of `dtype` already: its lengths are divided out of the products.
+    """
+    query, gallery = np.asarray(query), np.asarray(gallery, dtype)
     if query.shape[1] != gallery.shape[1]:
         raise InputError(f"query features have {query.shape[1]} values and gallery features "
                          f"{gallery.shape[1]}: they come from different nets")
-    query, gallery = normalise(query), normalise(gallery)
-    distances = (query ** 2).sum(1)[:, None] + (gallery ** 2).sum(1)[None] - 2 * query @ gallery.T
-    return np.maximum(distances, 0)
+    query, norms = normalise(query).astype(dtype), lengths(gallery)
+    scale = (-2 * _inverse(norms)).astype(dtype)
+    gallery_squares, query_squares = (norms > 0).astype(dtype), query.any(axis=1).astype(dtype)    # 1 or 0
+    for row, square in zip(chain.from_iterable(_products(query, gallery)), query_squares):
+        row *= scale
+        row += gallery_squares
+        row += square
+        yield np.maximum(row, 0)
+
+
+def _products(query, gallery):
+    """The products of query (Q, D) and gallery (G, D), a block of rows at a time, the next one while this is used.
+
+    Two blocks of memory are filled in turn, so a block is gone when the next but one is asked for.
+    """
+    size = max(1, min(QUERIES, len(query), BLOCK // max(1, len(gallery))))
+    memory = np.empty((2, size, len(gallery)), gallery.dtype)
+
+    def compute(number):
+        block = query[number * size:(number + 1) * size]
+        return np.matmul(block, gallery.T, out=memory[number % 2, :len(block)])
+
+    with ThreadPoolExecutor(1) as beside:
+        ahead = beside.submit(compute, 0)
+        for number in range(1, 1 + math.ceil(len(query) / size)):
+            products = ahead.result()
+            ahead = beside.submit(compute, number)    # past the last query it is empty
+            yield products
+
+
+def _inverse(norms):
+    return 1 / np.where(norms > 0, norms, 1)

@@ -18,100 +18,118 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import InputError
+from reid.metrics.ranking import Ranking
+
+PROBES = 64    # whose ranks are computed at a time
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """The distribution of the ranks of a set of probes.
+class SingleShot(Ranking):
+    """The ranks of Q probes among I identities, over the draws of the gallery; first and precision are their means.
 
-    ranks: (I,) float64; ranks[r-1] is the mean over the probes of the probability of rank r among I identities.
-    queries: number of probes. queries_without_match: those with no image in the gallery, counted as misses.
-    standard_error: (I,) float64, of each value of the CMC; zero where nothing was drawn.
+    chances: (Q, I) float64; chances[q, r-1] is the probability that probe q has rank r; zeros without a match.
+    standard_error: (I,) float64, of each value of the CMC, from the spread of the draws; None of fewer than two.
     """
-    ranks: np.ndarray
-    queries: int
-    queries_without_match: int
-    standard_error: np.ndarray
+    chances: np.ndarray
+    standard_error: np.ndarray | None
 
-    def cmc(self, k):
-        """The share of probes found within the first k ranks, 0 to 1."""
-        return float(self.ranks[:k].sum())
-
-    def mean_average_precision(self):
-        """{"trapezoid", "step"}: with a single match at rank r, AP is 1/(2r) (1 for r = 1), and 1/r."""
-        r = np.arange(1, len(self.ranks) + 1)
-        return {"trapezoid": float((self.ranks / np.where(r > 1, 2 * r, 1)).sum()),
-                "step": float((self.ranks / r).sum())}
+    def within(self, k):
+        """(Q,) float64: the probability that the match is found within the first k ranks."""
+        return self.chances[:, :k].sum(axis=1)
 
 
 def exact(distances, query_ids, gallery_ids):
-    """The Ranking averaged over all draws of the gallery, without drawing.
+    """The SingleShot over all draws of the gallery, without drawing.
 
     distances: (Q, G); query_ids (Q,) and gallery_ids (G,): identities, of any type that compares.
 
-    >>> exact(np.array([[.2, .1, .3]]), ["a"], ["a", "b", "b"]).ranks     # b comes first in one draw of two
-    array([0.5, 0.5])
+    >>> exact(np.array([[.2, .1, .3]]), ["a"], ["a", "b", "b"]).chances     # b comes first in one draw of two
+    array([[0.5, 0.5]])
     """
-    distances, query_ids, own, identities = _checked(distances, query_ids, gallery_ids)
-    fractions = (own[:, None] == np.arange(len(identities))).astype(np.float64)
-    fractions /= fractions.sum(0)
-    chances, weights = [], []
-    for row, identity in zip(distances, query_ids):
-        matches = np.flatnonzero(identities[own] == identity)
-        before = _nearer(row, matches) @ fractions
-        before[:, own[matches]] = 0
-        chances.append(before)
-        weights.append(np.full(len(matches), 1 / max(len(matches), 1)))
-    missing = sum(not len(rows) for rows in chances)
-    ranks = np.concatenate(weights) @ _poisson_binomial(np.concatenate(chances)) / len(distances)
-    return Ranking(ranks, len(distances), missing, np.zeros(len(identities)))
+    gallery = _Gallery(distances, query_ids, gallery_ids)
+    chances = np.zeros((len(gallery.target), gallery.identities))
+    for start in range(0, len(chances), PROBES):
+        probes = [q for q in range(start, min(start + PROBES, len(chances))) if gallery.matches[q]]
+        if probes:
+            before = [gallery.before(q) for q in probes]
+            firsts = np.cumsum([0, *map(len, before[:-1])])
+            ranks = _rank_chances(np.concatenate(before))
+            chances[probes] = np.add.reduceat(ranks, firsts) / gallery.matches[probes, None]
+    return _result(gallery, chances, None)
 
 
 def sampled(distances, query_ids, gallery_ids, draws, rng):
-    """The Ranking averaged over `draws` random galleries of one image for each identity.
+    """The SingleShot over `draws` random galleries of one image for each identity.
 
     rng: numpy Generator. The other arguments are those of `exact`, which this agrees with.
     """
-    distances, query_ids, own, identities = _checked(distances, query_ids, gallery_ids)
-    images = [np.flatnonzero(own == g) for g in range(len(identities))]
-    target = np.searchsorted(identities, query_ids).clip(max=len(identities) - 1)
-    known = identities[target] == query_ids
-    cmcs = np.zeros((draws, len(identities)))
+    gallery = _Gallery(distances, query_ids, gallery_ids)
+    known = np.flatnonzero(gallery.matches)
+    chances = np.zeros((len(gallery.target), gallery.identities))
+    cmcs = np.zeros((draws, gallery.identities))
     for cmc in cmcs:
-        drawn = np.sort([rng.choice(choice) for choice in images])
-        match = np.argsort(own[drawn])[target]
-        order = np.argsort(distances[:, drawn], axis=1, kind="stable")
+        drawn = np.sort(gallery.positions[rng.integers(gallery.starts, gallery.starts + gallery.images)])
+        match = np.argsort(gallery.own[drawn])[gallery.target[known]]
+        order = np.argsort(gallery.distances[known[:, None], drawn], axis=1, kind="stable")
         rank = np.argmax(order == match[:, None], axis=1)
-        cmc[:] = np.bincount(rank[known], minlength=len(identities)).cumsum() / len(distances)
-    error = cmcs.std(0, ddof=1) / np.sqrt(draws) if draws > 1 else np.full(len(identities), np.nan)
-    return Ranking(np.diff(cmcs.mean(0), prepend=0), len(distances), int((~known).sum()), error)
+        chances[known, rank] += 1 / draws
+        cmc[:] = np.bincount(rank, minlength=len(cmc)).cumsum() / len(chances)
+    return _result(gallery, chances, cmcs.std(axis=0, ddof=1) / np.sqrt(draws) if draws > 1 else None)
 
 
-def _checked(distances, query_ids, gallery_ids):
-    """The inputs as arrays, with the gallery's identities numbered: own (G,) indexes the sorted identities."""
-    distances, query_ids, gallery_ids = map(np.asarray, (distances, query_ids, gallery_ids))
-    if distances.shape != (len(query_ids), len(gallery_ids)) or not distances.size:
-        raise InputError(f"{len(query_ids)} probes and {len(gallery_ids)} gallery images do not fit "
-                         f"distances of shape {distances.shape}: there must be at least one of each")
-    identities, own = np.unique(gallery_ids, return_inverse=True)
-    return distances, query_ids, own, identities
+class _Gallery:
+    """The inputs, checked, with the images of each of the I identities of the gallery side by side.
 
-
-def _nearer(row, matches):
-    """(M, G) float64: 1 where a gallery image comes before match m of `matches` (M,), ties in gallery order."""
-    position = np.arange(len(row))
-    at = row[matches][:, None]
-    return ((row < at) | ((row == at) & (position < matches[:, None]))).astype(np.float64)
-
-
-def _poisson_binomial(chances):
-    """(R, I) distributions of how many of I independent events happen, from their chances (R, I).
-
-    All I of them never happen at once here (a probe's own identity is not before itself), so 0 to I−1 it is.
+    positions: (G,) gallery positions, identity after identity, each in gallery order; starts, images: (I,) where an
+    identity begins in them, and how many it has; own: (G,) the number of each gallery image's identity; target,
+    matches: (Q,) the number of each probe's identity, and how many images it has, 0 where it is not in the gallery.
     """
-    counts = np.zeros_like(chances)
-    counts[:, 0] = 1
-    for p in chances.T[:, :, None]:
-        counts[:, 1:] = counts[:, 1:] * (1 - p) + counts[:, :-1] * p
-        counts[:, :1] *= 1 - p
-    return counts
+
+    def __init__(self, distances, query_ids, gallery_ids):
+        self.distances, query_ids, gallery_ids = map(np.asarray, (distances, query_ids, gallery_ids))
+        if self.distances.shape != (len(query_ids), len(gallery_ids)) or not self.distances.size:
+            raise InputError(f"{len(query_ids)} probes and {len(gallery_ids)} gallery images do not fit "
+                             f"distances of shape {self.distances.shape}: there must be at least one of each")
+        names, self.own, self.images = np.unique(gallery_ids, return_inverse=True, return_counts=True)
+        self.identities = len(names)
+        self.positions = np.argsort(self.own, kind="stable")
+        self.starts = np.cumsum(self.images) - self.images
+        self.target = np.searchsorted(names, query_ids).clip(max=len(names) - 1)
+        self.matches = np.where(names[self.target] == query_ids, self.images[self.target], 0)
+
+    def before(self, probe):
+        """(M, I) float64: for each of the M matches of a probe, the fraction of each identity's images before it."""
+        row, identity = self.distances[probe, self.positions], self.target[probe]
+        own = slice(self.starts[identity], self.starts[identity] + self.images[identity])
+        at, place = row[own, None], self.positions[own, None]
+        nearer = (row < at) | ((row == at) & (self.positions < place))
+        fractions = np.add.reduceat(nearer, self.starts, axis=1, dtype=np.float64) / self.images
+        fractions[:, identity] = 0    # the identity's other images are not drawn beside the match
+        return fractions
+
+
+def _rank_chances(before):
+    """(R, I) distributions of 1 + how many of I independent events happen, from their probabilities (R, I).
+
+    What is certain only shifts the count; what is open is added event by event. Not all of the I can happen (no
+    identity comes before itself), so ranks 1 to I it is.
+    """
+    certain = (before == 1).sum(axis=1)
+    open_ = -np.sort(-np.where(before < 1, before, 0), axis=1)
+    most = (open_ > 0).sum(axis=1).max()
+    counts = np.zeros((most + 1, len(before)))
+    counts[0] = 1
+    for n, p in enumerate(open_.T[:most], 1):
+        counts[1:n + 1] = counts[1:n + 1] * (1 - p) + counts[:n] * p
+        counts[0] *= 1 - p
+    chances = np.zeros((len(before), before.shape[1] + most))
+    np.put_along_axis(chances, certain[:, None] + np.arange(most + 1), counts.T, axis=1)
+    return chances[:, :before.shape[1]]
+
+
+def _result(gallery, chances, standard_error):
+    """The SingleShot of these rank distributions. A single match at rank r has AP 1/r, or 1/(2r) (1 for r = 1)."""
+    r = np.arange(1, gallery.identities + 1)
+    first = np.where(gallery.matches, chances @ r, np.nan)
+    precision = {"trapezoid": chances @ (1 / np.where(r > 1, 2 * r, 1)), "step": chances @ (1 / r)}
+    return SingleShot(gallery.matches, first, precision, chances, standard_error)

@@ -1,0 +1,141 @@
+"""Market-1501's evaluation beside the one float32 matrix product that no evaluation can do without.
+
+    .venv/bin/python benchmarks/evaluate/run.py
+
+README.md beside this file says what is measured and how to get torchreid.
+"""
+import argparse
+import ctypes
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from reid.metrics.distance import distance_rows
+from reid.metrics.market1501 import evaluate
+from reid.metrics.single_shot import exact
+from reid.metrics.summary import summary
+
+QUERIES, JUNK, DISTRACTORS, GALLERY = 3368, 3819, 2798, 19732    # Market-1501's test set
+PEOPLE, CAMERAS = 750, 6
+MIB = 2 ** 20
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--values", type=int, default=2048, help="length of a feature (default: 2048, ResNet-50's)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of which the fastest counts (default: 5)")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; fastest of {options.repeats}")
+    query, gallery = market(options.values, GALLERY)
+    product, seconds, memory, figures = side_by_side(query, gallery, options.repeats)
+    print(f"{QUERIES} x {GALLERY} features of {options.values}")
+    print(f"  the product alone      {product:7.2f} s")
+    print(f"  ranked and scored      {seconds:7.2f} s  {seconds / product:5.2f} x the product, "
+          f"{memory / MIB:.0f} MiB over the features")
+    if importlib.util.find_spec("torchreid"):
+        beside_torchreid(query, gallery, product, figures)
+    else:
+        print("  torchreid is not installed (README.md says how to get it)")
+    del gallery
+    large, memory = alone(query, market(options.values, 10 * GALLERY)[1], max(1, options.repeats // 2))
+    print(f"10 x the gallery         {large:7.2f} s  {large / seconds:5.2f} x the time, "
+          f"{memory / MIB:.0f} MiB over the features")
+    cuhk03()
+
+
+def market(values, gallery_size):
+    """[query, gallery] as dicts of features, ids and cams, made up like Market-1501's.
+
+    What a gallery has more than Market-1501's are distractors, as in its 500,000. The features of a person lie
+    around one point, so that matches come early but not always first.
+    """
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((PEOPLE + 1, values), dtype=np.float32)
+    strangers = gallery_size - GALLERY + DISTRACTORS
+    people = rng.integers(1, PEOPLE + 1, gallery_size - JUNK - strangers)
+    ids = rng.permutation(np.concatenate([people, np.zeros(strangers, int), np.full(JUNK, -1)]))
+    sides = []
+    for ids in (rng.integers(1, PEOPLE + 1, QUERIES), ids):
+        features = rng.standard_normal((len(ids), values), dtype=np.float32)
+        features *= 4
+        for start in range(0, len(ids), 4096):    # without a copy of the whole
+            block = ids[start:start + 4096]
+            features[start:start + 4096] += points[block.clip(0)] * (block > 0)[:, None]
+        sides.append({"features": features, "ids": ids, "cams": rng.integers(1, CAMERAS + 1, len(ids))})
+    return sides
+
+
+def rank(query, gallery):
+    """All that is timed: distances, ranks, CMC and both mAPs."""
+    return summary(evaluate(distance_rows(query["features"], gallery["features"]), query["ids"], query["cams"],
+                            gallery["ids"], gallery["cams"]))
+
+
+def side_by_side(query, gallery, repeats):
+    """Seconds of the product and of the evaluation, each the fastest of alternate runs, its memory, its figures."""
+    products, evaluations = [], []
+    for _ in range(repeats):
+        out = np.ones((len(query["features"]), len(gallery["features"])), np.float32)    # written: no page faults
+        products.append(timed(lambda: np.matmul(query["features"], gallery["features"].T, out=out))[0])
+        del out
+        forget_peak()
+        before = status("VmRSS")
+        seconds, figures = timed(lambda: rank(query, gallery))
+        evaluations.append((seconds, status("VmHWM") - before))
+    return min(products), min(evaluations)[0], max(memory for _, memory in evaluations), figures
+
+
+def alone(query, gallery, repeats):
+    """Seconds, the fastest of the repeats, and memory of the evaluation."""
+    forget_peak()
+    before = status("VmRSS")
+    return min(timed(lambda: rank(query, gallery))[0] for _ in range(repeats)), status("VmHWM") - before
+
+
+def beside_torchreid(query, gallery, product, figures):
+    """The same by torchreid, which takes no junk, and knows mAP as step only; its figures must be ours."""
+    import peer  # of this folder; only here, because torchreid is no part of the project
+
+    kept = gallery["ids"] != -1
+    gallery = {name: array[kept] for name, array in gallery.items()}
+    seconds, (rank_1, precision) = timed(lambda: peer.rank(query, gallery))
+    ours = figures["cmc"]["1"], figures["mAP"]["step"]
+    if not np.allclose((rank_1, precision), ours, atol=1e-4):
+        sys.exit(f"torchreid says rank-1 {rank_1}, mAP {precision}, and this project {ours}")
+    print(f"  torchreid              {seconds:7.2f} s  {seconds / product:5.2f} x the product; the same rank-1 and mAP")
+
+
+def cuhk03():
+    """Exact single-shot on 20 splits of CUHK03's size: 100 identities, 5 images in each of two views."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(100), 5)
+    splits = [rng.random((500, 500)) + .4 * (ids[:, None] != ids) for _ in range(20)]
+    seconds, _ = timed(lambda: [summary(exact(distances, ids, ids)) for distances in splits])
+    print(f"CUHK03, 20 splits exact  {seconds:7.2f} s")
+
+
+def timed(work):
+    """Seconds that `work` takes, and what it returns."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def forget_peak():
+    """Give back what is free, and let the highest memory of this process, VmHWM, start again from what is left."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def status(name):
+    """A size of this process, in bytes: VmRSS (now) or VmHWM (at its highest)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+if __name__ == "__main__":
+    main()

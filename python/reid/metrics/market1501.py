@@ -1,0 +1,75 @@
+"""Market-1501's protocol (paper, section III-A), single query; multi_query.py pools several into one.
+
+Good: gallery images of the query's identity from other cameras. Junk: those of its own camera, and everything of
+identity −1; junk is skipped and takes no rank. Distractors, identity 0, are wrong like any other identity. Equal
+distances are ordered as the gallery is. After Zheng et al., "Scalable Person Re-identification: A Benchmark",
+ICCV 2015, and the code that came with it.
+"""
+
+import numpy as np
+
+from data_prep.errors import InputError
+from reid.metrics.average_precision import average_precision
+from reid.metrics.ranking import Ranking
+
+MANY = 200    # matches beyond which sorting the whole row is the cheaper way to their ranks
+
+
+def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
+    """The Ranking of Q queries in a gallery of G images.
+
+    rows: Q arrays of G distances, as a matrix (Q, G) or one after another (distance.distance_rows).
+    query_ids, query_cams (Q,), gallery_ids, gallery_cams (G,): identities (−1 or "-1": junk) and cameras.
+    Raises InputError where lengths differ, and for a query of identity −1.
+
+    >>> evaluate([[.1, .2, .3, .4]], [7], [1], [7, 5, 7, 0], [2, 2, 3, 3]).precision     # good, bad, good, bad
+    {'trapezoid': array([0.79166667]), 'step': array([0.83333333])}
+    """
+    query_ids, query_cams, gallery_ids, gallery_cams = map(
+        np.asarray, (query_ids, query_cams, gallery_ids, gallery_cams))
+    _check(query_ids, query_cams, gallery_ids, gallery_cams)
+    by_identity = np.argsort(gallery_ids, kind="stable")
+    starts, ends = (np.searchsorted(gallery_ids, query_ids, side, sorter=by_identity)
+                    for side in ("left", "right"))
+    nobody = np.flatnonzero(is_junk(gallery_ids))
+    ranks = []
+    for query, row in enumerate(rows):
+        if query == len(query_ids) or len(row) != len(gallery_ids):
+            raise InputError(f"row {query}, of {len(row)} distances, does not fit {len(query_ids)} queries and "
+                             f"{len(gallery_ids)} gallery images")
+        own = by_identity[starts[query]:ends[query]]
+        seen = gallery_cams[own] == query_cams[query]
+        row = np.array(row)
+        row[nobody] = row[own[seen]] = np.inf
+        ranks.append(ranks_of(row, own[~seen]))
+    if len(ranks) < len(query_ids):
+        raise InputError(f"{len(ranks)} rows of distances do not fit {len(query_ids)} queries")
+    precision = [average_precision(r) for r in ranks]
+    return Ranking(np.array([len(r) for r in ranks]), np.array([r[0] if len(r) else np.nan for r in ranks]),
+                   {flavour: np.array([p[flavour] for p in precision]) for flavour in ("trapezoid", "step")})
+
+
+def _check(query_ids, query_cams, gallery_ids, gallery_cams):
+    if query_ids.shape != query_cams.shape or gallery_ids.shape != gallery_cams.shape:
+        raise InputError(f"{len(query_ids)} identities and {len(query_cams)} cameras of queries, "
+                         f"{len(gallery_ids)} and {len(gallery_cams)} of the gallery: each image needs one of each")
+    if is_junk(query_ids).any():
+        raise InputError(f"query {np.argmax(is_junk(query_ids))} is of identity -1: junk has no match")
+
+
+def is_junk(ids):
+    """Which of `ids` (N,) are of identity −1: not a person."""
+    return ids == ("-1" if ids.dtype.kind == "U" else -1)
+
+
+def ranks_of(row, good):
+    """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
+
+    An image comes before another where it is nearer, or as near and earlier in the gallery. Counting those before
+    each match takes a pass over the row; sorting takes hundreds.
+    """
+    if len(good) > MANY:
+        place = np.empty(len(row), int)
+        place[np.argsort(row, kind="stable")] = np.arange(len(row))
+        return np.sort(place[good]) + 1
+    return np.sort([1 + np.count_nonzero(row[:g] <= row[g]) + np.count_nonzero(row[g:] < row[g]) for g in good])

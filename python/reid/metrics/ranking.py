@@ -1,0 +1,23 @@
+"""What every protocol says of each query, before anything is averaged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where the Q queries of one split found their matches.
+
+    matches: (Q,) int, how many gallery images are good matches.
+    first: (Q,) float64, the rank of the nearest of them; NaN where there is none.
+    precision: {"trapezoid", "step"}: (Q,) float64, the average precision; 0 where there is no match.
+    """
+    matches: np.ndarray
+    first: np.ndarray
+    precision: dict
+    standard_error = None    # nothing is drawn at random, but in single-shot where it is asked for
+
+    def within(self, k):
+        """(Q,) float64: 1 where a match is found within the first k ranks, else 0."""
+        return (self.first <= k).astype(np.float64)
