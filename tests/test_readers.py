@@ -8,6 +8,7 @@ import pytest
 
 from data_prep.errors import InputError
 from data_prep.index import Image
+from data_prep.people.write import write
 from data_prep.readers import viper
 from data_prep.readers.read import read
 
@@ -91,6 +92,13 @@ def test_folder(tmp_path):
     index = read("folder", tmp_path)
     assert index.images == (Image("ann/1/x.png", "ann", 1), Image("ann/2/y.JPG", "ann", 2),
                             Image("bob/1/a b.bmp", "bob", 1), Image("bob/7/z.jpeg", "bob", 7))
+
+
+def test_generated_people_come_in_a_folder_layout_too(tmp_path):
+    write(tmp_path / "raw", "folder", identities=2, seed=1)
+    index = read("folder", tmp_path / "raw")
+    assert index.generated and len(index.images) == 12
+    assert index.images[7] == Image("0002/2/1.png", "0002", 2)
 
 
 def test_folder_refuses_a_camera_without_a_number(tmp_path):

@@ -12,18 +12,18 @@ import yaml
 
 from data_prep.errors import InputError
 from reid.report.results import gather
-from reid.report.table import GENERATED, as_csv, as_markdown, as_text, rows
+from reid.report.table import GENERATED, as_csv, as_markdown, as_text, tables
 from reid.training.tables import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAPER = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())["table1"]
+PAPER = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
 
 
 def figures(rank1):
     return {"cmc": {"1": rank1, "5": .5, "10": .75, "20": 1.0}}
 
 
-def write(folder, split, before, after, base="resnet50", generated=False, **settings):
+def write(folder, split, before, after, base="resnet50", generated=False, about={}, **settings):
     """A run's folder as reid.training.run writes it, with what the report reads."""
     run = folder / f"split{split:02d}"
     run.mkdir(parents=True)
@@ -31,7 +31,8 @@ def write(folder, split, before, after, base="resnet50", generated=False, **sett
         "stage": "viper", "split": run.name, "base": base, "objective": "vi", "init": {"file": "w.caffemodel"},
         "dataset": "viper", "generated": generated, "data": {"images": "aa", "test_pairs": f"{split}"},
         "settings": {"lr": .001, **settings}, "before": figures(before), "after": after and figures(after),
-        "histogram": figures(.02), "chance": figures(.01), "iterations": 40 if after else 0}))
+        "histogram": figures(.02), "chance": figures(.01), "iterations": 40 if after else 0,
+        "protocol": "single-shot", **about}))
     table = Table(run / "losses.csv", 0)
     for iteration in range(1, 200):
         table.write(iteration, epoch=0, lr=.001, loss_id_a=3 / iteration, loss_id_b=3 / iteration, loss_verif=.6)
@@ -42,19 +43,20 @@ def test_mean_and_deviation_over_splits_stand_under_the_papers_row(tmp_path):
     for split, after in enumerate((.40, .42, .47)):
         write(tmp_path / "runs", split, .05, after)
     section, = gather(tmp_path / "runs")
-    table = rows(section, PAPER)
-    names = [(row.source, row.method) for row in table]
+    table, = tables(section, PAPER)
+    names = [(row.source, row.method) for row in table.rows]
     place = names.index(("paper", "Ours (ResNet-50)"))
-    assert table[place].figures[1] == (51.30, None) and 20 not in table[place].figures
+    assert table.rows[place].figures["r=1"] == (51.30, None) and "r=20" not in table.rows[place].figures
     assert names[place + 1:] == [("ours", "resnet50 (V+I) from w.caffemodel, before"),
                                  ("ours", "resnet50 (V+I) from w.caffemodel, after 40 iterations"),
                                  ("ours", "colour histogram"), ("ours", "chance")]
-    assert table[place + 2].splits == 3
-    assert table[place + 2].figures[1] == pytest.approx((43.0, 13 ** .5))    # deviations −3, −1, 4: √(26/2)
-    assert "43.00 ± 3.61" in as_text(section, table) and "43.00 ± 3.61" in as_markdown(section, table)
-    assert GENERATED not in as_text(section, table)
-    row = list(csv.DictReader(as_csv([(section, table)]).splitlines()))[place + 2]
-    assert (row["r1_mean"], row["r1_std"], row["splits"]) == ("43.0", "3.6056", "3")
+    assert table.rows[place + 2].splits == 3
+    assert table.rows[place + 2].figures["r=1"] == pytest.approx((43.0, 13 ** .5))    # deviations −3, −1, 4: √(26/2)
+    assert "43.00 ± 3.61" in as_text(table) and "43.00 ± 3.61" in as_markdown(table)
+    assert GENERATED not in as_text(table)
+    row, = (row for row in csv.DictReader(as_csv([table]).splitlines())
+            if row["figure"] == "r=1" and row["method"] == "resnet50 (V+I) from w.caffemodel, after 40 iterations")
+    assert (row["mean"], row["std"], row["splits"]) == ("43.0", "3.6056", "3")
 
 
 def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
@@ -65,8 +67,9 @@ def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
     assert sorted(group.name for group in section.groups) == [
         "resnet50 (V+I) from w.caffemodel, lr=0.001", "resnet50 (V+I) from w.caffemodel, lr=0.001",
         "resnet50 (V+I) from w.caffemodel, lr=0.01"]
-    assert sum("after" in row.method for row in rows(section, PAPER)) == 2
-    assert rows(section, PAPER)[-1].splits == 1                              # one split, three times
+    table, = tables(section, PAPER)
+    assert sum("after" in row.method for row in table.rows) == 2
+    assert table.rows[-1].splits == 1                              # one split, three times
 
 
 def test_generated_data_is_marked_and_never_mixed_with_real(tmp_path):
@@ -74,7 +77,43 @@ def test_generated_data_is_marked_and_never_mixed_with_real(tmp_path):
     write(tmp_path / "made", 0, .05, .4, base="tiny", generated=True)
     real, made = gather(tmp_path)
     assert (real.generated, made.generated) == (False, True)
-    assert GENERATED in as_text(made, rows(made, PAPER)) and GENERATED in as_markdown(made, rows(made, PAPER))
+    for table in tables(made, PAPER):
+        assert GENERATED in as_text(table) and GENERATED in as_markdown(table)
+
+
+def market(rank1):
+    one = {"cmc": {"1": rank1}, "mAP": {"trapezoid": .3, "step": .35}}
+    many = {"cmc": {"1": .8}, "mAP": {"trapezoid": .5, "step": .55}}
+    return {**one, "multi_query": {"mean": many, "max": one}}
+
+
+def test_market1501_stands_beside_table_two(tmp_path):
+    write(tmp_path, 0, 0, .1, about={"stage": "market1501", "dataset": "market1501", "protocol": "market1501",
+                                     "before": market(.1), "after": market(.7), "histogram": market(.05),
+                                     "chance": {"cmc": {"1": .01}}})
+    section, = gather(tmp_path)
+    table = tables(section, PAPER)[0]
+    named = {row.method: row.figures for row in table.rows}
+    assert {column: value for column, (value, _) in named["Ours (ResNet-50)"].items()} == {
+        "SQ r=1": 78.03, "SQ mAP": 58.34, "MQ r=1": 82.97, "MQ mAP": 64.32}
+    ours = named["resnet50 (V+I) from w.caffemodel, after 40 iterations"]
+    assert [round(ours[column][0], 6) for column in table.columns] == [70, 30, 80, 50, 35, 55]
+    assert named["chance"]["SQ r=1"] == (1, None) and "MQ r=1" not in named["chance"]
+
+
+def test_table_three_stands_beside_other_losses_and_pretraining(tmp_path):
+    common = {"stage": "cuhk03", "dataset": "cuhk03"}
+    for place, (objective, start) in enumerate((("vi", {"file": "w"}), ("v", {"file": "w"}), ("i", None))):
+        write(tmp_path / str(place), 0, .05, .1 * (place + 1), about={**common, "objective": objective, "init": start})
+    section, = gather(tmp_path)
+    _, table = tables(section, PAPER)
+    rows = [(row.source, row.figures["r=1"][0]) for row in table.rows]
+    after = {name: rows[place + 1] for place, name in enumerate(row.method for row in table.rows[:-1])}
+    assert after["ResNet-50 (V+I), pre-trained"] == ("ours", pytest.approx(10))
+    assert after["ResNet-50 (V), pre-trained"] == ("ours", pytest.approx(20))
+    assert after["ResNet-50 (I), not pre-trained"] == ("ours", pytest.approx(30))
+    assert after["ResNet-50 (I), pre-trained"][0] == "paper"
+    assert PAPER["table3"]["doubt"] in as_text(table)
 
 
 def test_command_writes_tables_and_curves(tmp_path):

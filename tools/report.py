@@ -10,7 +10,7 @@ from data_prep.errors import command_line
 from data_prep.files import write_whole
 from reid.report.curves import draw
 from reid.report.results import gather
-from reid.report.table import as_csv, as_markdown, as_text, rows
+from reid.report.table import as_csv, as_markdown, as_text, tables
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.yaml"
 
@@ -22,15 +22,16 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
 
-    paper = yaml.safe_load(PAPER.read_text())["table1"]
-    tables = [(section, rows(section, paper)) for section in gather(arguments.runs)]
+    paper = yaml.safe_load(PAPER.read_text())
+    sections = gather(arguments.runs)
+    every = [table for section in sections for table in tables(section, paper)]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(as_text(*table) for table in tables)
+    text = "\n".join(map(as_text, every))
     write_whole(arguments.out / "table.txt", text)
-    write_whole(arguments.out / "table.md", "\n".join(as_markdown(*table) for table in tables))
-    write_whole(arguments.out / "table.csv", as_csv(tables))
+    write_whole(arguments.out / "table.md", "\n".join(map(as_markdown, every)))
+    write_whole(arguments.out / "table.csv", as_csv(every))
     print(text)
-    groups = [(section, group) for section, _ in tables for group in section.groups]
+    groups = [(section, group) for section in sections for group in section.groups]
     for number, (section, group) in enumerate(groups, 1):
         path = arguments.out / f"curves-{section.stage}-{number:02d}.png"
         if draw(path, section, group):

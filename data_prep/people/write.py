@@ -5,13 +5,13 @@ from pathlib import Path
 
 from data_prep.errors import InputError
 from data_prep.files import whole_directory
-from data_prep.people.layouts import cuhk01, cuhk03, market1501, viper
+from data_prep.people.layouts import cuhk01, cuhk03, folder, market1501, viper
 from data_prep.readers.generated import MARK
 from data_prep.rng import generator
 
 LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
            "cuhk03-long": cuhk03.write_long, "cuhk03-short": cuhk03.write_short,
-           "market1501": market1501.write}
+           "market1501": market1501.write, "folder": folder.write}
 """What writes each layout: (folder, the people's seeds) → what GENERATED.json says beyond its first lines.
 `cuhk03` is the .mat, `cuhk03-long` and `-short` are its extracted forms, 1_001_1_01.png and 0000_00.jpg.
 """
@@ -32,6 +32,6 @@ def write(out: Path, layout: str, identities: int, seed: int) -> None:
         raise InputError(f"{out}: not an empty folder; choose another --out")
     mark = {"generator": "data_prep.people", "layout": layout, "identities": identities, "seed": seed}
     people = generator(seed, "people").integers(2 ** 62, size=identities).tolist()
-    with whole_directory(out) as folder:
-        more = LAYOUTS[layout](folder, people)
-        (folder / MARK).write_text(json.dumps(mark | more) + "\n")
+    with whole_directory(out) as partial:
+        more = LAYOUTS[layout](partial, people)
+        (partial / MARK).write_text(json.dumps(mark | more) + "\n")

@@ -1,10 +1,14 @@
-"""A user's own images, in folders: <identity>/<camera>/<anything>.png, the camera a whole number."""
+"""A user's own images, in folders: <identity>/<camera>/<anything>.png, the camera a whole number.
+
+Generated people may be among them; they are not counted, since nobody has published how many there should be.
+"""
 
 import re
 from pathlib import Path
 
 from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
+from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 
 _NAME = re.compile(r"([^/]+)/(\d+)/[^/]+\.(?:png|jpg|jpeg|bmp)", re.IGNORECASE)
@@ -19,4 +23,4 @@ def read(root: Path) -> Index:
     if not images:
         raise InputError(f"{root}: no images in it; expected <identity>/<camera>/<image>.png")
     check_cameras(root, images)
-    return Index("folder", root, images, "single-shot")
+    return Index("folder", root, images, "single-shot", read_mark(root, "folder") is not None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from data_prep.errors import InputError
 
-ABOUT = ("stage", "base", "objective", "init", "dataset", "generated", "split", "data", "settings", "before", "after",
-         "histogram", "chance", "iterations")
+ABOUT = ("stage", "base", "objective", "init", "dataset", "generated", "protocol", "split", "data", "settings", "before",
+         "after", "histogram", "chance", "iterations")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Section:
     stage: str
     dataset: str
     generated: bool
+    protocol: str
     groups: list
 
 
@@ -35,11 +36,11 @@ def gather(folder):
     found = {}
     for file in files:
         result = _read(file)
-        section = result["stage"], result["dataset"], result["generated"], result["data"]["images"]
+        section = result["stage"], result["dataset"], result["generated"], result["protocol"], result["data"]["images"]
         way = json.dumps([result["base"], result["objective"], result["init"], result["settings"],
                           result["iterations"]])
         found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
-    return [Section(*section[:3], _groups(ways.values())) for section, ways in sorted(found.items())]
+    return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
 
 
 def _read(file):

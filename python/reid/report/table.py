@@ -1,4 +1,4 @@
-"""Table I's rows, the paper's beside ours: the same rows as text, Markdown and CSV."""
+"""The paper's tables, its rows beside ours: the same rows as text, Markdown and CSV."""
 
 import csv
 import io
@@ -6,31 +6,99 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RANKS = (1, 5, 10, 20)
 GENERATED = "GENERATED DATA: drawn people, not photographs. The paper's rows are for orientation only."
+# Where a column's figure lies in a summary of reid.metrics.summary. The paper does not say which mAP its own is; the
+# trapezoid is what Market-1501's own evaluation computed when it was written, so that one stands in its columns.
+FIGURES = {**{f"r={k}": ("cmc", str(k)) for k in (1, 5, 10, 20)},
+           "mAP": ("mAP", "trapezoid"), "mAP, step": ("mAP", "step"),
+           "SQ r=1": ("cmc", "1"), "SQ mAP": ("mAP", "trapezoid"), "SQ mAP, step": ("mAP", "step"),
+           "MQ r=1": ("multi_query", "mean", "cmc", "1"), "MQ mAP": ("multi_query", "mean", "mAP", "trapezoid"),
+           "MQ mAP, step": ("multi_query", "mean", "mAP", "step")}
+TABLE1 = "r=1", "r=5", "r=10", "r=20"
+TABLE2 = "SQ r=1", "SQ mAP", "MQ r=1", "MQ mAP", "SQ mAP, step", "MQ mAP, step"
+TABLE3 = "r=1", "mAP", "mAP, step"
+LEGENDS = {"single-shot": "single-shot CMC in %, mean ± standard deviation over the splits",
+           "market1501": "single query (SQ) and multiple query (MQ, mean of the features) in %"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """figures: {rank: (mean, standard deviation or None)} in per cent; splits: how many, None where unknown."""
+    """figures: {column: (mean, standard deviation or None)} in per cent; splits: how many, None where unknown."""
     source: str
     method: str
     splits: int | None
     figures: dict
 
 
-def rows(section, paper):
-    """The Rows of a Section: each of the paper's that is rebuilt, ours of the same nets under it, what is left of
-    ours, and what a colour histogram and chance would give.
+@dataclass(frozen=True)
+class Table:
+    """One table of a Section. notes: lines that stand between its title and its rows."""
+    section: object
+    title: str
+    notes: tuple
+    columns: tuple
+    rows: list
 
-    paper: table1 of experiments/paper.yaml.
+
+def tables(section, paper):
+    """The Tables of a Section: Table I or II, and Table III where its dataset is trained in one of its other ways.
+
+    paper: experiments/paper.yaml.
     """
+    marks = (GENERATED,) if section.generated else ()
+    data = "generated people" if section.generated else section.dataset
+    out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks,
+                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper))]
+    others = _table3_rows(section, paper["table3"])
+    if any(row.source == "ours" for row in others):
+        out.append(Table(section, f"{section.stage} ({data}): Table III, losses and pre-training, in %",
+                         (*marks, paper["table3"]["doubt"]), TABLE3, others))
+    return out
+
+
+def as_text(table):
+    """The table for a terminal."""
+    width = max(len(row.method) for row in table.rows)
+    lines = [table.title, *table.notes, "",
+             f"{'':5}  {'':{width}}  splits" + "".join(f"{column:>15}" for column in table.columns)]
+    for row in table.rows:
+        cells = "".join(f"{_cell(row.figures.get(column)):>15}" for column in table.columns)
+        lines.append(f"{row.source:5}  {row.method:{width}}  {_count(row.splits):>6}{cells}")
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(table):
+    """The table for a page."""
+    notes = [line for note in table.notes for line in (f"**{note}**", "")]
+    lines = [f"### {table.title}", "", *notes,
+             f"| | method | splits | {' | '.join(table.columns)} |", "|---|---|---:|" + "---:|" * len(table.columns)]
+    lines += [f"| {row.source} | {row.method} | {_count(row.splits)} | "
+              + " | ".join(_cell(row.figures.get(column)) for column in table.columns) + " |" for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(tables):
+    """All Tables in one, a line for each figure, in per cent."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["stage", "dataset", "generated", "table", "source", "method", "splits", "figure", "mean", "std"])
+    for table in tables:
+        about = table.section.stage, table.section.dataset, table.section.generated, table.title.split(": ")[1]
+        for row in table.rows:
+            for column in table.columns:
+                if column in row.figures:
+                    numbers = ("" if value is None else round(value, 4) for value in row.figures[column])
+                    writer.writerow([*about, row.source, row.method, row.splits, column, *numbers])
+    return file.getvalue()
+
+
+def _main_rows(section, paper):
+    """The Rows of Table I or II: each of the paper's that is rebuilt, ours of the same nets under it, what is left of
+    ours, and what a colour histogram and chance would give."""
     out, placed = [], []
-    for theirs in _rebuilt(section.dataset, paper):
-        figures = {k: (value, None) for k, value in zip(paper["columns"][section.dataset], theirs[section.dataset])}
-        out.append(Row("paper", theirs["method"], paper["splits"][section.dataset], figures))
-        ours = [group for group in section.groups
-                if all(group.results[0][key] == theirs[key] for key in ("base", "objective"))]
+    for theirs, row in _rebuilt(section, paper):
+        out.append(row)
+        ours = [group for group in section.groups if _same(group, theirs, ("base", "objective"))]
         placed += ours
         out += [row for group in ours for row in _ours(group)]
     out += [row for group in section.groups if group not in placed for row in _ours(group)]
@@ -40,43 +108,31 @@ def rows(section, paper):
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
-def as_text(section, rows):
-    """The table for a terminal."""
-    width = max(len(row.method) for row in rows)
-    lines = [_title(section), *([GENERATED] if section.generated else []), "",
-             f"{'':5}  {'':{width}}  splits" + "".join(f"{f'r={k}':>15}" for k in RANKS)]
-    for row in rows:
-        cells = "".join(f"{_cell(row.figures.get(k)):>15}" for k in RANKS)
-        lines.append(f"{row.source:5}  {row.method:{width}}  {_count(row.splits):>6}{cells}")
-    return "\n".join(lines) + "\n"
+def _rebuilt(section, paper):
+    """(the paper's row, its Row) of Table I or II for a section's dataset, those that this project rebuilds."""
+    if section.protocol == "market1501":
+        rows = paper["table2"]["rows"] if section.dataset == "market1501" else []
+        return [(row, Row("paper", row["method"], 1, _plain(TABLE2, row["single_query"] + row["multi_query"])))
+                for row in rows if "base" in row]
+    splits = paper["table1"]["splits"].get(section.dataset)
+    return [(row, Row("paper", row["method"], splits, _plain(TABLE1, row[section.dataset])))
+            for row in paper["table1"]["rows"] if "base" in row and row.get(section.dataset)]
 
 
-def as_markdown(section, rows):
-    """The table for a page."""
-    lines = [f"### {_title(section)}", "", *([f"**{GENERATED}**", ""] if section.generated else []),
-             f"| | method | splits | {' | '.join(f'r={k}' for k in RANKS)} |", "|---|---|---:|" + "---:|" * len(RANKS)]
-    lines += [f"| {row.source} | {row.method} | {_count(row.splits)} | "
-              + " | ".join(_cell(row.figures.get(k)) for k in RANKS) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+def _table3_rows(section, table3):
+    """The Rows of Table III with ours of the same base, objective and pre-training; it may mean either dataset."""
+    out = []
+    for theirs in table3["rows"] if section.dataset in table3["datasets"] else ():
+        name = theirs["method"] + (", pre-trained" if theirs["pretrained"] else ", not pre-trained")
+        out.append(Row("paper", name, None, _plain(TABLE3, theirs["figures"])))
+        for group in section.groups:
+            if _same(group, theirs, ("base", "objective")) and bool(group.results[0]["init"]) == theirs["pretrained"]:
+                out += [row for row in _ours(group) if "after" in row.method]
+    return out
 
 
-def as_csv(sections):
-    """All tables in one; sections: [(Section, [Row, …]), …]. Per cent; empty where there is no value."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["stage", "dataset", "generated", "source", "method", "splits",
-                     *(f"r{k}_{what}" for k in RANKS for what in ("mean", "std"))])
-    for section, rows in sections:
-        for row in rows:
-            figures = [value for k in RANKS for value in row.figures.get(k, (None, None))]
-            writer.writerow([section.stage, section.dataset, section.generated, row.source, row.method, row.splits,
-                             *("" if value is None else round(value, 4) for value in figures)])
-    return file.getvalue()
-
-
-def _rebuilt(dataset, paper):
-    """The paper's rows for a dataset that this project rebuilds."""
-    return [row for row in paper["rows"] if "base" in row and row.get(dataset)]
+def _same(group, theirs, keys):
+    return all(group.results[0][key] == theirs[key] for key in keys)
 
 
 def _ours(group):
@@ -88,15 +144,26 @@ def _ours(group):
     return out
 
 
+def _plain(columns, numbers):
+    """The paper's numbers under the columns they stand in: it gives no deviations."""
+    return {column: (number, None) for column, number in zip(columns, numbers)}
+
+
 def _figures(parts):
-    """{rank: (mean, standard deviation)} over splits, in per cent; no deviation of a single split."""
-    shares = {k: 100 * np.array([part["cmc"][str(k)] for part in parts]) for k in RANKS}
-    return {k: (float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else None) for k, v in shares.items()}
+    """{column: (mean, standard deviation)} over splits, in per cent; no deviation of a single split."""
+    out = {}
+    for column, path in FIGURES.items():
+        values = 100 * np.array([value for part in parts if (value := _at(part, path)) is not None])
+        if len(values):
+            out[column] = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
+    return out
 
 
-def _title(section):
-    return (f"{section.stage} ({'generated people' if section.generated else section.dataset}): "
-            "single-shot CMC in %, mean ± standard deviation over the splits")
+def _at(part, path):
+    """The value at a path of keys, None where a summary does not have it."""
+    for key in path:
+        part = part.get(key) if part else None
+    return part
 
 
 def _cell(figure):
