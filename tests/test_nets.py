@@ -17,7 +17,7 @@ from reid.nets.solver import solver
 from tools.make_prototxt import ROOT, files
 
 PAIRS, CLASSES = 2, 7
-SMALL_INPUT = {"vgg16": 32, "resnet50": 32, "tiny": 64}
+SMALL_INPUT = {"vgg16": 32, "resnet50": 32, "resnet50-torchvision": 32, "tiny": 64}
 
 
 def heads(objective="vi"):
@@ -79,6 +79,19 @@ def test_resnet50_has_the_parameters_of_the_published_model(tmp_path):
     first, second = (net.blobs[f"res3a_branch2{letter}"].data.shape for letter in "ab")
     assert first == second                                        # the stride sits in the first 1×1
     assert tuple(net.blobs["res5c"].shape) == (1, 2048, 2, 2)
+
+
+def test_torchvisions_resnet50_has_its_geometry(tmp_path):
+    """No bias in conv1; 57 → 29 in the first pooling (28 without its border); the stride of a block in its 3×3."""
+    net = load(deploy_net("resnet50-torchvision", 1, 113, 114), tmp_path / "net.prototxt")
+    learned = [blobs for name, blobs in net.params.items() if not name.startswith("bn")]
+    assert sum(blob.count for blobs in learned for blob in blobs) == 25_557_032 - 1000 * 2049
+    assert len(net.params["conv1"]) == 1
+    names = "conv1", "pool1", "res3a_branch2a", "res3a_branch2b", "res3a_branch1", "res5c"
+    shapes = [tuple(net.blobs[name].shape) for name in names]
+    assert [shape[2:] for shape in shapes] == [(57, 57), (29, 29), (29, 29), (15, 15), (15, 15), (4, 4)]
+    theirs = load(deploy_net("resnet50", 1, 113, 114), tmp_path / "net.prototxt")
+    assert list(theirs.params) == list(net.params)                # layers that mean the same have the same names
 
 
 def test_vgg16_has_the_parameters_of_the_published_model(tmp_path):

@@ -1,1 +1,1 @@
-"""Weights pre-trained on ImageNet: where they come from and how each origin becomes a caffemodel (the files are git-ignored)."""
+"""Weights pre-trained on ImageNet: where they come from, and how they become caffemodels in files/ (not committed)."""

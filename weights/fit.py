@@ -1,0 +1,54 @@
+"""Whether weights fit a base network."""
+
+import functools
+import tempfile
+
+import caffe
+import numpy as np
+from google.protobuf import text_format
+
+from data_prep.errors import InputError
+from reid.nets.bases import BASES
+from reid.nets.build import classifier_net, deploy_net
+from reid.training.caffemodel import fits, shape, values
+
+
+@functools.cache
+def parameters(base):
+    """Shapes of a base network's parameters, {layer: [tuple, …]}, as real Caffe builds it with its classifier."""
+    size = BASES[base].height, BASES[base].width
+    net = classifier_net(base, 1, *size) if BASES[base].classifier else deploy_net(base, 1, *size)
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+        file.write(text_format.MessageToString(net))
+        file.flush()
+        params = caffe.Net(file.name, caffe.TEST).params
+    return {name: [tuple(blob.shape) for blob in blobs] for name, blobs in params.items()}
+
+
+def misfit(layers, base):
+    """Why the blobs of a caffemodel, {layer: [BlobProto, …]}, cannot be the trunk of `base`; "" where they can.
+
+    Layers that the trunk does not have are no matter; nor is another classifier than ImageNet's, or none.
+    """
+    wanted = {name: shapes for name, shapes in parameters(base).items() if name != BASES[base].classifier}
+    missing = [name for name in wanted if name not in layers]
+    if missing:
+        return (f"{len(missing)} of the {len(wanted)} layers of {base} are not there "
+                f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})")
+    for name, shapes in wanted.items():
+        if len(layers[name]) != len(shapes) or not all(map(fits, layers[name], shapes)):
+            found = [shape(blob) for blob in layers[name]]
+            return f"layer {name} has shapes {found}, and {base} needs {shapes}"
+    return ""
+
+
+def check(layers, base, path):
+    """Raise InputError, naming the file, where the blobs do not fit `base` or are not finite."""
+    reason = misfit(layers, base)
+    if reason:
+        raise InputError(f"{path}: does not fit {base}: {reason}; python -m weights.inspect {path} shows what it "
+                         "holds")
+    for name, blobs in layers.items():
+        if not all(np.isfinite(values(blob)).all() for blob in blobs):
+            raise InputError(f"{path}: layer {name} holds NaN or infinity: the file is damaged, or its training "
+                             "had diverged; take another")

