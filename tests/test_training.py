@@ -17,11 +17,13 @@ import yaml
 from caffe.proto import caffe_pb2
 
 from data_prep.errors import InputError
+from data_prep.files import sha256_file
 from data_prep.prepare import load_manifest
 from data_prep.store import ImageStore, PairStore, write_pairs
 from reid.features.extract import view
 from reid.features.files import read_features
 from reid.nets.bases import BASES
+from reid.nets.build import deploy_net
 from reid.training import preflight, snapshots
 from reid.training.caffemodel import read_caffemodel
 from reid.training.schedule import schedule
@@ -33,6 +35,9 @@ from reid.training.train import stop_if_diverged
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",
          "workers=1"]
+
+
+TRUNK = preflight.parameters(deploy_net("tiny", 8, 64, 64))
 
 
 def job(data, out, *assignments, init=None, stage="viper"):
@@ -103,7 +108,7 @@ def test_no_epochs_is_evaluation_alone(prepared_viper, tmp_path):
 
 def start(data, out):
     command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
-               "--set", *SMALL, "max_iter=25"]
+               "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                             env={**os.environ, "GLOG_minloglevel": "2"})
 
@@ -179,7 +184,8 @@ def with_pairs(prepared, data, pairs, epochs):
     target.mkdir()
     write_pairs(target, pairs.meta, pairs.labels, epochs)
     manifest = json.loads((data / "manifest.json").read_text())
-    manifest["splits"]["split00"]["train_pairs"]["bytes"] = (target / "data.mdb").stat().st_size
+    file = target / "data.mdb"
+    manifest["splits"]["split00"]["train_pairs"] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
     (data / "manifest.json").write_text(json.dumps(manifest))
     return data
 
@@ -260,9 +266,8 @@ def not_finite(layers):
     (not_finite, "layer conv1 holds NaN"),
 ])
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path, change, words):
-    net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
     with pytest.raises(InputError, match=f"w.caffemodel.*{words}"):
-        preflight.check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change), net, "tiny")
+        preflight.check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change), TRUNK, "tiny")
 
 
 def test_files_that_are_no_weights_are_refused(trained, tmp_path):
@@ -286,21 +291,19 @@ def test_a_refused_start_binds_the_folder_to_nothing(trained, prepared_viper, tm
 def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_path):
     file = caffemodel(trained, tmp_path / "old.caffemodel", lambda layers: None, old=True)
     net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
-    preflight.check_weights(file, net, "tiny")
+    preflight.check_weights(file, TRUNK, "tiny")
     net.copy_from(str(file))
     blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
     np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))
 
 
-def test_too_little_memory_or_disk_is_said_before(trained, tmp_path, monkeypatch):
-    net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
-    preflight.check_memory(net, defaults("tiny"))
+def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="batch is 10000000.* GB of memory.*iter_size"):
-        preflight.check_memory(net, override(defaults("tiny"), ["batch=10000000"]))
-    preflight.check_space(tmp_path, net, defaults("tiny"), runs=1)
+        run_stage(job(prepared_viper, tmp_path, "batch=10000000"), [0])
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):
-        preflight.check_space(tmp_path, net, defaults("tiny"), runs=1)
+        run_stage(job(prepared_viper, tmp_path / "not/yet/there"), [0])
+    assert not (tmp_path / "not").exists() and not (tmp_path / "viper").exists()
 
 
 def test_a_full_disk_leaves_the_last_snapshot(trained, prepared_viper, tmp_path, monkeypatch):

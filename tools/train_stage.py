@@ -1,4 +1,4 @@
-"""Train one stage on prepared data, rank the test identities before and after, and record the result."""
+"""Train a stage on prepared data, after the stages that it starts from; rank the test identities and record it all."""
 
 import argparse
 import sys
@@ -7,34 +7,60 @@ from pathlib import Path
 from data_prep.errors import InputError, command_line
 from reid.nets.bases import BASES
 from reid.nets.heads import OBJECTIVES
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
+from reid.training import chain
+from reid.training.plan import Request, plan, run, words
+
+CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
 
 
 @command_line
 def main():
+    arguments = parse_arguments()
+    request = Request(
+        stage=arguments.stage, data=arguments.data.resolve(), out=arguments.out.resolve(), base=arguments.base,
+        objective=arguments.objective, splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init,
+        gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
+        strict=arguments.strict)
+    if arguments.dry_run:
+        print("\n".join(words(plan(request))))
+        return 0
+    for folder in run(request):
+        print(f"result: {folder / 'result.json'}")
+    return 0
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/train_stage.sh", description=__doc__)
-    parser.add_argument("stage", help="viper, or a name of your own for data of your own")
-    parser.add_argument("--data", type=Path, required=True, help="folder written by python -m data_prep")
+    parser.add_argument("stage", help="a stage of the chain (market1501, cuhk03, cuhk01, viper, large), or a name of "
+                                      "your own for data of your own")
+    parser.add_argument("--data", type=Path, required=True,
+                        help="a folder written by python -m data_prep, or a folder of such folders named by stage")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs; the same command goes on in it")
     parser.add_argument("--base", choices=BASES, default="resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES, default="vi",
                         help="vi: both losses (default), v: verification, i: identification")
     parser.add_argument("--split", default="0", metavar="K|all", help="a split (default 0), or all that are prepared")
-    parser.add_argument("--init", type=Path, metavar="FILE", help=".caffemodel to start the trunk from; else random")
+    parser.add_argument("--init", type=Path, metavar="FILE",
+                        help=".caffemodel to start the trunk from, in place of the chain's stages before")
+    parser.add_argument("--chain", metavar="NAME", help="which stages come before; default: the first of the file")
+    parser.add_argument("--chains", type=Path, default=CHAINS, metavar="FILE", help="default: experiments/stages.yaml")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--strict", action="store_true", help="what the pre-flight finds surprising is an error")
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value",
-                        help="settings, as in docs/training.md")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="[STAGE.]key=value",
+                        help="settings, as in docs/training.md, of all stages or of one")
     arguments = parser.parse_args()
+    if arguments.init and arguments.chain:
+        parser.error("--init starts from a file, --chain from other stages: give one of them")
+    return arguments
 
-    settings = override(defaults(arguments.base), arguments.set)
-    job = Job(arguments.stage, arguments.data.resolve(), arguments.out.resolve(), arguments.base, arguments.objective,
-              settings, arguments.init, arguments.gpu)
-    for folder in run_stage(job, _splits(arguments.split)):
-        print(f"result: {folder / 'result.json'}")
-    return 0
+
+def catalogue(name):
+    """The path of ImageNet weights by their name in weights/."""
+    from weights.catalogue import path    # only where a chain starts from ImageNet
+    return path(name)
 
 
 def _splits(text):

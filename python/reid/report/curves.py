@@ -1,36 +1,48 @@
-"""The course of a training: losses, and the rank-1 of the test identities where it was looked at on the way."""
+"""The course of a training: losses, rank-1 of the test identities, learning rate, ratio of the pairs, and alarms."""
 
 import matplotlib
 matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
+from reid.training.alarms import alarms
 from reid.training.tables import read
 
 GUESSING = np.log(2)
+LISTED = 8    # alarms that the list beside the curves has room for
 
 
 def draw(path, section, group):
     """Write a PNG of all splits of a Group; False where no split has left a loss."""
-    runs = [(read(folder / "losses.csv"), read(folder / "test.csv"), read(folder / "evaluation.csv"))
-            for folder in group.folders]
-    if not any(losses for losses, _, _ in runs):
+    if not any(read(folder / "losses.csv") for folder in group.folders):
         return False
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
-    for losses, tests, ranks in runs:
-        for axis, part in zip(axes, ("id", "verif")):
+    figure, ((identification, verification, rank), (rate, ratio, listed)) = plt.subplots(2, 3, figsize=(14, 8))
+    found = []
+    for result, folder in zip(group.results, group.folders):
+        losses, tests, ranks = (read(folder / name) for name in ("losses.csv", "test.csv", "evaluation.csv"))
+        for axis, part in ((identification, "id"), (verification, "verif")):
             _plot(axis, *_mean_loss(losses, part), smooth=True, color="tab:blue", label="training")
             _plot(axis, *_mean_loss(tests, part), color="tab:orange", marker="o", label="held out")
-        _plot(axes[2], ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])), color="tab:green",
-              marker="o", label="test identities")
-    axes[1].axhline(GUESSING, color="grey", linestyle="--", label="guessing, log 2")
-    for axis, title in zip(axes, ("identification loss", "verification loss", "rank-1, %")):
-        axis.set(title=title, xlabel="iteration", ylim=(0, None))
+        _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])), color="tab:green", marker="o",
+              label="test identities")
+        _plot(rate, losses.get("iteration", []), losses.get("lr", []), color="tab:blue")
+        _plot_ratio(ratio, read(folder / "epochs.csv"), result["iterations"])
+        found += [(alarm["iteration"], result["split"], alarm["alarm"]) for alarm in alarms(folder)]
+    verification.axhline(GUESSING, color="grey", linestyle="--", label="guessing, log 2")
+    _mark(found, (identification, verification), listed)
+    rate.set(yscale="log")
+    ratio.axhline(3, color="grey", linestyle="--", label="where the paper ends, 3")
+    for axis, title in ((identification, "identification loss"), (verification, "verification loss"),
+                        (rank, "rank-1, %"), (rate, "learning rate"), (ratio, "different pairs to each same pair")):
+        axis.set(title=title, xlabel="iteration")
+        if axis is not rate:
+            axis.set_ylim(0, None)
         handles = dict(zip(*reversed(axis.get_legend_handles_labels())))    # one entry for all splits
         if handles:
             axis.legend(handles.values(), handles.keys())
-    data = "generated people, not photographs" if section.generated else section.dataset
-    figure.suptitle(f"{section.stage}: {group.name}, {len(group.results)} split(s). Data: {data}")
+        elif not axis.lines:
+            axis.text(.5, .5, "not recorded", ha="center", color="grey", transform=axis.transAxes)
+    _caption(figure, section, group)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -53,3 +65,28 @@ def _plot(axis, iterations, values, smooth=False, **style):
         values = np.convolve(values, np.ones(width) / width, mode="valid")
         iterations = iterations[width - 1:]
     axis.plot(iterations, values, **style)
+
+
+def _plot_ratio(axis, epochs, iterations):
+    """The realised ratio of the pairs, a step for each epoch; the last lasts till the end of the run."""
+    if epochs:
+        axis.step([*epochs["iteration"], max(iterations, epochs["iteration"][-1])],
+                  [*epochs["ratio"], epochs["ratio"][-1]], where="post", color="tab:blue")
+
+
+def _mark(found, axes, listed):
+    """Mark alarms, (iteration, split, name), in the curves of the losses, and list them in an empty axis."""
+    for axis in axes:
+        for iteration, _, _ in found:
+            axis.axvline(iteration, color="tab:red", linestyle=":", label="alarm")
+    lines = [f"iteration {iteration}, {split}:\n   {name}" for iteration, split, name in sorted(found)[:LISTED]]
+    if len(found) > LISTED:
+        lines.append(f"and {len(found) - LISTED} more, in the runs' alarms.csv")
+    listed.axis("off")
+    listed.set_title("alarms")
+    listed.text(0, .95, "\n".join(lines) or "none", va="top", transform=listed.transAxes)
+
+
+def _caption(figure, section, group):
+    data = "generated people, not photographs" if section.generated else section.dataset
+    figure.suptitle(f"{section.stage}: {group.name}, {len(group.results)} split(s). Data: {data}")

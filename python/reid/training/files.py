@@ -10,11 +10,10 @@ from reid.nets.solver import solver
 from reid.training import snapshots
 
 
-def write_prototxt(run, job, split, classes, schedule):
-    """Write train, test, deploy and solver.prototxt into the folder `run`.
+def nets(job, split, classes):
+    """The nets of a run: {"train", "test", "deploy": NetParameter}.
 
-    job: reid.training.stage.Job; split: folder of the split's pair LMDBs; classes: training identities;
-    schedule: Schedule.
+    job: reid.training.stage.Job; split: folder of the split's pair LMDBs; classes: training identities.
     """
     s = job.settings
     heads = Heads(job.objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, verif_scale=s.verif_scale,
@@ -23,9 +22,18 @@ def write_prototxt(run, job, split, classes, schedule):
                   width=s.input.width, mean=list(s.mean), seed=s.seed)
     training = Source(pairs=str(split / "train"), workers=s.workers, **common)
     testing = Source(pairs=str(split / "test"), workers=0, **common)
-    _write(run / "train.prototxt", train_net(job.base, heads, training, s.two_branch))
-    _write(run / "test.prototxt", test_net(job.base, heads, testing))
-    _write(run / "deploy.prototxt", deploy_net(job.base, BATCH, *s.input))
+    return {"train": train_net(job.base, heads, training, s.two_branch), "test": test_net(job.base, heads, testing),
+            "deploy": deploy_net(job.base, BATCH, *s.input)}
+
+
+def write_prototxt(run, job, nets, schedule):
+    """Write train, test, deploy and solver.prototxt into the folder `run`.
+
+    job: reid.training.stage.Job; nets: as `nets` returns them; schedule: Schedule.
+    """
+    s = job.settings
+    for name, net in nets.items():
+        _write(run / f"{name}.prototxt", net)
     # The loop of train.py prints, tests and takes snapshots itself, so Caffe is told to do none of it.
     _write(run / "solver.prototxt", solver(
         run / "train.prototxt", run / "test.prototxt", lr=s.lr, lr_final=s.lr_final,

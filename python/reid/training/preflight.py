@@ -1,14 +1,45 @@
-"""What is looked at before Caffe sees anything: Caffe aborts the whole process where something does not fit."""
+"""What is looked at before Caffe sees anything: Caffe aborts the whole process where something does not fit.
+
+What cannot work is an InputError. What was found is a table of Rows; a Row may be a surprise: it works, and may still
+not be what was meant.
+"""
 
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import InputError
+from reid.nets.bases import BASES
+from reid.nets.shapes import shaped
 from reid.training.caffemodel import fits, read_caffemodel, shape, values
-from reid.training.snapshots import bytes_of_one
+from reid.training.record import checksum
 
 PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
+IDENTIFICATION, VERIFICATION = ("id_fc_a", "id_fc_b"), "verif_fc"
+FLOAT = 4    # bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what was looked at, what was found, and whether that is a surprise."""
+    what: str
+    found: str
+    surprise: bool = False
+
+
+def table(rows):
+    """The Rows as lines."""
+    width = max(len(row.what) for row in rows)
+    return [f"{row.what:{width}}  {'SURPRISE: ' if row.surprise else ''}{row.found}" for row in rows]
+
+
+def refuse_surprises(where, rows):
+    """InputError that lists the surprises, where there are any."""
+    found = [f"{row.what}: {row.found}" for row in rows if row.surprise]
+    if found:
+        raise InputError(f"{where}: --strict refuses {'; '.join(found)}")
 
 
 def check_stage(name, manifest):
@@ -18,13 +49,10 @@ def check_stage(name, manifest):
     if name in PAPERS and name != manifest["dataset"]:
         raise InputError(f"stage {name}: --data holds {manifest['dataset']}; give the folder that was prepared "
                          f"from {name}, or give the stage a name of your own")
-    if manifest["protocol"] != "single-shot":
-        raise InputError(f"stage {name}: the protocol of its data is {manifest['protocol']}; "
-                         "only single-shot evaluation is there so far")
 
 
 def check_split(data, name, manifest):
-    """The split is prepared, and its LMDBs have the sizes that the manifest says."""
+    """The split is prepared, and the bytes of its LMDBs are those that the manifest says."""
     if name not in manifest["splits"]:
         raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest['splits']))}")
     entry = manifest["splits"][name]
@@ -35,6 +63,9 @@ def check_split(data, name, manifest):
         if size != facts["bytes"]:
             raise InputError(f"{file}: {'missing' if size is None else f'{size} bytes'}, and the manifest says "
                              f"{facts['bytes']} bytes; prepare the data again")
+        if checksum(file) != facts["sha256"]:
+            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts['sha256']}: changed "
+                             "since it was prepared; prepare the data again")
 
 
 def check_classes(pairs, entry):
@@ -44,44 +75,85 @@ def check_classes(pairs, entry):
                          f"the manifest says {entry['classes']} classes; prepare the data again")
 
 
-def check_weights(path, net, base):
-    """A caffemodel holds every layer of the deploy net `net`, in its shapes and finite. Other layers are no matter."""
-    if path is None:
-        if any(layer.type == "BatchNorm" for layer in net.layers):
-            raise InputError(f"{base} normalises by statistics that come with its weights: give --init FILE")
-        return
+def parameters(net):
+    """The shapes of the parameters of a NetParameter, {layer: [shape, …]}."""
+    return {of.layer.name: [tuple(one) for one in of.params] for of in shaped(net) if of.params}
+
+
+def check_base(origin, base):
+    """Weights of another base network are refused: some differ in nothing that a shape would show."""
+    if origin and origin.base not in (None, base):
+        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.words()}), not of {base}; give --base "
+                         f"{origin.base}, or other weights")
+
+
+def check_weights(path, wanted, base):
+    """A caffemodel holds every layer of a trunk, in its shapes and finite; returns its {layer: [BlobProto, …]}.
+
+    wanted: `parameters` of the deploy net. Layers that the trunk does not have are no matter here.
+    """
     layers = read_caffemodel(path)
-    missing = [name for name in net.params if name not in layers]
+    missing = [name for name in wanted if name not in layers]
     if missing:
-        raise InputError(f"{path}: lacks {len(missing)} of the {len(net.params)} layers of {base} "
+        raise InputError(f"{path}: lacks {len(missing)} of the {len(wanted)} layers of {base} "
                          f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); these are other weights")
-    for name, blobs in net.params.items():
-        found, wanted = layers[name], [tuple(blob.shape) for blob in blobs]
-        if len(found) != len(wanted) or not all(map(fits, found, wanted)):
-            raise InputError(f"{path}: layer {name} has shapes {[shape(blob) for blob in found]}, and {base} at this "
-                             f"input size needs {wanted}")
-        if not all(np.isfinite(values(blob)).all() for blob in found):
-            raise InputError(f"{path}: layer {name} holds NaN or infinity: the training that wrote it had diverged")
+    for name in wanted:
+        check_layer(path, name, layers[name], wanted[name], f"{base} at this input size")
+    return layers
 
 
-def check_space(folder, net, settings, runs):
-    """The disk has room for the snapshots of `runs` runs of a trunk `net`, one of them twice while it is written."""
-    needed = (runs * settings.keep_snapshots + 2) * bytes_of_one(net)
-    free = shutil.disk_usage(folder).free
+def check_layer(path, name, found, wanted, whose):
+    """The blobs of one layer have the shapes `wanted` and are finite."""
+    if len(found) != len(wanted) or not all(map(fits, found, wanted)):
+        raise InputError(f"{path}: layer {name} has shapes {[shape(blob) for blob in found]}, and {whose} "
+                         f"needs {wanted}")
+    if not all(np.isfinite(values(blob)).all() for blob in found):
+        raise InputError(f"{path}: layer {name} holds NaN or infinity: the training that wrote it had diverged")
+
+
+def check_start(net, base):
+    """A trunk with stored statistics does not start from random weights."""
+    if any(layer.type == "BatchNorm" for layer in net.layer):
+        raise InputError(f"{base} normalises by statistics that come with its weights: give --init FILE")
+
+
+def weights_rows(wanted, layers, base):
+    """Rows of what of a file's `layers` the trunk `wanted` takes, and what is not used."""
+    known = {*IDENTIFICATION, VERIFICATION, BASES[base].classifier, *(f"{name}_b" for name in wanted)}
+    unused = [name for name in layers if name not in wanted]
+    foreign = [name for name in unused if name not in known]
+    left = grouped([name for name in unused if name in known]) + (" (heads and classifiers)" if unused else "")
+    return [Row("loads", grouped(list(wanted))), Row("shapes", "as in the net, no difference"),
+            Row("unused", f"{grouped(foreign)} (of no known head or classifier)" if foreign else left, bool(foreign))]
+
+
+def grouped(names):
+    """Many layers in a few words: "161 layers, conv1 … res5c_branch2c"."""
+    if len(names) > 4:
+        return f"{len(names)} layers, {names[0]} … {names[-1]}"
+    return ", ".join(names) or "none"
+
+
+def mean_row(mean, expected, whose):
+    """Whether what is subtracted from every pixel is what the weights were trained with (None: unknown)."""
+    words = " ".join(f"{value:g}" for value in mean)
+    if expected is None:
+        return Row("mean", f"{words}; nothing says what the weights were trained with")
+    if np.allclose(mean, expected, atol=1e-3):
+        return Row("mean", f"{words}, that of {whose}")
+    return Row("mean", f"{words}, and {whose} had {' '.join(f'{value:g}' for value in expected)}", True)
+
+
+def snapshot_bytes(wanted):
+    """About how many bytes a snapshot takes: weights and momentum of parameters {layer: [shape, …]}."""
+    return 2 * FLOAT * sum(int(np.prod(one)) for shapes in wanted.values() for one in shapes)
+
+
+def space_row(folder, needed):
+    """The disk of `folder`, which need not be there yet, has room for `needed` bytes of snapshots."""
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise InputError(f"{folder}: {free / 1e6:.0f} MB free; the snapshots need {needed / 1e6:.0f} MB: make room, or "
                          "set keep_snapshots lower")
-
-
-def check_memory(net, settings):
-    """The blobs of a training pass of the trunk `net`, values and gradients, fit into memory.
-
-    Caffe takes it bit by bit until the kernel kills the process.
-    """
-    per_image = sum(blob.count for blob in net.blobs.values()) / net.blobs["data"].shape[0]
-    needed = 2 * settings.batch * per_image * 2 * np.dtype(np.float32).itemsize
-    with open("/proc/meminfo") as file:
-        free = 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    if needed > free:
-        raise InputError(f"batch is {settings.batch}: a pass needs at least {needed / 1e9:.1f} GB of memory, and "
-                         f"{free / 1e9:.1f} GB are free; set batch lower, and iter_size higher to make up for it")
+    return Row("disk", f"{needed / 1e6:.0f} MB for the snapshots, {free / 1e6:.0f} MB free")

@@ -1,28 +1,46 @@
 """What a result is traced back to: the software that made it."""
 
+import functools
 import hashlib
 import json
 import platform
-import sys
 from pathlib import Path
 
 import caffe
 import cv2
 import numpy as np
 
+from data_prep.files import sha256_file
+from reid.training.device import build
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@functools.cache
 def versions():
-    """Caffe and how it was built, the libraries, and one checksum over this project's own code."""
+    """Caffe and how it was built, the libraries, and one checksum over this project's own code.
+
+    As they were when it was first asked for: of the code that runs, not of what its files become in the meantime.
+    """
     return {"caffe": caffe.__version__, "caffe_build": build(), "python": platform.python_version(),
             "numpy": np.__version__, "opencv": cv2.__version__, "code_sha256": _code()}
 
 
-def build():
-    """What tools/install_caffe.sh wrote down about the Caffe in use; {} where it was built by other means."""
-    file = Path(sys.prefix) / "caffe-build.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+def checksum(path):
+    """The SHA-256 of a file, computed once as long as its size and time stay the same."""
+    state = Path(path).stat()
+    return _checksum(Path(path), state.st_size, state.st_mtime_ns)
+
+
+def split_checksum(manifest, name):
+    """The SHA-256 of all that a data manifest says of one split and of the images, whatever other splits there are."""
+    about = {**manifest, "splits": {name: manifest["splits"][name]}}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _checksum(path, size, time):
+    return sha256_file(path)
 
 
 def _code():

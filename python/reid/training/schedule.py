@@ -24,6 +24,11 @@ class Schedule:
         """The epoch, from 0, that an iteration's first pair belongs to."""
         return int(np.searchsorted(self.ends, iteration * self.step, side="right"))
 
+    def starts(self):
+        """The iteration, from 0, that each epoch of the run begins with: a list by epoch."""
+        starts = [-(-int(end) // self.step) for end in (0, *self.ends[:-1])]
+        return [start for start in starts if start < self.iterations]
+
 
 def schedule(settings, pairs, held_out):
     """The Schedule of `settings` over two PairStores; InputError where fewer epochs were prepared."""

@@ -74,17 +74,20 @@ def defaults(base):
                     clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
 
 
-def override(settings, assignments):
-    """`settings` with the values of `assignments`, strings such as "lr=0.01"; InputError says what is allowed."""
+def override(settings, assignments, where="--set"):
+    """`settings` with the values of `assignments`, strings such as "lr=0.01"; InputError says what is allowed.
+
+    where: what stands before an assignment in an error.
+    """
     kinds = typing.get_type_hints(Settings)
     given = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise InputError(f"--set {assignment}: write key=value")
+            raise InputError(f"{where} {assignment}: write key=value")
         if key not in kinds:
-            raise InputError(f"--set {assignment}: there is no setting {key!r}; there are {', '.join(sorted(kinds))}")
-        given[key] = _parse(key, kinds[key], text)
+            raise InputError(f"{where} {assignment}: there is no setting {key!r}; there are {', '.join(sorted(kinds))}")
+        given[key] = _parse(key, kinds[key], text, where)
     settings = replace(settings, **given)
     _check(settings)
     return settings
@@ -95,7 +98,7 @@ def as_plain(settings):
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
 
 
-def _parse(key, kind, text):
+def _parse(key, kind, text, where):
     """The value of a setting from its text, by its declared type."""
     try:
         if isinstance(kind, types.UnionType):
@@ -112,7 +115,7 @@ def _parse(key, kind, text):
     except (ValueError, KeyError):
         words = {int: "a whole number", float: "a number", bool: "true or false", Size: "HEIGHTxWIDTH, as 128x64",
                  int | None: "a whole number or none"}
-        raise InputError(f"--set {key}={text}: {key} is {words.get(kind, 'three numbers, as 104,117,124')}") from None
+        raise InputError(f"{where} {key}={text}: {key} is {words.get(kind, 'three numbers, as 104,117,124')}") from None
 
 
 def _check(settings):

@@ -33,7 +33,8 @@ def save(solver, run, keep, seconds):
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
     written = Path(prefix(run))
-    shutil.rmtree(written.parent, ignore_errors=True)
+    for left in written.parents[1].glob(".*"):    # by a kill in the middle of a snapshot
+        shutil.rmtree(left, ignore_errors=True)
     written.parent.mkdir(parents=True)
     _check_space(solver, written.parent)
     solver.snapshot()
@@ -47,14 +48,19 @@ def save(solver, run, keep, seconds):
         sums = {name: sha256_file(partial / name) for name in (WEIGHTS, STATE)}
         (partial / FACTS).write_text(json.dumps({"iteration": solver.iter, "seconds": seconds, "sha256": sums}))
     shutil.rmtree(written.parent)
-    for old in _folders(run)[:-keep]:
+    # A later one that was found damaged takes no place among the newest: it would push out what is whole.
+    for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
         shutil.rmtree(old)
     return folder
 
 
-def newest(run):
-    """The folder of the newest snapshot whose checksums hold, or None."""
-    return next((folder for folder in reversed(_folders(run)) if _whole(folder)), None)
+def newest(run, log=lambda line: None):
+    """The folder of the newest snapshot whose checksums hold, or None; `log` is told of those passed over."""
+    for folder in reversed(_folders(run)):
+        if _whole(folder):
+            return folder
+        log(f"{folder} is damaged or cut short, and passed over for the snapshot before it")
+    return None
 
 
 def facts(folder):
@@ -79,7 +85,8 @@ def bytes_of_one(net):
 
 
 def _folders(run):
-    return sorted(path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit())
+    return sorted((path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit()),
+                  key=lambda path: int(path.name))
 
 
 def _read_state(path):
@@ -93,9 +100,10 @@ def _read_state(path):
 
 def _whole(folder):
     try:
-        sums = facts(folder)["sha256"]
-        return all(sums[name] == sha256_file(folder / name) for name in (WEIGHTS, STATE))
-    except (OSError, ValueError, KeyError):
+        kept = facts(folder)
+        return (kept["iteration"] == int(folder.name) and kept["seconds"] >= 0
+                and all(kept["sha256"][name] == sha256_file(folder / name) for name in (WEIGHTS, STATE)))
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -16,24 +16,30 @@ class Table:
         self.empty = not kept
         write_whole(path, "" if self.empty else "".join(line + "\n" for line in (header, *kept)))
         self.file = open(path, "a", newline="")
+        self.writer = csv.writer(self.file, lineterminator="\n")
 
     def write(self, iteration, **values):
-        """Append one row; the first one names the columns."""
+        """Append one row; the first one names the columns. Texts must be of one line."""
         row = {"iteration": iteration, **values}
         if self.empty:
-            print(",".join(row), file=self.file)
+            self.writer.writerow(row)
             self.empty = False
-        texts = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in row.values())
-        print(",".join(texts), file=self.file, flush=True)
+        self.writer.writerow(f"{value:.7g}" if isinstance(value, float) else value for value in row.values())
+        self.file.flush()
 
     def close(self):
         self.file.close()
 
 
+def rows(path):
+    """The rows of a CSV file, [{column: text}, …]; none where there is no file."""
+    return list(csv.DictReader(_lines(path)))
+
+
 def read(path):
-    """The columns of a CSV file, {name: [float, …]}; {} where there is no file or no row."""
-    rows = list(csv.DictReader(_lines(path)))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+    """The columns of a CSV file of numbers, {name: [float, …]}; {} where there is no file or no row."""
+    found = rows(path)
+    return {name: [float(row[name]) for row in found] for name in found[0]} if found else {}
 
 
 def _lines(path):

@@ -1,7 +1,6 @@
 """The training loop of one split of one stage."""
 
 import contextlib
-import math
 import signal
 import time
 from collections import deque
@@ -9,12 +8,10 @@ from datetime import timedelta
 
 import caffe
 
-from data_prep.errors import InputError
 from data_prep.rng import generator
 from reid.training import snapshots
+from reid.training.alarms import Alarms, stop_if_diverged
 from reid.training.tables import Table
-
-OVERFLOWED = 87.3    # −log(FLT_MIN) = 87.3365: a softmax overflowed
 
 
 def train(solver, run, settings, schedule, evaluate, log):
@@ -27,13 +24,15 @@ def train(solver, run, settings, schedule, evaluate, log):
     diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
     """
     net, held_out = solver.net, solver.test_nets[0]
-    seconds, folder = 0.0, snapshots.newest(run)
+    seconds, folder = 0.0, snapshots.newest(run, log)
     if folder:
         snapshots.restore(solver, folder)
         seconds = snapshots.facts(folder)["seconds"]
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
     losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
+    write_epochs(run, schedule, net.layers[0].feed.pairs.meta["ratio_per_epoch"])
+    alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
 
     stopping = False
@@ -53,6 +52,7 @@ def train(solver, run, settings, schedule, evaluate, log):
             recent.append((took, values))
             losses.write(solver.iter, epoch=epoch, lr=rate, **values)
             stop_if_diverged(solver.iter, values, run)
+            alarms.check(solver.iter, values)
 
             last = solver.iter == schedule.iterations
             if last or solver.iter % settings.display == 0:
@@ -86,12 +86,12 @@ def test(held_out, net, batches):
     return totals
 
 
-def stop_if_diverged(iteration, losses, run):
-    """InputError where a loss is not a number or its softmax overflowed; what was kept stays."""
-    if any(not math.isfinite(value) or value > OVERFLOWED for value in losses.values()):
-        raise InputError(
-            f"iteration {iteration}: the training diverged ({words(losses)}). Snapshots in {run / 'snapshots'} are "
-            "from before. Try a lower lr, a lower clip_gradients (35, 10) or a lower verif_scale (0.1) in a new --out")
+def write_epochs(run, schedule, ratios):
+    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each pair of the same person."""
+    epochs = Table(run / "epochs.csv", 0)
+    for epoch, start in enumerate(schedule.starts()):
+        epochs.write(start + 1, epoch=epoch, ratio=ratios[epoch])
+    epochs.close()
 
 
 def progress(iteration, schedule, recent):

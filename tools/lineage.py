@@ -1,0 +1,62 @@
+"""Print where a run's weights come from, stage by stage back to ImageNet, and what of it is gone or changed."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_prep.errors import command_line
+from reid.nets.bases import BASES
+from reid.training.lineage import walk
+from reid.training.settings import as_plain, defaults
+
+
+@command_line
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, OUT/STAGE/splitKK")
+    found = walk(parser.parse_args().run.resolve())
+    for number, (entry, state) in enumerate(found):
+        print(("from " if number else "") + (stage(entry) if "stage" in entry else first(entry)))
+        for line in details(entry, state):
+            print(f"    {line}")
+    changed = [what for _, state in found for what in state.values() if what.startswith("changed")]
+    if changed:
+        print(f"{len(changed)} of these files have changed since", file=sys.stderr)
+    return 1 if changed else 0
+
+
+def stage(entry):
+    """A run in a line."""
+    heads = {"vi": "verification and identification", "v": "verification", "i": "identification"}
+    head = ", verification head kept" if entry["verification_head"] == "kept" else ""
+    mark = ", generated data" if entry["generated"] else ""
+    return (f"{entry['stage']} {entry['split']}: {entry['base']}, {heads[entry['objective']]}{head}, "
+            f"{entry['iterations']} iterations, seed {entry['seed']}{mark}")
+
+
+def first(entry):
+    """The first weights in a line."""
+    if not entry["weights"]:
+        return f"random weights, seed {entry['seed']}"
+    about = ", ".join(f"{key} {entry[key]}" for key in ("licence", "mean") if entry[key])
+    origin = entry["origin"] or entry["weights"]["file"]
+    return f"{entry['name'] or 'weights of unknown origin'}: {origin}; {about}".rstrip("; ")
+
+
+def details(entry, state):
+    """What belongs to an entry, in lines."""
+    if entry["weights"]:
+        yield f"weights   sha256 {entry['weights']['sha256']}, {state['weights']}"
+    if "stage" not in entry:
+        return
+    yield f"data      manifest sha256 {entry['manifest_sha256']}, {state['data']}"
+    if entry["base"] in BASES:
+        usual = as_plain(defaults(entry["base"]))
+        other = {key: value for key, value in entry["settings"].items() if usual.get(key) != value}
+        yield "settings  " + (" ".join(f"{key}={value}" for key, value in other.items()) or "all defaults")
+    versions = entry["versions"]
+    yield f"made by   Caffe {versions['caffe']}, this project's code sha256 {versions['code_sha256']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
