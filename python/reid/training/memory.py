@@ -76,7 +76,9 @@ def need(train, test=None, deploy=None, *, workers, workspace, tested=True):
     fixed = copies * _parameters(train) * FLOAT + (2 * _activations(deploy) if deploy else 0)
     if workspace is not None:
         return Need(fixed + workspace + GPU_CONTEXT, per_pair)
+    # A snapshot is put together in memory, weights and momentum, before it is written.
     fixed += HOST_PROGRAM + sum(times * _columns(net) for net, times in nets if net)
+    fixed += 2 * _parameters(train) * FLOAT if deploy else 0
     return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))    # ready pairs, a byte a pixel
 
 

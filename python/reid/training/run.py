@@ -24,6 +24,7 @@ from reid.features.files import read_features, write_features
 from reid.features.histogram import histograms
 from reid.nets.bases import BASES
 from reid.training import lineage, preflight, snapshots
+from reid.training.alarms import alarms
 from reid.training.caffemodel import read_caffemodel, values
 from reid.training.files import nets, write_prototxt
 from reid.training.record import split_checksum, versions
@@ -194,6 +195,7 @@ class Run:
                   "chance": self.search.chance(), "iterations": done, "weights": weights,
                   "seconds": round(seconds, 3),
                   "pairs_per_second": round(done * self.schedule.step / seconds, 2) if done else None,
+                  "alarms": alarms(self.folder) if done else [],
                   "device": "cpu" if self.job.gpu is None else "gpu", "versions": self.versions,
                   "data_folder": lineage.place(self.job.data, self.folder, self.job.out), **self._start()}
         result["lineage"] = [*lineage.up_to(self.job.origin, self.job.settings.seed), lineage.entry(result)]
