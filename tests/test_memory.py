@@ -1,9 +1,6 @@
 """What a training takes before it starts: shapes against real Caffe's, bytes against measured ones; iter_size's promise."""
 
 import ctypes
-import json
-import math
-import re
 import subprocess
 import sys
 from pathlib import Path

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from data_prep.errors import InputError
+from reid.nets.solver import solver
 from reid.training.settings import BOUNDS, FREE, Settings, Size, as_plain, defaults, override
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,3 +67,10 @@ def test_paper_numbers_are_whole():
         for row in paper[table]["rows"]:
             for column, names in paper[table]["columns"].items():
                 assert row[column] is None or (len(row[column]) == len(names) and max(row[column]) <= 100)
+
+
+def test_the_bound_on_gradients_is_of_the_mean_over_the_passes():
+    settings = dict(lr=.001, lr_final=.0001, lr_final_from=9, max_iter=9, momentum=.9, weight_decay=0, test_iter=1,
+                    test_interval=9, display=0, snapshot=0, snapshot_prefix="s", seed=0)
+    assert solver("a", "b", iter_size=4, clip_gradients=35, **settings).clip_gradients == 140    # Caffe bounds the sum
+    assert solver("a", "b", iter_size=4, clip_gradients=-1, **settings).clip_gradients == -1

@@ -10,18 +10,20 @@ def solver(train_path, test_path, *, lr, lr_final, lr_final_from, max_iter, iter
     train_path, test_path  prototxt files of the two nets
     lr, lr_final           learning rate up to iteration `lr_final_from`, and from it on
     max_iter, iter_size    length of the run; passes whose gradients are added up in one iteration
-    clip_gradients         bound on the L2 norm of all gradients together; −1: none
+    clip_gradients         bound on the L2 norm of all gradients together, those of the mean over the passes; −1: none
     test_iter              batches in one pass over the held-out pairs
     test_interval          iterations between such passes; none before the first iteration
     display, snapshot      iterations between log lines, between snapshots; 0: none
     snapshot_prefix        what snapshot files' names begin with
     seed                   of Caffe's own generator: initial weights, dropout
     """
+    # Caffe clips the sum of the passes, and divides it by their number afterwards (sgd_solver.cpp).
+    clip = clip_gradients * iter_size if clip_gradients > 0 else clip_gradients
     mode = caffe_pb2.SolverParameter.GPU if gpu else caffe_pb2.SolverParameter.CPU
     return caffe_pb2.SolverParameter(
         train_net=str(train_path), test_net=[str(test_path)], test_iter=[test_iter],
         test_interval=test_interval, test_initialization=False,
         type="SGD", base_lr=lr, lr_policy="multistep", gamma=lr_final / lr, stepvalue=[lr_final_from],
         max_iter=max_iter, iter_size=iter_size, momentum=momentum, weight_decay=weight_decay,
-        clip_gradients=clip_gradients, display=display, snapshot=snapshot,
+        clip_gradients=clip, display=display, snapshot=snapshot,
         snapshot_prefix=str(snapshot_prefix), random_seed=seed, solver_mode=mode)

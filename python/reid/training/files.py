@@ -8,6 +8,7 @@ from reid.nets.build import Source, deploy_net, test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 from reid.training import snapshots
+from reid.training.settings import TEST_BATCH
 
 
 def nets(job, split, classes):
@@ -18,10 +19,10 @@ def nets(job, split, classes):
     s = job.settings
     heads = Heads(job.objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, verif_scale=s.verif_scale,
                   id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
-    common = dict(images=str(job.data / "images"), batch=s.batch, crop=s.crop, height=s.input.height,
+    common = dict(images=str(job.data / "images"), crop=s.crop, height=s.input.height,
                   width=s.input.width, mean=list(s.mean), seed=s.seed)
-    training = Source(pairs=str(split / "train"), workers=s.workers, **common)
-    testing = Source(pairs=str(split / "test"), workers=0, **common)
+    training = Source(pairs=str(split / "train"), batch=s.batch, workers=s.workers, **common)
+    testing = Source(pairs=str(split / "test"), batch=min(s.batch, TEST_BATCH), workers=0, **common)
     return {"train": train_net(job.base, heads, training, s.two_branch), "test": test_net(job.base, heads, testing),
             "deploy": deploy_net(job.base, BATCH, *s.input)}
 

@@ -72,8 +72,9 @@ def need(train, test=None, deploy=None, *, workers, workspace, tested=True):
     # Weights, gradients and momentum; those of the start; the test net's own, until it shares the training net's.
     copies = 3 + (deploy is not None) + (test is not None)
     pairs = shaped(train)[0].tops
-    per_pair = sum(times * _activations(net, net is train) for net, times in nets[:2] if net) / pairs[1][0]
-    fixed = copies * _parameters(train) * FLOAT + (2 * _activations(deploy) if deploy else 0)
+    per_pair = _activations(train, backward=True) / pairs[1][0]
+    # The test net's batch is small and stays as it is where the training's is made smaller (settings.TEST_BATCH).
+    fixed = copies * _parameters(train) * FLOAT + sum(times * _activations(net) for net, times in nets[1:] if net)
     if workspace is not None:
         return Need(fixed + workspace + GPU_CONTEXT, per_pair)
     # A snapshot is put together in memory, weights and momentum, before it is written.

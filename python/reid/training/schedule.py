@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import InputError
+from reid.training.settings import TEST_BATCH
 
 
 @dataclass(frozen=True)
@@ -44,4 +45,4 @@ def schedule(settings, pairs, held_out):
     up_to = [-(-int(end) // step) for end in pairs.offsets]
     iterations = min(up_to[epochs], settings.max_iter or up_to[epochs])
     return Schedule(iterations, up_to[epochs - last], np.asarray(pairs.offsets[1:]), step,
-                    max(1, held_out.total // settings.batch))
+                    max(1, held_out.total // min(settings.batch, TEST_BATCH)))

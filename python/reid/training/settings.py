@@ -8,7 +8,8 @@ import typing
 from data_prep.errors import InputError
 from reid.nets.bases import BASES
 
-STORED = 256    # images are stored at 256×256 (paper, section III-C.3)
+STORED = 256       # images are stored at 256×256 (paper, section III-C.3)
+TEST_BATCH = 16    # most pairs at a time that are only looked at: more would take memory and gain nothing
 
 
 class Size(typing.NamedTuple):

@@ -11,8 +11,8 @@ from data_prep.prepare import load_manifest
 from reid.features.extract import extract
 from reid.nets.bases import BASES
 from reid.training import lineage, preflight
-from reid.training.device import use_device
-from reid.training.memory import check_fits, free_on_host, need
+from reid.training.device import build, check_gpu, use_device
+from reid.training.memory import check_memory
 from reid.training.origin import Origin, origin_of
 from reid.training.preflight import Row
 from reid.training.run import Run
@@ -73,6 +73,8 @@ def run_stage(job, splits):
 
 def look(job, splits):
     """The Look at a stage, which changes nothing; InputError for everything that cannot work."""
+    if job.gpu is not None:
+        check_gpu(job.gpu, build())
     manifest = load_manifest(job.data)
     preflight.check_stage(job.stage, manifest)
     preflight.check_base(job.origin, job.base)
@@ -206,10 +208,5 @@ def _resources(job, training, space):
     if not training:
         return []
     rows = [preflight.space_row(job.out, space)]
-    if job.gpu is None:
-        needed = need(**training[0].nets(), workers=job.settings.workers, workspace=None,
-                      tested=job.settings.test_every > 0)
-        free = free_on_host()
-        check_fits(needed, job.settings, free, "memory")
-        rows.append(Row("memory", f"about {needed.bytes(job.settings.batch) / 1e9:.1f} GB, {free / 1e9:.1f} GB free"))
-    return rows
+    needed, free = check_memory(training[0].nets(), job.settings, job.gpu)
+    return [*rows, Row("memory", f"about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB free")]

@@ -1,0 +1,81 @@
+"""Not a test: what tests/test_gpu.py runs in a process of its own, because Caffe reads its switches when it starts.
+
+    python one_pass.py BASE DEVICE OUT.npz      losses and all gradients of one pass; DEVICE: cpu, or a GPU's number
+"""
+
+import json
+import os
+import sys
+
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+import caffe
+import numpy as np
+from google.protobuf import text_format
+
+from reid.nets.bases import BASES
+from reid.nets.build import Source, train_net
+from reid.nets.heads import Heads
+
+PAIRS, CLASSES = 3, 7
+INPUT = {"vgg16": (64, 64), "tiny": (64, 64)}      # the others: 64×32
+
+
+def main(base, device, out):
+    if device == "cpu":
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(int(device))
+        caffe.set_mode_gpu()
+    net = alive(base, out + ".prototxt")
+    net.forward()
+    net.backward()
+    kept = {name: net.blobs[name].data for name in net.outputs}
+    for name, blobs in net.params.items():
+        if not name.startswith("bn"):      # which learn nothing
+            kept |= {f"{name}/{i}": blob.diff for i, blob in enumerate(blobs)}
+    np.savez(out, **kept)
+
+
+def alive(base, path):
+    """The training net with pixels, labels and weights that give every parameter a gradient, alike in every process.
+
+    Without dropout: CPU and GPU draw their masks from other generators.
+    """
+    height, width = INPUT.get(base, (64, 32))
+    heads = Heads("vi", CLASSES, verif_scale=BASES[base].verif_scale, verif_lr_mult=10, dropout=0)
+    proto = train_net(base, heads, Source("", "", PAIRS, 224, height, width, BASES[base].mean, 0, 0))
+    pairs = proto.layer[0]
+    param = json.loads(pairs.python_param.param_str)
+    pairs.type = "Input"
+    pairs.ClearField("python_param")
+    for dims in ([2 * param["batch"], 3, height, width], *[[param["batch"]]] * 3):
+        pairs.input_param.shape.add(dim=dims)
+    for layer in proto.layer:
+        if layer.type == "Dropout":
+            layer.dropout_param.dropout_ratio = 0
+        layer.convolution_param.ClearField("weight_filler")
+        layer.inner_product_param.ClearField("weight_filler")
+    with open(path, "w") as file:
+        file.write(text_format.MessageToString(proto))
+    net = caffe.Net(path, caffe.TRAIN)
+    random = np.random.default_rng(3)
+    for name, blobs in net.params.items():
+        if name.startswith("bn"):
+            for blob, value in zip(blobs, (0, 1, 1)):
+                blob.data[...] = value
+        elif name.startswith("scale"):
+            blobs[0].data[...] = 0.4 if "branch2" in name else 1
+            blobs[1].data[...] = random.uniform(-0.1, 0.1, blobs[1].data.shape)
+        elif name != "id_fc_b":
+            deviation = (2 / np.prod(blobs[0].shape[1:])) ** 0.5
+            blobs[0].data[...] = (random.random(blobs[0].data.shape, np.float32) - 0.5) * (12 ** 0.5 * deviation)
+    random = np.random.default_rng(4)
+    net.blobs["data"].data[...] = random.uniform(-2, 2, net.blobs["data"].data.shape) * (16 if base == "tiny" else 1)
+    for name, labels in (("label_a", (3, 5, 1)), ("label_b", (3, 6, 2)), ("same", (0, 1, 1))):
+        net.blobs[name].data[...] = labels
+    return net
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
