@@ -1,8 +1,11 @@
 """tools/install_caffe.sh: what it refuses, that it does nothing twice, and that what it installs runs by itself."""
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,9 @@ from reid.nets.heads import Heads
 from reid.nets.solver import solver
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILD = json.loads((ROOT / ".venv/caffe-build.json").read_text())
+builds = pytest.mark.skipif((ROOT / ".venv/sealed").exists(), reason="an image or a bundle, where nothing is built")
+gpu_build = pytest.mark.skipif(not BUILD["gpu"], reason="Caffe is built for the CPU alone")
 
 
 @pytest.fixture
@@ -31,6 +37,7 @@ def test_a_second_call_does_nothing():
     assert (again.returncode, again.stdout) == (0, "Caffe is in .venv already\n")
 
 
+@builds
 @pytest.mark.parametrize("content, words", [
     (None, "cannot be read"), (b"not Caffe", "expected e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c")])
 def test_a_source_that_is_not_caffes_is_refused(clone, content, words):
@@ -42,8 +49,10 @@ def test_a_source_that_is_not_caffes_is_refused(clone, content, words):
     assert not (clone / "build/caffe/source").exists()
 
 
-def test_without_root_missing_packages_are_named_with_the_command(clone):
-    with open(clone / "tools/caffe/packages", "a") as packages:
+@builds
+@pytest.mark.parametrize("listing", ["packages-use", "packages"])
+def test_without_root_missing_packages_are_named_with_the_command(clone, listing):
+    with open(clone / "tools/caffe" / listing, "a") as packages:
         packages.write("no-such-package\n")
     (clone / "bin").mkdir()
     (clone / "bin/id").write_text("#!/bin/sh\necho 1000\n")
@@ -54,9 +63,65 @@ def test_without_root_missing_packages_are_named_with_the_command(clone):
                           "apt-get install --no-install-recommends no-such-package\n")
 
 
-def test_an_unknown_argument_is_refused(clone):
-    run = install(clone, "--fast")
-    assert run.returncode == 2 and "--fast" in run.stderr
+@pytest.mark.parametrize("arguments, words", [
+    (["--fast"], "not --fast"), (["--cpu", "--gpu"], "--cpu and --gpu"), (["--arch", "90"], "--arch goes with --gpu"),
+    (["--gpu", "--arch", "61"], "--arch 61: CUDA 13 builds for 75 80"), (["--gpu", "--arch"], "--arch wants")])
+def test_arguments_that_make_no_sense_are_refused(clone, arguments, words):
+    run = install(clone, *arguments)
+    assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr
+    assert not (clone / "build").exists()
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_an_image_or_a_bundle_is_left_as_it_is(clone, gpu):
+    (clone / ".venv").mkdir()
+    (clone / ".venv/sealed").touch()
+    (clone / ".venv/caffe-build.json").write_text(json.dumps({"gpu": gpu, "architectures": [90]} if gpu else {"gpu": gpu}))
+    whole = install(clone)
+    assert (whole.returncode, whole.stdout) == (0, "Caffe is in .venv already\n")
+    other = install(clone, "--cpu" if gpu else "--gpu")
+    assert other.returncode == 2 and f"as a {'gpu' if gpu else 'cpu'} build" in other.stderr
+    assert not (clone / "build").exists()
+
+
+def test_every_wheel_of_the_toolchain_is_pinned_by_its_checksum_and_from_no_named_place():
+    lines = (ROOT / "tools/caffe/cuda-requirements.txt").read_text().splitlines()
+    wheels = [line for line in lines if not line.startswith("#")]
+    assert len(wheels) == 9
+    assert all(re.fullmatch(r"nvidia-[a-z0-9-]+==[0-9.]+ --hash=sha256:[0-9a-f]{64}", wheel) for wheel in wheels)
+
+
+@builds
+def test_a_toolchain_that_pip_cannot_fetch_is_named(clone):
+    if subprocess.run(["/usr/bin/python3", "-m", "pip", "--version"], capture_output=True).returncode:
+        pytest.skip("python3-pip is not installed; tools/install_caffe.sh --gpu brings it")
+    run = install(clone, "--gpu", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(clone))
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: pip could not fetch nvidia-cuda-nvcc==13.0.88: ERROR: ")
+
+
+@builds
+def test_the_patches_apply_to_the_pristine_source_where_they_say(tmp_path):
+    pins = dict(line.split("=", 1) for line in (ROOT / "tools/caffe/pins").read_text().splitlines() if line[0] != "#")
+    archive = Path(os.environ.get("CAFFE_SOURCE") or ROOT / "build/caffe/apt" / pins["archive"])
+    if not archive.exists():
+        pytest.skip("Caffe's source archive was not kept: CAFFE_SOURCE=FILE names it")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path)
+    for change in sorted((ROOT / "tools/caffe/patches").glob("*.patch")):
+        run = subprocess.run(["patch", "-p1", "--fuzz=0", "-i", change], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "offset" not in run.stdout and "fuzz" not in run.stdout, f"{change.name}: {run.stdout}"
+
+
+@gpu_build
+def test_the_gpu_build_finds_its_libraries_beside_itself_and_needs_no_driver():
+    libraries = {path.name for path in (ROOT / ".venv/lib/cuda").iterdir()}
+    assert {"libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9", "libcudnn_ops.so.9"} <= libraries
+    run = subprocess.run(["ldd", ROOT / ".venv/lib/libcaffe.so.1"], capture_output=True, text=True)
+    assert "not found" not in run.stdout and "libcuda.so" not in run.stdout
+    found = dict(re.findall(r"(\S+) => (\S+)", run.stdout))
+    assert Path(found["libcudnn.so.9"]).resolve() == ROOT / ".venv/lib/cuda/libcudnn.so.9"
 
 
 def test_the_caffe_tool_trains_our_net_without_any_environment(prepared_viper, tmp_path):

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Compiles and runs upstream's own C++ tests (googletest) of the layers and solvers that the nets here are made of, against
+# the build that is in .venv.
+#   tools/caffe_gtest.sh [FILTER]      for example '*Convolution*'; default: all
+# Tests that need a card run where the GPU build is installed and a card is present. TF32 is off: they expect float32.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/install_caffe.sh
+filter=${1:-*}
+build=build/caffe/build cards=0
+if grep -q '"gpu": true' .venv/caffe-build.json; then
+  build=build/caffe/build-gpu
+  cards=$(.venv/bin/python -c 'import ctypes; count = ctypes.c_int(0)
+ctypes.CDLL(".venv/lib/cuda/libcudart.so.13").cudaGetDeviceCount(ctypes.byref(count)); print(count.value)')
+  # Of a test's four types, 2 and 3 are float and double on the GPU.
+  [ "$cards" -gt 0 ] || filter="$filter-*GPU*:*CuDNN*:*/2.*:*/3.*"
+fi
+[ -d "$build" ] || { echo "error: $build is missing: upstream's tests are compiled where Caffe was" >&2; exit 2; }
+cmake --build "$build" --target caffe_gtest
+echo "cards: $cards"
+cd build/caffe/source  # the tests read src/caffe/test/test_data
+export CAFFE_TF32=0 LD_LIBRARY_PATH="$PWD/../../../.venv/lib/cuda"
+exec "../../../$build/caffe_gtest" --gtest_filter="$filter"

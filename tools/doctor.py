@@ -1,0 +1,175 @@
+"""Say what is installed here and what Caffe can compute on, what is wrong, and what to do."""
+
+import argparse
+import ctypes
+import importlib
+import math
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from data_prep.errors import InputError
+from reid.training import device
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "scikit-learn": "sklearn",
+           "OpenCV": "cv2", "LMDB": "lmdb", "h5py": "h5py", "Matplotlib": "matplotlib", "PyYAML": "yaml"}
+GB = 1e9
+LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB    # one small batch of ResNet-50; a dataset and the snapshots of a stage
+
+
+def main():
+    argparse.ArgumentParser(prog="tools/doctor", description=__doc__).parse_args()
+    wrong = []
+    for section in (software, blas, machine):
+        rows, complaints = section()
+        show(rows)
+        wrong += complaints
+    rows, cannot = graphics()
+    show(rows)
+    for complaint in wrong:
+        print(f"wrong: {complaint}")
+    if not wrong:
+        print("all is well for the CPU")
+    for complaint in cannot:
+        print(f"no GPU: {complaint}")
+    return 1 if wrong else 0
+
+
+def show(rows):
+    """Print (name, text) rows as two columns."""
+    for name, text in rows:
+        print(f"{name:<14}{text}")
+
+
+def software():
+    """Rows of versions, and a complaint for each part that does not load."""
+    rows, wrong = [("Python", f"{platform.python_version()}, {sys.executable}")], []
+    try:
+        device.check_loads()
+        from reid.training.record import versions
+        made = versions()
+        kind = "GPU" if made["caffe_build"].get("gpu") else "CPU"
+        rows += [("project", f"code {made['code_sha256'][:12]}, {ROOT}"),
+                 ("Caffe", f"{made['caffe_build'].get('caffe', made['caffe'])}, built for the {kind}")]
+    except InputError as error:
+        wrong.append(str(error))
+    except ImportError as error:
+        wrong.append(f"Caffe does not import: {error}; run tools/install_caffe.sh again")
+    for name, module in MODULES.items():
+        try:
+            rows.append((name, importlib.import_module(module).__version__))
+        except ImportError as error:
+            wrong.append(f"{name} does not import: {error}; as root: tools/install_caffe.sh installs it")
+    return rows, wrong
+
+
+def blas():
+    """Which BLAS this process has loaded (Caffe's and NumPy's), its threads, and whether they fit the cores."""
+    libraries = mapped("blas")
+    openblas = [path for path in libraries if "openblas" in Path(path).name]
+    if not openblas:
+        return [("BLAS", ", ".join(libraries) or "none")], [
+            "Caffe and NumPy do not compute with OpenBLAS; as root: apt-get install libopenblas0-pthread"]
+    library = ctypes.CDLL(openblas[0])
+    library.openblas_get_config.restype = ctypes.c_char_p
+    threads, granted = library.openblas_get_num_threads(), cores()
+    rows = [("BLAS", f"{library.openblas_get_config().decode()}, {threads} threads")]
+    if threads > granted:
+        return rows, [f"OpenBLAS computes with {threads} threads on {granted} cores, which is slower than with "
+                      f"{granted}; export OPENBLAS_NUM_THREADS={granted}"]
+    return rows, []
+
+
+def machine():
+    """Cores, memory and disk, and what of them is too little or cannot be written to."""
+    total, free = memory()
+    runs = ROOT / "runs"
+    place = runs if runs.exists() else ROOT
+    disk = shutil.disk_usage(place).free
+    rows = [("cores", f"{cores()}"), ("memory", f"{total / GB:.1f} GB, {free / GB:.1f} GB free"),
+            ("disk", f"{disk / GB:.0f} GB free for {place}")]
+    wrong = []
+    if free < LITTLE_MEMORY:
+        wrong.append(f"{free / GB:.1f} GB of memory are little; end other programs, or train with --set batch=8 and "
+                     "a small input")
+    if disk < LITTLE_DISK:
+        wrong.append(f"{disk / GB:.1f} GB of disk are little for a dataset and snapshots; give --out on a larger disk")
+    if runs.exists() and not os.access(runs, os.W_OK):
+        wrong.append(f"user {os.getuid()} may not write to {runs.resolve()}; give that folder to this user, or --out "
+                     "another one")
+    return rows, wrong
+
+
+def cores():
+    """Cores that this process may use: its affinity, and the share that a container was given."""
+    granted = len(os.sched_getaffinity(0))
+    share = Path("/sys/fs/cgroup/cpu.max")
+    quota, period = share.read_text().split() if share.is_file() else ("max", "1")
+    return granted if quota == "max" else min(granted, math.ceil(int(quota) / int(period)))
+
+
+def memory():
+    """Total and free memory in bytes, within what a container was given."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    kilobytes = {words[0]: int(words[1]) for words in lines}
+    total, free = 1024 * kilobytes["MemTotal:"], 1024 * kilobytes["MemAvailable:"]
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and limit.read_text().strip() != "max":
+        total = min(total, int(limit.read_text()))
+        free = min(free, total - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return total, free
+
+
+def graphics():
+    """Rows of the CUDA in use, the driver and the cards, and why a card cannot be used (empty: all can)."""
+    made = device.build()
+    rows = cuda(made) + driver()
+    try:
+        found = device.cards()
+    except InputError as error:
+        return rows, [str(error)]
+    cannot = []
+    for card in found:
+        rows.append((f"card {card.number}", f"{card.name}, compute capability {card.capability / 10:.1f}, "
+                                            f"{card.memory / GB:.1f} GB"))
+        try:
+            device.check_gpu(card.number, made)
+        except InputError as error:
+            cannot.append(str(error))
+    return rows, cannot
+
+
+def cuda(made):
+    """Rows of CUDA and cuDNN: what a GPU build was made with, and the cuDNN that it has loaded here."""
+    if not made.get("gpu"):
+        return []
+    rows = [("CUDA", f"{made['cuda']}, code for {made['architectures']}"), ("cuDNN", made["cudnn"])]
+    for path in mapped("libcudnn.so")[:1]:
+        version = ctypes.CDLL(path).cudnnGetVersion()
+        rows[-1] = ("cuDNN", f"{version // 10000}.{version % 10000 // 100}.{version % 100}, {path}")
+    return rows
+
+
+def driver():
+    """Rows of the driver: the version of its kernel module, and the newest CUDA it knows; none where there is none."""
+    try:
+        known = device.driver_cuda(device.load_driver())
+    except InputError:
+        return []
+    module = Path("/sys/module/nvidia/version")
+    version = f"{module.read_text().strip()}, " if module.is_file() else ""
+    return [("driver", f"{version}up to CUDA {known // 1000}.{known % 1000 // 10}")]
+
+
+def mapped(part):
+    """Paths of the loaded libraries whose file name holds `part`."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    return sorted(path for path in paths if part in Path(path).name and ".so" in path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
