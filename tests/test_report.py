@@ -72,6 +72,11 @@ def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
     assert table.rows[-1].splits == 1                              # one split, three times
 
 
+def test_a_stage_is_named_by_the_one_it_starts_from(tmp_path):
+    write(tmp_path, 0, .05, .4, about={"parent": {"stage": "cuhk01"}})
+    assert gather(tmp_path)[0].groups[0].name == "resnet50 (V+I) from cuhk01"
+
+
 def test_generated_data_is_marked_and_never_mixed_with_real(tmp_path):
     write(tmp_path / "real", 0, .05, .4, base="tiny")
     write(tmp_path / "made", 0, .05, .4, base="tiny", generated=True)

@@ -66,5 +66,7 @@ def _groups(ways):
 def _name(result, differing):
     objective = {"vi": "V+I", "v": "V", "i": "I"}[result["objective"]]
     start = f"from {result['init']['file']}" if result["init"] else "from random weights"
+    if result.get("parent"):
+        start = f"from {result['parent']['stage']}"
     extra = "".join(f", {key}={result['settings'][key]}" for key in differing)
     return f"{result['base']} ({objective}) {start}{extra}"
