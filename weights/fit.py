@@ -1,28 +1,17 @@
 """Whether weights fit a base network."""
 
-import functools
-import tempfile
-
-import caffe
 import numpy as np
-from google.protobuf import text_format
 
 from data_prep.errors import InputError
 from reid.nets.bases import BASES
-from reid.nets.build import classifier_net, deploy_net
+from reid.nets.build import deploy_net
+from reid.training import preflight
 from reid.training.caffemodel import fits, shape, values
 
 
-@functools.cache
 def parameters(base):
-    """Shapes of a base network's parameters, {layer: [tuple, …]}, as real Caffe builds it with its classifier."""
-    size = BASES[base].height, BASES[base].width
-    net = classifier_net(base, 1, *size) if BASES[base].classifier else deploy_net(base, 1, *size)
-    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
-        file.write(text_format.MessageToString(net))
-        file.flush()
-        params = caffe.Net(file.name, caffe.TEST).params
-    return {name: [tuple(blob.shape) for blob in blobs] for name, blobs in params.items()}
+    """Shapes of the parameters of a base network's trunk at its usual input, {layer: [tuple, …]}."""
+    return preflight.parameters(deploy_net(base, 1, BASES[base].height, BASES[base].width))
 
 
 def misfit(layers, base):
@@ -30,7 +19,7 @@ def misfit(layers, base):
 
     Layers that the trunk does not have are no matter; nor is another classifier than ImageNet's, or none.
     """
-    wanted = {name: shapes for name, shapes in parameters(base).items() if name != BASES[base].classifier}
+    wanted = parameters(base)
     missing = [name for name in wanted if name not in layers]
     if missing:
         return (f"{len(missing)} of the {len(wanted)} layers of {base} are not there "
