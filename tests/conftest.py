@@ -23,3 +23,12 @@ def prepared_viper(generated_viper, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "viper"
     prepare("viper", generated_viper, folder, splits=[0], epochs=3)
     return folder
+
+
+@pytest.fixture(scope="session")
+def generated_large(tmp_path_factory):
+    """The raw folder of `large`: market1501/ of 6 generated identities, cuhk03/ of 18. Read only."""
+    folder = tmp_path_factory.mktemp("raw")
+    write(folder / "market1501", "market1501", identities=6, seed=1)
+    write(folder / "cuhk03", "cuhk03", identities=18, seed=2)
+    return folder

@@ -10,7 +10,6 @@ import pytest
 
 from data_prep.check import NotProved, check
 from data_prep.errors import InputError
-from data_prep.people.write import write
 from data_prep.prepare import load_manifest, prepare
 from data_prep.readers.read import read
 from data_prep.splits.load import COMMITTED, load_split, split_count
@@ -18,31 +17,23 @@ from data_prep.store import ImageStore, PairStore
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    write(folder / "market1501", "market1501", identities=6, seed=1)
-    write(folder / "cuhk03", "cuhk03", identities=18, seed=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def prepared(raw, tmp_path_factory):
+def prepared(generated_large, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared") / "large"
-    prepare("large", raw, out, epochs=2)
+    prepare("large", generated_large, out, epochs=2)
     return out
 
 
-def test_the_index_holds_what_trains_of_the_one_and_all_of_the_other(raw):
-    index = read("large", raw)
-    market, cuhk = read("market1501", raw / "market1501"), read("cuhk03", raw / "cuhk03")
+def test_the_index_holds_what_trains_of_the_one_and_all_of_the_other(generated_large):
+    index = read("large", generated_large)
+    market, cuhk = read("market1501", generated_large / "market1501"), read("cuhk03", generated_large / "cuhk03")
     trains = [image for image in market.images if image.role == "train"]
     assert len(index.images) == len(trains) + len(cuhk.images) and index.generated
     assert {image.camera for image in index.images[len(trains):]} == {7, 8}
-    assert index.variant == "detected" and read("large", raw, "labeled").variant == "labeled"
+    assert index.variant == "detected" and read("large", generated_large, "labeled").variant == "labeled"
 
 
-def test_splits_are_cuhk03s_with_market1501_training_throughout(raw):
-    index, alone = read("large", raw), read("cuhk03", raw / "cuhk03")
+def test_splits_are_cuhk03s_with_market1501_training_throughout(generated_large):
+    index, alone = read("large", generated_large), read("cuhk03", generated_large / "cuhk03")
     assert split_count(index) == 20
     for number in (0, 13):
         split, own = load_split(index, number, 0), load_split(alone, number, 0)
@@ -54,8 +45,8 @@ def test_splits_are_cuhk03s_with_market1501_training_throughout(raw):
             assert len(paths) - len(getattr(own, part)) == len(market) == (52 if part == "train" else 0)
 
 
-def test_the_real_datasets_take_cuhk03s_committed_splits(raw):
-    index = replace(read("large", raw), generated=False, test_sets=())
+def test_the_real_datasets_take_cuhk03s_committed_splits(generated_large):
+    index = replace(read("large", generated_large), generated=False, test_sets=())
     split, expected = load_split(index, 2, 0), json.loads(COMMITTED["cuhk03"].read_text())["splits"][2]
     assert split.origin == "committed cuhk03.json #2"
     for part in ("train", "validation"):
@@ -79,14 +70,14 @@ def test_prepared_and_proved(prepared):
     assert first["market1501"] | first["cuhk03"] == set(range(-1, 15))
 
 
-def test_pictures_of_both_are_stored(prepared, raw):
-    store, index = ImageStore(prepared / "images"), read("large", raw)
+def test_pictures_of_both_are_stored(prepared, generated_large):
+    store, index = ImageStore(prepared / "images"), read("large", generated_large)
     for place in (0, len(index.images) - 1):
         image = index.images[place]
         if image.path.startswith("market1501/"):
-            picture = cv2.imread(str(raw / image.path))
+            picture = cv2.imread(str(generated_large / image.path))
         else:
-            picture = read("cuhk03", raw / "cuhk03").pixels.picture(image.path.partition("/")[2])
+            picture = read("cuhk03", generated_large / "cuhk03").pixels.picture(image.path.partition("/")[2])
         expected = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_LINEAR)
         assert np.array_equal(store.get(place)[0].transpose(1, 2, 0), expected)
 
@@ -100,7 +91,7 @@ def test_a_shared_identity_is_found(prepared, tmp_path):
         list(check(tmp_path / "out"))
 
 
-def test_one_of_the_two_is_missing(raw, tmp_path):
-    (tmp_path / "cuhk03").symlink_to(raw / "cuhk03")
+def test_one_of_the_two_is_missing(generated_large, tmp_path):
+    (tmp_path / "cuhk03").symlink_to(generated_large / "cuhk03")
     with pytest.raises(InputError, match="market1501: there is no such folder; large needs market1501/"):
         read("large", tmp_path)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.people.write import write
 from data_prep.prepare import prepare
 from reid.features.files import read_features
 from reid.metrics.average_precision import average_precision
@@ -22,14 +21,6 @@ from reid.training.search import Search
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    write(folder / "market1501", "market1501", identities=6, seed=1)
-    write(folder / "cuhk03", "cuhk03", identities=18, seed=2)
-    return folder
-
-
 def train(dataset, raw, out):
     data = out / "data"
     prepare(dataset, raw, data, splits=[0], epochs=1)
@@ -39,8 +30,8 @@ def train(dataset, raw, out):
 
 
 @pytest.fixture(scope="module")
-def market(raw, tmp_path_factory):
-    return train("market1501", raw / "market1501", tmp_path_factory.mktemp("market"))
+def market(generated_large, tmp_path_factory):
+    return train("market1501", generated_large / "market1501", tmp_path_factory.mktemp("market"))
 
 
 def evaluated(folder, *arguments):
@@ -95,7 +86,7 @@ def test_a_query_without_boxes_is_pooled_from_itself():
     assert search.about("gallery")["ids"].tolist() == [7, 0]
 
 
-def test_large_is_a_stage(raw, tmp_path):
-    result = json.loads((train("large", raw, tmp_path) / "result.json").read_text())
+def test_large_is_a_stage(generated_large, tmp_path):
+    result = json.loads((train("large", generated_large, tmp_path) / "result.json").read_text())
     assert result["protocol"] == "single-shot" and result["mode"] == "exact" and result["dataset"] == "large"
     assert result["after"]["cmc"]["20"] == pytest.approx(1) and "multi_query" not in result["after"]
