@@ -72,7 +72,7 @@ need() {
 sum() { sha256sum | cut -d' ' -f1; }
 wheels=tools/caffe/cuda-requirements.txt
 build=$work/build lists="tools/caffe/packages-use tools/caffe/packages" about=""
-recipe="tools/install_caffe.sh tools/caffe/CMakeLists.txt"
+recipe="tools/install_caffe.sh tools/caffe/CMakeLists.txt tools/caffe/engine/*"
 if [ "$kind" = gpu ]; then
   architectures=$(tr ' ' '\n' <<<"${architectures:-$all}" | sort -nu | xargs)
   build=$work/build-gpu lists="$lists tools/caffe/packages-gpu" recipe="$recipe tools/caffe/cuda.cmake $wheels"

@@ -9,7 +9,7 @@ foreach(architecture ${ARCHITECTURES})
 endforeach()
 list(APPEND generate -gencode=arch=compute_${newest},code=compute_${newest})
 
-set(includes ${CMAKE_BINARY_DIR}/include ${CAFFE_SOURCE}/include ${HDF5_INCLUDE_DIRS} ${OPENCV_INCLUDE}
+set(includes ${CMAKE_BINARY_DIR}/include ${CAFFE_SOURCE}/include ${CMAKE_CURRENT_SOURCE_DIR} ${HDF5_INCLUDE_DIRS} ${OPENCV_INCLUDE}
     ${DEPENDENCIES_INCLUDE_DIRS} ${CUDA}/cudnn/include)
 list(TRANSFORM includes PREPEND -I)
 get_target_property(definitions caffe COMPILE_DEFINITIONS)
@@ -38,7 +38,8 @@ foreach(part layers solvers util)
 endforeach()
 set(alone ${CAFFE_SOURCE}/src/caffe/layers/lstm_unit_layer.cu)
 list(REMOVE_ITEM layers ${alone})
-add_cuda_object(layers ${layers})
+file(GLOB engine CONFIGURE_DEPENDS engine/*.cu)
+add_cuda_object(layers ${layers} ${engine})
 add_cuda_object(lstm ${alone})
 add_cuda_object(solvers_util ${solvers} ${util})
 
