@@ -5,10 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from data_prep.errors import command_line
 from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
 from data_prep.readers.read import READERS, VARIANTS
+from reid.common.errors import command_line
 
 
 @command_line

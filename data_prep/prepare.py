@@ -8,7 +8,6 @@ The manifest is brought up to date after each step, so it never lists what is no
 interrupted, or asked for other splits, goes on where the folder stands.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,15 +15,16 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep import pairs as schedules
-from data_prep.errors import InputError
-from data_prep.files import sha256_file, whole_directory, write_whole
 from data_prep.index import JUNK, Index, check_shared
 from data_prep.readers.read import read
-from data_prep.rng import generator
 from data_prep.splits.load import Split, load_split, split_count
-from data_prep.store import SIZE, write_images, write_pairs
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, whole_directory
+from reid.common.rng import generator
+from reid.formats import manifest as manifests
+from reid.formats.image_lmdb import SIZE, write_images
+from reid.formats.pair_lmdb import write_pairs
 
-FORMAT = 1
 FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section III-C)
 FIRST_ONLY = {"cuhk03", "large"}  # the pairs of all their 20 splits would take gigabytes
 AS_DISTRIBUTED = {"cuhk01", "cuhk03", "market1501", "large"}  # not ours to mend; counted by data_prep.check
@@ -58,29 +58,6 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     return manifest
 
 
-def load_manifest(out: Path) -> dict:
-    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
-    path = Path(out) / "manifest.json"
-    manifest = _read_manifest(path)
-    if manifest["image_lmdb"] is None or not manifest["splits"]:
-        raise InputError(f"{path}: the preparation was interrupted; run the same `python -m data_prep` again")
-    return manifest
-
-
-def _read_manifest(path: Path) -> dict:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["format"]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged; delete the folder and prepare the data again") from error
-    if known != FORMAT:
-        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data "
-                         "again")
-    return manifest
-
-
 def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> dict:
     """Return the part of the manifest that says what went in; it decides what may be kept."""
     identities = index.identities()
@@ -90,7 +67,7 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     if index.dataset not in AS_DISTRIBUTED:
         check_shared(index, checksums)
     return {
-        "format": FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
+        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
         "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
         "size": SIZE, "identities": identities,
         "images": {"path": [image.path for image in index.images],
@@ -110,19 +87,15 @@ def _begin(out: Path, inputs: dict) -> dict:
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         manifest = {**inputs, "image_lmdb": None, "splits": {}}
-        _save(out, manifest)
+        manifests.write(out, manifest)
         return manifest
-    manifest = _read_manifest(path)
+    manifest = manifests.read(path)
     for key, value in inputs.items():
         if manifest.get(key) != value:
             what = (f"other {key}" if isinstance(value, (list, dict))
                     else f"{key} {manifest.get(key)}, not {value}")
             raise InputError(f"{out}: was prepared with {what}; choose another --out, or delete it")
     return manifest
-
-
-def _save(out: Path, manifest: dict) -> None:
-    write_whole(out / "manifest.json", json.dumps(manifest, ensure_ascii=False) + "\n")
 
 
 def _facts(folder: Path) -> dict:
@@ -149,7 +122,7 @@ def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
         write_images(folder, pictures, manifest["images"]["identity"])
         facts = _facts(folder)
     manifest["image_lmdb"] = facts
-    _save(out, manifest)
+    manifests.write(out, manifest)
 
 
 def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray,
@@ -176,7 +149,7 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
     roles = {role: places for role, places in asdict(split).items() if places}
     manifest["splits"][name] = {"classes": len(trained), **roles, **facts}
-    _save(out, manifest)
+    manifests.write(out, manifest)
 
 
 def _judges(split: Split, manifest: dict) -> tuple[np.ndarray, np.ndarray]:

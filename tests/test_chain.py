@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from data_prep.errors import InputError
 from data_prep.prepare import prepare
-from reid.training import plan, preflight, run
-from reid.training.caffemodel import read_caffemodel, values
-from reid.training.chain import load
-from reid.training.origin import origin_of
-from reid.training.plan import Request
+from reid.common.errors import InputError
+from reid.formats.caffemodel import read_caffemodel, values
+from reid.provenance.origin import origin_of
+from reid.stages import plan, preflight, run
+from reid.stages.chain import load
+from reid.stages.plan import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from reid.engine.loop import write_epochs
+from reid.engine.schedule import Schedule
+from reid.engine.tables import Table, read
 from reid.report import curves
 from reid.report.results import Group
-from reid.training.schedule import Schedule
-from reid.training.tables import Table, read
-from reid.training.train import write_epochs
 
 SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21, test_batches=1)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
 from data_prep.prepare import prepare
+from reid.common.errors import InputError
+from reid.engine import device
+from reid.engine.snapshots import WEIGHTS
+from reid.engine.tables import read
+from reid.formats.caffemodel import read_caffemodel, values
 from reid.nets.bases import BASES
-from reid.training import device
-from reid.training.snapshots import WEIGHTS
-from reid.training.caffemodel import read_caffemodel, values
-from reid.training.tables import read
 
 ROOT = Path(__file__).resolve().parents[1]
 GPU = 0

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from data_prep.prepare import prepare
-from reid.features.files import read_features
+from reid.engine.settings import defaults, override
+from reid.engine.tables import read
+from reid.formats.feature_file import read_features
 from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
-from reid.training.tables import read
-from reid.training.search import Search
+from reid.stages.evaluator import Search
+from reid.stages.stage import Job, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from data_prep.errors import InputError
+from reid.common import machine
+from reid.common.errors import InputError
+from reid.engine import memory
+from reid.engine.settings import defaults, override
 from reid.layers.feed import PairFeed, Settings as FeedSettings
 from reid.nets.bases import BASES
 from reid.nets.build import Source, deploy_net, test_net as make_test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver
-from reid.training import memory
-from reid.training.settings import defaults, override
 
 SMALL_INPUT = {"vgg16": (32, 32), "tiny": (64, 64)}      # the others: 96×56, so that both sides round
 HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0)
@@ -144,7 +145,7 @@ def test_where_nothing_fits_no_batch_is_suggested():
 
 def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
     tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4"])
-    monkeypatch.setattr(memory, "free_on_host", lambda: 176.5e6)      # enough, but not with the held-out pairs
+    monkeypatch.setattr(machine, "memory", lambda: (1e9, 176.5e6))      # enough, but not with the held-out pairs
     needed, free = memory.check_memory(tiny, override(settings, ["test_every=0"]), None)
     assert needed <= free == 176.5e6
     with pytest.raises(InputError, match="batch is 4: the training needs about 0.18 GB of memory, and 0.18 GB are free"):
@@ -156,7 +157,7 @@ def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
 
 
 def test_this_machine_has_some_memory():
-    assert memory.free_on_host() > 1e8
+    assert machine.memory()[1] > 1e8
 
 
 def test_cudnn_has_what_our_caffe_allows_it(monkeypatch):

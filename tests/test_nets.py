@@ -8,7 +8,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.layers.feed import Settings
 from reid.nets.bases import BASES
 from reid.nets.build import Source, deploy_net, test_net as make_test_net, train_net

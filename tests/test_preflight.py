@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from data_prep.store import PairStore
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.engine.settings import defaults, override
+from reid.formats.pair_lmdb import PairStore
 from reid.nets.build import deploy_net
-from reid.training import preflight
-from reid.training.preflight import Row
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, look, run_stage
+from reid.stages import preflight
+from reid.stages.preflight import Row
+from reid.stages.stage import Job, look, run_stage
 
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]
 

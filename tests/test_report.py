@@ -10,10 +10,10 @@ import cv2
 import pytest
 import yaml
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.engine.tables import Table
 from reid.report.results import gather
 from reid.report.table import GENERATED, as_csv, as_markdown, as_text, tables
-from reid.training.tables import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
@@ -24,7 +24,7 @@ def figures(rank1):
 
 
 def write(folder, split, before, after, base="resnet50", generated=False, about={}, **settings):
-    """A run's folder as reid.training.run writes it, with what the report reads."""
+    """A run's folder as reid.stages.run writes it, with what the report reads."""
     run = folder / f"split{split:02d}"
     run.mkdir(parents=True)
     (run / "result.json").write_text(json.dumps({

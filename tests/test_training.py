@@ -16,21 +16,23 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from data_prep.prepare import load_manifest
-from data_prep.store import ImageStore, PairStore, write_pairs
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.engine import snapshots
+from reid.engine.loop import stop_if_diverged
+from reid.engine.schedule import schedule
+from reid.engine.settings import defaults, override
+from reid.engine.tables import Table, read
 from reid.features.extract import view
-from reid.features.files import read_features
+from reid.formats.caffemodel import read_caffemodel
+from reid.formats.feature_file import read_features
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore, write_pairs
 from reid.nets.bases import BASES
 from reid.nets.build import deploy_net
-from reid.training import preflight, snapshots
-from reid.training.caffemodel import read_caffemodel
-from reid.training.schedule import schedule
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
-from reid.training.tables import Table, read
-from reid.training.train import stop_if_diverged
+from reid.stages import preflight
+from reid.stages.stage import Job, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",

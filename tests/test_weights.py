@@ -15,10 +15,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from numpy.lib.stride_tricks import sliding_window_view
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.formats.caffemodel import parse_caffemodel, serialise, shape, values
 from reid.nets.bases import BASES, TORCHVISION_MEAN
 from reid.nets.build import classifier_net
-from reid.training.caffemodel import parse_caffemodel, serialise, shape, values
 from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, sidecar, torchvision
 
 SAMPLES = Path(__file__).with_name("samples")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from weights import catalogue, download as downloading, fetch as fetching, sidecar
 from weights.download import download
 from weights.fetch import fetch

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import command_line
+from reid.common.errors import command_line
+from reid.engine.settings import as_plain, defaults
 from reid.nets.bases import BASES
-from reid.training.lineage import walk
-from reid.training.settings import as_plain, defaults
+from reid.provenance.lineage import walk
 
 
 @command_line

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import InputError, command_line
+from reid.common.errors import InputError, command_line
 from reid.nets.bases import BASES
 from reid.nets.heads import OBJECTIVES
-from reid.training import chain
-from reid.training.plan import Request, plan, run, words
+from reid.stages import chain
+from reid.stages.plan import Request, plan, run, words
 
 CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
 

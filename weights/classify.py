@@ -15,10 +15,10 @@ import numpy as np
 import sklearn.datasets
 from google.protobuf import text_format
 
-from data_prep.errors import InputError, command_line
+from reid.common.errors import InputError, command_line
+from reid.formats.caffemodel import read_caffemodel
 from reid.nets.bases import BASES
 from reid.nets.build import classifier_net
-from reid.training.caffemodel import read_caffemodel
 from weights import catalogue, fit, sidecar
 
 SIDE, CROP = 256, 224

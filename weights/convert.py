@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
-from data_prep.files import sha256_file
+from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file
+from reid.formats.caffemodel import parse_caffemodel, serialise
 from reid.nets.bases import BASES, IMAGENET_MEAN, TORCHVISION_MEAN
-from reid.training.caffemodel import parse_caffemodel, serialise
 from weights import catalogue, fit, formats, resnet_imagenet, sidecar, torchvision
 
 

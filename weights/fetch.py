@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
+from reid.common.errors import InputError, command_line
 from weights import catalogue, sidecar
 from weights.convert import caffemodel
 from weights.download import download

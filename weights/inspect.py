@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
-from data_prep.files import sha256_file
+from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file
+from reid.formats.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
 from reid.nets.bases import BASES
-from reid.training.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
 from weights import fit, formats, resnet_imagenet, sidecar, torchvision
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from weights.dtypes import DTYPES, decode, itemsize
 
 MAX_HEADER = 100_000_000      # the format's own bound

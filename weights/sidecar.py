@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from data_prep.files import sha256_file, write_whole
+from reid.common.files import sha256_file, write_whole
 
 
 def path(caffemodel):

@@ -7,7 +7,7 @@ after the mean.
 """
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 STD = (0.225, 0.224, 0.229)                                           # BGR, of x/255
 RESNET_STAGES = ((2, 3), (3, 4), (4, 6), (5, 3))                      # Caffe's number of the stage, blocks

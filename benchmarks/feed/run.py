@@ -19,7 +19,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from data_prep.errors import command_line
+from reid.common.errors import command_line
 from reid.layers.feed import PairFeed, Settings
 
 CHECKED = 3  # batches of every contender that are compared

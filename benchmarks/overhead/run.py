@@ -17,15 +17,15 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from data_prep.errors import command_line
-from data_prep.store import PairStore
+from reid.common.errors import command_line
+from reid.engine.loop import train
+from reid.engine.schedule import Schedule
+from reid.engine.settings import defaults, override
+from reid.formats.pair_lmdb import PairStore
 from reid.nets.bases import BASES
 from reid.nets.build import Source, test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
-from reid.training.schedule import Schedule
-from reid.training.settings import defaults, override
-from reid.training.train import train
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}  # the second: of this process, without its workers
 

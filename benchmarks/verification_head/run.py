@@ -19,7 +19,7 @@ import caffe
 import numpy as np
 from tqdm import trange
 
-from data_prep.store import PairStore
+from reid.formats.pair_lmdb import PairStore
 from reid.nets.bases import BASES
 from reid.nets.build import Source, test_net, train_net
 from reid.nets.heads import Heads

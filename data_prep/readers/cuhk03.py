@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.mat import Mat
 from data_prep.readers.published import check_counts
+from reid.common.errors import InputError
 
 BOXES = ("detected", "labeled")
 PAIRS_SPLIT = 3  # the splits are of the identities of the first three camera pairs: 1,360

@@ -6,10 +6,10 @@ Generated people may be among them; they are not counted, since nobody has publi
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
+from reid.common.errors import InputError
 
 _NAME = re.compile(r"([^/]+)/(\d+)/[^/]+\.(?:png|jpg|jpeg|bmp)", re.IGNORECASE)
 

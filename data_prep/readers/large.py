@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import InputError
 from data_prep.index import Index, Pixels
 from data_prep.readers import cuhk03, market1501
+from reid.common.errors import InputError
 
 CAMERA_OFFSET = len(market1501.CAMERAS)  # CUHK03's two views follow Market-1501's six cameras
 

@@ -10,11 +10,11 @@ distractor; gt_bbox holds boxes drawn by hand, from which multiple queries are m
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import DISTRACTOR, JUNK, Image, Index, check_cameras
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.published import check_counts
+from reid.common.errors import InputError
 
 SIZE = (64, 128)
 CAMERAS = range(1, 7)

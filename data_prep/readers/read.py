@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Index
 from data_prep.readers import cuhk01, cuhk03, folder, large, market1501, table, viper
+from reid.common.errors import InputError
 
 READERS = {"viper": viper.read, "cuhk01": cuhk01.read, "cuhk03": cuhk03.read, "market1501": market1501.read,
            "large": large.read, "folder": folder.read, "csv": table.read}

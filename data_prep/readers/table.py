@@ -6,8 +6,8 @@ Paths are relative to the CSV file's folder. `split` is train, query or gallery,
 import csv
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
+from reid.common.errors import InputError
 
 ROLES = ("train", "query", "gallery")
 

@@ -8,11 +8,11 @@ cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 87
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.published import check_names, check_sizes
+from reid.common.errors import InputError
 
 WIDTH, HEIGHT = 48, 128
 _CAMERAS = {"cam_a": 1, "cam_b": 2}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_prep.rng import generator
+from reid.common.rng import generator
 
 
 @dataclass(frozen=True)

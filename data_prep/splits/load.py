@@ -5,11 +5,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Index
 from data_prep.readers.cuhk03 import PAIRS_SPLIT
-from data_prep.rng import generator
 from data_prep.splits.draw import HALF, RULES, Rule, draw
+from reid.common.errors import InputError
+from reid.common.rng import generator
 
 SEED = 2017  # of the committed files
 COMMITTED = {name: Path(__file__).with_name(f"{name}.json") for name in RULES}

@@ -14,8 +14,8 @@ import numpy as np
 from data_prep.people.draw import track
 from data_prep.people.layouts.share import in_proportion
 from data_prep.readers import cuhk03
-from data_prep.rng import generator
 from data_prep.splits.draw import RULES
+from reid.common.rng import generator
 
 _SIZE = (64, 160)
 _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Wed Mar 18 10:00:00 2015 HDF5 schema 1.00 ."

@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep import rng
-from data_prep.errors import InputError
-from data_prep.store import ImageStore, PairStore
+from reid.common import rng
+from reid.common.errors import InputError
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.pair_lmdb import PairStore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The Caffe layer that feeds the siamese net with pairs."""
 import caffe
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.layers.feed import PairFeed, Settings
 from reid.layers.workers import batches
 

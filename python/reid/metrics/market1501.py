@@ -8,7 +8,7 @@ ICCV 2015, and the code that came with it.
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics.average_precision import average_precision
 from reid.metrics.ranking import Ranking
 

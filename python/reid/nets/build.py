@@ -9,7 +9,7 @@ from functools import partial
 
 from caffe import NetSpec, layers as L
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.nets.backbones import resnet50, tiny, vgg16
 from reid.nets.bases import BASES
 from reid.nets.heads import add_heads

@@ -5,8 +5,8 @@ matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
-from reid.training.alarms import alarms
-from reid.training.tables import read
+from reid.engine.alarms import alarms
+from reid.engine.tables import read
 
 GUESSING = np.log(2)
 LISTED = 8    # alarms that the list beside the curves has room for

@@ -9,7 +9,7 @@ matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_prep.picture import read_picture
+from reid.formats.picture import read_picture
 from reid.metrics.distance import distance_rows
 from reid.metrics.market1501 import is_junk
 

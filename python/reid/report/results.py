@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 ABOUT = ("stage", "base", "objective", "init", "dataset", "generated", "protocol", "split", "data", "settings", "before",
          "after", "histogram", "chance", "iterations")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import yaml
 
-from data_prep.errors import InputError
-from reid.training import preflight, snapshots
-from reid.training.chain import IMAGENET, RANDOM, Chains, Step
-from reid.training.origin import origin_of
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, carry_out, look
+from reid.common.errors import InputError
+from reid.engine import snapshots
+from reid.engine.settings import defaults, override
+from reid.provenance.origin import origin_of
+from reid.stages import preflight
+from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
+from reid.stages.stage import Job, carry_out, look
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,16 +7,17 @@ from typing import Optional
 
 import caffe
 
-from data_prep.prepare import load_manifest
+from reid.engine.device import build, check_gpu, use_device
+from reid.engine.memory import check_memory
+from reid.engine.settings import Settings
 from reid.features.extract import extract
+from reid.formats.manifest import load_manifest
 from reid.nets.bases import BASES
-from reid.training import lineage, preflight
-from reid.training.device import build, check_gpu, use_device
-from reid.training.memory import check_memory
-from reid.training.origin import Origin, origin_of
-from reid.training.preflight import Row
-from reid.training.run import Run
-from reid.training.settings import Settings
+from reid.provenance import lineage
+from reid.provenance.origin import Origin, origin_of
+from reid.stages import preflight
+from reid.stages.preflight import Row
+from reid.stages.run import Run
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from data_prep.files import write_whole
+from reid.common.files import write_whole
 
 
 class Table:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.common.files import checksum
+from reid.formats.caffemodel import fits, read_caffemodel, shape, values
 from reid.nets.bases import BASES
 from reid.nets.shapes import shaped
-from reid.training.caffemodel import fits, read_caffemodel, shape, values
-from reid.training.record import checksum
 
 PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
 IDENTIFICATION, VERIFICATION = ("id_fc_a", "id_fc_b"), "verif_fc"

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import caffe
 
-from data_prep.rng import generator
-from reid.training import snapshots
-from reid.training.alarms import Alarms, stop_if_diverged
-from reid.training.tables import Table
+from reid.common.rng import generator
+from reid.engine import snapshots
+from reid.engine.alarms import Alarms, stop_if_diverged
+from reid.engine.tables import Table
 
 
 def train(solver, run, settings, schedule, evaluate, log):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 
 def _caffe_pb2():
@@ -20,7 +20,7 @@ def _caffe_pb2():
     if package is None:
         raise ImportError("there is no Caffe in this Python: run tools/install_caffe.sh and use .venv/bin/python")
     path = Path(package.origin).parent / "proto" / "caffe_pb2.py"
-    spec = importlib.util.spec_from_file_location("data_prep.caffe_pb2", path)
+    spec = importlib.util.spec_from_file_location("reid.formats.caffe_pb2", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

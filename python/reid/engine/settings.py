@@ -5,7 +5,7 @@ import math
 import types
 import typing
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.nets.bases import BASES
 
 STORED = 256       # images are stored at 256×256 (paper, section III-C.3)

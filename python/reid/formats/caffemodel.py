@@ -7,7 +7,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 OLD_SHAPE = ("num", "channels", "height", "width")    # BlobProto's fields 1 to 4
 PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length-delimited

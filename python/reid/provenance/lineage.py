@@ -8,9 +8,9 @@ import json
 import os
 from pathlib import Path
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from reid.training.record import split_checksum
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.formats.manifest import split_checksum
 
 
 def read_result(folder):

@@ -13,9 +13,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 import numpy as np
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file, whole_directory
-from reid.training.caffemodel import read_caffemodel
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, whole_directory
+from reid.formats.caffemodel import read_caffemodel
 
 WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
 

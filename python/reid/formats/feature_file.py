@@ -5,8 +5,8 @@ import zipfile
 
 import numpy as np
 
-from data_prep.errors import InputError
-from data_prep.files import write_whole
+from reid.common.errors import InputError
+from reid.common.files import write_whole
 from reid.metrics.distance import lengths
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import InputError
-from reid.training.tables import Table, read, rows
+from reid.common.errors import InputError
+from reid.engine.tables import Table, read, rows
 
 OVERFLOWED = 87.3             # −log(FLT_MIN) = 87.3365: a softmax overflowed
 LARGE, RUINOUS = 0.1, 0.5     # size of an update of the first layer, against its weights; 0.013 is healthy

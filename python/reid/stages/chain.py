@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.engine.settings import Settings
 from reid.nets.bases import BASES
 from reid.nets.heads import OBJECTIVES
-from reid.training.settings import Settings
 
 IMAGENET, RANDOM = "imagenet", "random"
 HEADS = ("keep", "restart")

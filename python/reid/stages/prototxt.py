@@ -2,19 +2,19 @@
 
 from google.protobuf import text_format
 
-from data_prep.files import write_whole
+from reid.common.files import write_whole
+from reid.engine import snapshots
+from reid.engine.settings import TEST_BATCH
 from reid.features.extract import BATCH
 from reid.nets.build import Source, deploy_net, test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
-from reid.training import snapshots
-from reid.training.settings import TEST_BATCH
 
 
 def nets(job, split, classes):
     """The nets of a run: {"train", "test", "deploy": NetParameter}.
 
-    job: reid.training.stage.Job; split: folder of the split's pair LMDBs; classes: training identities.
+    job: reid.stages.stage.Job; split: folder of the split's pair LMDBs; classes: training identities.
     """
     s = job.settings
     heads = Heads(job.objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, verif_scale=s.verif_scale,
@@ -30,7 +30,7 @@ def nets(job, split, classes):
 def write_prototxt(run, job, nets, schedule):
     """Write train, test, deploy and solver.prototxt into the folder `run`.
 
-    job: reid.training.stage.Job; nets: as `nets` returns them; schedule: Schedule.
+    job: reid.stages.stage.Job; nets: as `nets` returns them; schedule: Schedule.
     """
     s = job.settings
     for name, net in nets.items():

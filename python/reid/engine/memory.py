@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from caffe.proto import caffe_pb2
 
-from data_prep.errors import InputError
+from reid.common import machine
+from reid.common.errors import InputError
+from reid.engine.device import load_driver
 from reid.layers.workers import SLOTS
 from reid.nets.shapes import geometry, shaped
-from reid.training.device import load_driver
 
 FLOAT = 4                   # bytes
 HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
@@ -39,7 +40,7 @@ def check_memory(nets, settings, gpu):
     or None for the machine's.
     """
     if gpu is None:
-        whose, free, workspace = "memory", free_on_host(), None
+        whose, free, workspace = "memory", machine.memory()[1], None
     else:
         whose, (free, total) = f"memory on GPU {gpu}", gpu_memory(gpu)
         workspace = workspace_limit(total)
@@ -87,12 +88,6 @@ def workspace_limit(total):
     """Bytes of workspace that our Caffe lets cuDNN have on a card with `total` bytes (tools/caffe/patches)."""
     megabytes = os.environ.get("CAFFE_CUDNN_WORKSPACE_MB")
     return int(megabytes) * 2 ** 20 if megabytes else min(total // 8, 2 ** 32)
-
-
-def free_on_host():
-    """Bytes of the machine's memory that a new process can have."""
-    with open("/proc/meminfo") as file:
-        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
 
 
 def gpu_memory(number):

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import InputError
-from reid.training import snapshots
-from reid.training.lineage import read_result
-from reid.training.record import checksum
+from reid.common.errors import InputError
+from reid.common.files import checksum
+from reid.engine import snapshots
+from reid.provenance.lineage import read_result
 
 BESIDE = {"name": str, "base": str, "sha256": str, "mean": list, "origin": str, "licence": str}
 

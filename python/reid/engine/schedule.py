@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import InputError
-from reid.training.settings import TEST_BATCH
+from reid.common.errors import InputError
+from reid.engine.settings import TEST_BATCH
 
 
 @dataclass(frozen=True)

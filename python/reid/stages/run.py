@@ -16,22 +16,26 @@ import caffe
 import numpy as np
 import yaml
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file, write_whole
-from data_prep.store import ImageStore, PairStore
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, write_whole
+from reid.engine import snapshots
+from reid.engine.alarms import alarms
+from reid.engine.loop import train
+from reid.engine.schedule import schedule
+from reid.engine.settings import FREE, as_plain
 from reid.features.extract import extract
-from reid.features.files import read_features, write_features
 from reid.features.histogram import histograms
+from reid.formats.caffemodel import read_caffemodel, values
+from reid.formats.feature_file import read_features, write_features
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import split_checksum
+from reid.formats.pair_lmdb import PairStore
 from reid.nets.bases import BASES
-from reid.training import lineage, preflight, snapshots
-from reid.training.alarms import alarms
-from reid.training.caffemodel import read_caffemodel, values
-from reid.training.files import nets, write_prototxt
-from reid.training.record import split_checksum, versions
-from reid.training.schedule import schedule
-from reid.training.search import GALLERY, MULTI, QUERY, Search
-from reid.training.settings import FREE, as_plain
-from reid.training.train import train
+from reid.provenance import lineage
+from reid.provenance.versions import versions
+from reid.stages import preflight
+from reid.stages.evaluator import GALLERY, MULTI, QUERY, Search
+from reid.stages.prototxt import nets, write_prototxt
 
 
 class Run:

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -14,6 +15,17 @@ def sha256_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def checksum(path):
+    """The SHA-256 of a file, computed once as long as its size and time stay the same."""
+    state = Path(path).stat()
+    return _checksum(Path(path), state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _checksum(path, size, time):
+    return sha256_file(path)
 
 
 def write_whole(path: Path, data: bytes | str) -> None:

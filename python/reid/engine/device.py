@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and the compute capability it starts at, 7.5
 NO_CARD = 100                          # CUDA_ERROR_NO_DEVICE
