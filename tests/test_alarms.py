@@ -10,7 +10,8 @@ from reid.common.errors import InputError
 from reid.engine.alarms import WINDOW, Alarms, alarms
 from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
-from reid.stages.stage import Job, run_stage
+from reid.stages.stage import Job
+from stages import run_stage
 
 HEALTHY = {"loss_id_a": .5, "loss_id_b": .5, "loss_verif": .4}
 FLAT = {"loss_id_a": math.log(12), "loss_id_b": math.log(12), "loss_verif": math.log(2)}

@@ -13,9 +13,9 @@ import pytest
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.engine import device
-from reid.engine.snapshots import WEIGHTS
 from reid.engine.tables import read
 from reid.formats.caffemodel import read_caffemodel, values
+from reid.formats.snapshot import WEIGHTS
 from reid.nets.bases import BASES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reid.engine import snapshots
-from reid.engine.snapshots import FACTS, STATE, WEIGHTS
+from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
 NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }

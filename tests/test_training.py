@@ -32,7 +32,8 @@ from reid.formats.pair_lmdb import PairStore, write_pairs
 from reid.nets.bases import BASES
 from reid.nets.build import deploy_net
 from reid.stages import preflight
-from reid.stages.stage import Job, run_stage
+from reid.stages.stage import Job
+from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",

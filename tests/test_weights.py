@@ -16,10 +16,11 @@ from google.protobuf import text_format
 from numpy.lib.stride_tricks import sliding_window_view
 
 from reid.common.errors import InputError
+from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise, shape, values
 from reid.nets.bases import BASES, TORCHVISION_MEAN
 from reid.nets.build import classifier_net
-from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, sidecar, torchvision
+from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, torchvision
 
 SAMPLES = Path(__file__).with_name("samples")
 NORMALISATION = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
@@ -194,8 +195,8 @@ def test_a_converted_torchvision_resnet50_computes_the_same_in_caffe(torch_resne
     expected = resnet50(tensors, ((image / 255 - NORMALISATION[0]) / NORMALISATION[1])[None]).ravel()
     found = scores_in_caffe("resnet50-torchvision", out, image, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-    facts = sidecar.read(out)
-    assert facts["base"] == "resnet50-torchvision" and facts["mean"] == list(TORCHVISION_MEAN) and sidecar.whole(out)
+    facts = weights_record.read(out)
+    assert facts.base == "resnet50-torchvision" and facts.mean == list(TORCHVISION_MEAN) and weights_record.whole(out)
 
 
 def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
@@ -425,7 +426,7 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
     path, out = tmp_path / "mine.caffemodel", tmp_path / "out" / "copy.caffemodel"
     path.write_bytes(content)
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", out, "--mean", "1,2,3.5") == 0
-    assert out.read_bytes() == content and sidecar.read(out)["mean"] == [1, 2, 3.5] and sidecar.whole(out)
+    assert out.read_bytes() == content and weights_record.read(out).mean == [1, 2, 3.5] and weights_record.whole(out)
     assert run(convert, monkeypatch, path, "--base", "resnet50-torchvision", "--out", out) == 2
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", path) == 2
 
@@ -470,7 +471,7 @@ def test_inspect_shows_shapes_figures_and_what_is_not_finite(tmp_path, monkeypat
     path = tmp_path / "small.caffemodel"
     layers = {"conv1": [np.arange(8.).reshape(2, 1, 2, 2), np.float32([1, np.nan])], "bn1": [np.ones(2), np.ones(2), np.ones(1)]}
     facts = dict(name="small", base="tiny", mean=[1, 2, 3], origin="here", licence="free")
-    sidecar.write(path, serialise("small", layers), **facts)
+    weights_record.write(path, serialise("small", layers), **facts)
     assert run(inspect, monkeypatch, path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["conv1[0]", "Convolution", "2×1×2×2", "8", "0", "3.5", "2.291", "7"] for line in lines)
@@ -496,12 +497,12 @@ def test_what_is_no_file_of_weights(tmp_path, monkeypatch, capsys):
 
 def test_the_sidecar_tells_whether_a_caffemodel_is_whole(tmp_path):
     path = tmp_path / "a.caffemodel"
-    sidecar.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
-    assert sidecar.whole(path)
+    weights_record.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
+    assert weights_record.whole(path)
     path.write_bytes(b"content, altered")
-    assert not sidecar.whole(path)
+    assert not weights_record.whole(path)
     path.unlink()
-    assert not sidecar.whole(path) and not sidecar.whole(tmp_path / "other")
+    assert not weights_record.whole(path) and not weights_record.whole(tmp_path / "other")
 
 
 # The catalogue

@@ -8,7 +8,7 @@ from reid.common.errors import InputError, command_line
 from reid.nets.bases import BASES
 from reid.nets.heads import OBJECTIVES
 from reid.stages import chain
-from reid.stages.plan import Request, plan, run, words
+from reid.stages.plan import Request, describe, plan, run
 
 CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
 
@@ -22,7 +22,7 @@ def main():
         gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
         strict=arguments.strict)
     if arguments.dry_run:
-        print("\n".join(words(plan(request))))
+        print("\n".join(describe(plan(request))))
         return 0
     for folder in run(request):
         print(f"result: {folder / 'result.json'}")

@@ -10,9 +10,10 @@ from pathlib import Path
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
+from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise
 from reid.nets.bases import BASES, IMAGENET_MEAN, TORCHVISION_MEAN
-from weights import catalogue, fit, formats, resnet_imagenet, sidecar, torchvision
+from weights import catalogue, fit, formats, resnet_imagenet, torchvision
 
 
 def caffemodel(source, base):
@@ -57,10 +58,10 @@ def main():
         raise InputError(f"{out}: is the file to be read; give another one with --out")
     content, usual = caffemodel(arguments.file, arguments.base)
     out.parent.mkdir(parents=True, exist_ok=True)
-    facts = sidecar.write(out, content, name=out.stem, base=arguments.base, mean=mean or usual,
+    record = weights_record.write(out, content, name=out.stem, base=arguments.base, mean=mean or usual,
                           origin=f"{arguments.file.name}, sha256 {sha256_file(arguments.file)}",
                           licence="that of the file it was made from")
-    print(f"{out}: {facts['base']}, mean BGR {' '.join(map(str, facts['mean']))}, sha256 {facts['sha256']}")
+    print(f"{out}: {record.base}, mean BGR {' '.join(map(str, record.mean))}, sha256 {record.sha256}")
     return 0
 
 

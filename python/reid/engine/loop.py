@@ -12,6 +12,7 @@ from reid.common.rng import generator
 from reid.engine import snapshots
 from reid.engine.alarms import Alarms, stop_if_diverged
 from reid.engine.tables import Table
+from reid.formats import snapshot
 
 
 def train(solver, run, settings, schedule, evaluate, log):
@@ -27,7 +28,7 @@ def train(solver, run, settings, schedule, evaluate, log):
     seconds, folder = 0.0, snapshots.newest(run, log)
     if folder:
         snapshots.restore(solver, folder)
-        seconds = snapshots.facts(folder)["seconds"]
+        seconds = snapshot.read(folder).seconds
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
     losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
@@ -60,11 +61,11 @@ def train(solver, run, settings, schedule, evaluate, log):
             if settings.test_every and (last or solver.iter % settings.test_every == 0):
                 values = test(held_out, net, schedule.test_batches)
                 tests.write(solver.iter, **values)
-                log(f"held-out pairs: {words(values)}")
+                log(f"held-out pairs: {describe(values)}")
             if settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0):
                 values = {f"rank_{k}": share for k, share in evaluate().items()}
                 ranks.write(solver.iter, **values)
-                log(f"test identities: {words(values)}")
+                log(f"test identities: {describe(values)}")
             stopping = bool(asked)
             if last or stopping or solver.iter % settings.snapshot_every == 0:
                 folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
@@ -99,11 +100,11 @@ def progress(iteration, schedule, recent):
     each = sum(took for took, _ in recent) / len(recent)
     losses = {name: sum(values[name] for _, values in recent) / len(recent) for name in recent[0][1]}
     left = timedelta(seconds=round(each * (schedule.iterations - iteration)))
-    return (f"iteration {iteration}/{schedule.iterations}  {words(losses)}  "
+    return (f"iteration {iteration}/{schedule.iterations}  {describe(losses)}  "
             f"{schedule.step / each:.1f} pairs/s  {left} left")
 
 
-def words(values):
+def describe(values):
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 

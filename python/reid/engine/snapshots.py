@@ -1,23 +1,20 @@
 """Snapshots of a training run: folders that are there whole or not at all.
 
-snapshots/000500/ holds weights.caffemodel, state.solverstate, and snapshot.json with their checksums. The solver's
-state names its weights by file name alone, so that a run can be moved and two equal runs have equal bytes.
+snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name alone, so
+that a run can be moved and two equal runs have equal bytes.
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
-from caffe.proto import caffe_pb2
-from google.protobuf.message import DecodeError
 import numpy as np
 
 from reid.common.errors import InputError
-from reid.common.files import sha256_file, whole_directory
+from reid.common.files import whole_directory
+from reid.formats import snapshot
 from reid.formats.caffemodel import read_caffemodel
-
-WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
+from reid.formats.snapshot import STATE, WEIGHTS
 
 
 def prefix(run):
@@ -42,11 +39,10 @@ def save(solver, run, keep, seconds):
     with whole_directory(folder) as partial:
         Path(f"{written}_iter_{solver.iter}.caffemodel").rename(partial / WEIGHTS)
         read_caffemodel(partial / WEIGHTS)
-        state = _read_state(f"{written}_iter_{solver.iter}.solverstate")
+        state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
         state.learned_net = WEIGHTS
         (partial / STATE).write_bytes(state.SerializeToString())
-        sums = {name: sha256_file(partial / name) for name in (WEIGHTS, STATE)}
-        (partial / FACTS).write_text(json.dumps({"iteration": solver.iter, "seconds": seconds, "sha256": sums}))
+        snapshot.write(partial, solver.iter, seconds)
     shutil.rmtree(written.parent)
     # A later one that was found damaged takes no place among the newest: it would push out what is whole.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
@@ -57,20 +53,15 @@ def save(solver, run, keep, seconds):
 def newest(run, log=lambda line: None):
     """The folder of the newest snapshot whose checksums hold, or None; `log` is told of those passed over."""
     for folder in reversed(_folders(run)):
-        if _whole(folder):
+        if snapshot.whole(folder):
             return folder
         log(f"{folder} is damaged or cut short, and passed over for the snapshot before it")
     return None
 
 
-def facts(folder):
-    """{"iteration", "seconds", "sha256": {file: …}} of a snapshot."""
-    return json.loads((folder / FACTS).read_text())
-
-
 def restore(solver, folder):
     """Put the solver back to where a snapshot was taken: weights, momentum and iteration."""
-    state = _read_state(folder / STATE)
+    state = snapshot.read_state(folder / STATE)
     state.ClearField("learned_net")
     solver.net.copy_from(str(folder / WEIGHTS))
     with tempfile.NamedTemporaryFile(suffix=".solverstate") as file:
@@ -87,24 +78,6 @@ def bytes_of_one(net):
 def _folders(run):
     return sorted((path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit()),
                   key=lambda path: int(path.name))
-
-
-def _read_state(path):
-    state = caffe_pb2.SolverState()
-    try:
-        state.ParseFromString(Path(path).read_bytes())
-    except DecodeError:
-        raise InputError(f"{path}: cut short; is the disk full?") from None
-    return state
-
-
-def _whole(folder):
-    try:
-        kept = facts(folder)
-        return (kept["iteration"] == int(folder.name) and kept["seconds"] >= 0
-                and all(kept["sha256"][name] == sha256_file(folder / name) for name in (WEIGHTS, STATE)))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _check_space(solver, folder):

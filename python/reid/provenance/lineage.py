@@ -10,22 +10,8 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
+from reid.formats import result as result_file
 from reid.formats.manifest import split_checksum
-
-
-def read_result(folder):
-    """The result.json of a run as a dict; InputError where there is none or it is damaged."""
-    file = Path(folder) / "result.json"
-    try:
-        result = json.loads(file.read_text())
-        missing = [key for key in ("stage", "split", "base", "settings", "iterations", "weights") if key not in result]
-    except FileNotFoundError:
-        raise InputError(f"{file}: there is no such file; it is written when the run is finished") from None
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: damaged: {error}; delete it, and the same command makes it again") from None
-    if missing:
-        raise InputError(f"{file}: lacks {', '.join(missing)}: it was not written by this version")
-    return result
 
 
 def place(path, folder, out):
@@ -40,8 +26,8 @@ def parent(origin, folder, out):
         return None
     weights = {"file": place(origin.file, folder, out), "sha256": origin.sha256}
     if origin.run:
-        return {**{key: origin.result[key] for key in ("stage", "split", "base", "objective")}, **weights}
-    return {"name": origin.beside["name"] if origin.beside else None, **weights}
+        return {**{key: getattr(origin.result, key) for key in ("stage", "split", "base", "objective")}, **weights}
+    return {"name": origin.record.name if origin.record else None, **weights}
 
 
 def up_to(origin, seed):
@@ -50,18 +36,18 @@ def up_to(origin, seed):
         return [{"name": "random weights", "seed": seed, "weights": None}]
     if origin.run:
         return of_result(origin.result)
-    about = {key: (origin.beside or {}).get(key) for key in ("name", "origin", "licence", "mean")}
+    about = {key: getattr(origin.record, key, None) for key in ("name", "origin", "licence", "mean")}
     return [{**about, "weights": {"file": origin.file.name, "sha256": origin.sha256}}]
 
 
 def of_result(result):
     """The lineage of a result, down to its own run. Of a result without one, all that it says."""
-    if "lineage" in result:
-        return result["lineage"]
-    if result["init"] is None:
-        first = {"name": "random weights", "seed": result["settings"]["seed"], "weights": None}
+    if result.lineage:
+        return result.lineage
+    if result.init is None:
+        first = {"name": "random weights", "seed": result.settings["seed"], "weights": None}
     else:
-        first = {"name": None, "origin": None, "licence": None, "mean": None, "weights": result["init"]}
+        first = {"name": None, "origin": None, "licence": None, "mean": None, "weights": result.init}
     return [first, entry(result)]
 
 
@@ -69,8 +55,8 @@ def entry(result):
     """What the lineage says of one run."""
     keys = ("stage", "split", "base", "objective", "dataset", "generated", "verification_head", "weights",
             "manifest_sha256", "data_seed", "settings", "iterations")
-    versions = result.get("versions", {})
-    return {**{key: result.get(key) for key in keys}, "seed": result["settings"]["seed"],
+    versions = result.versions or {}
+    return {**{key: getattr(result, key) for key in keys}, "seed": result.settings["seed"],
             "versions": {key: versions.get(key) for key in ("caffe", "caffe_build", "code_sha256")}}
 
 
@@ -80,15 +66,15 @@ def walk(folder):
     What is found is "as recorded", "changed", "gone" or "not known" (where it lies). Raises InputError where the run
     has no result, or a damaged one.
     """
-    result, found = read_result(folder), []
-    weights = _found(_at(folder, (result["weights"] or {}).get("file")), (result["weights"] or {}).get("sha256"))
+    result, found = result_file.read(folder), []
+    weights = _found(_at(folder, (result.weights or {}).get("file")), (result.weights or {}).get("sha256"))
     for one in reversed(of_result(result)):
         if "stage" not in one:
             found.append((one, {"weights": weights} if one["weights"] else {}))
             continue
         found.append((one, {**({"weights": weights} if one["weights"] else {}), "data": _data(folder, result)}))
         # One step back: the parent's weights by their place, and the run around them while it is the one that was meant
-        link = (result or {}).get("parent") or {}
+        link = result.parent or {} if result else {}
         file = _at(folder, link.get("file"))
         weights = _found(file, link.get("sha256"))
         folder = file.parents[2] if file and link.get("stage") else None
@@ -111,27 +97,27 @@ def _found(file, sha256):
 def _result_of(folder, sha256):
     """The result of a run while it is that of the weights with this checksum, else None."""
     try:
-        result = read_result(folder) if folder else None
+        result = result_file.read(folder) if folder else None
     except InputError:
         return None
-    return result if result and (result["weights"] or {}).get("sha256") == sha256 else None
+    return result if result and (result.weights or {}).get("sha256") == sha256 else None
 
 
 def _data(folder, result):
     """What is found of a run's data manifest. Splits that came to it later change nothing."""
-    data = _at(folder, (result or {}).get("data_folder"))
+    data = _at(folder, result and result.data_folder)
     if data is None:
         return "not known"
     file = data / "manifest.json"
     if not file.is_file():
         return f"gone: {file}"
-    if sha256_file(file) == result["manifest_sha256"]:
+    if sha256_file(file) == result.manifest_sha256:
         return f"as recorded: {file}"
     try:
-        same = split_checksum(json.loads(file.read_text()), result["split"]) == result["split_sha256"]
+        same = split_checksum(json.loads(file.read_text()), result.split) == result.split_sha256
     except (ValueError, KeyError, TypeError):
         same = False
-    return f"as recorded for {result['split']}: {file}" if same else f"changed: {file}"
+    return f"as recorded for {result.split}: {file}" if same else f"changed: {file}"
 
 
 def known(lineage):

@@ -26,8 +26,8 @@ def draw(path, section, group):
         _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])), color="tab:green", marker="o",
               label="test identities")
         _plot(rate, losses.get("iteration", []), losses.get("lr", []), color="tab:blue")
-        _plot_ratio(ratio, read(folder / "epochs.csv"), result["iterations"])
-        found += [(alarm["iteration"], result["split"], alarm["alarm"]) for alarm in alarms(folder)]
+        _plot_ratio(ratio, read(folder / "epochs.csv"), result.iterations)
+        found += [(alarm["iteration"], result.split, alarm["alarm"]) for alarm in alarms(folder)]
     verification.axhline(GUESSING, color="grey", linestyle="--", label="guessing, log 2")
     _mark(found, (identification, verification), listed)
     rate.set(yscale="log")

@@ -48,7 +48,7 @@ class Chains:
         raise InputError(f"{self.file}: chain {name or next(iter(self.chains))} has no stage {stage}"
                          + (f"; give --chain {' or '.join(holding)}" if holding else ""))
 
-    def way(self, name, stage, base):
+    def path_to(self, name, stage, base):
         """The Steps to a stage of chain `name`, from the first to `stage` itself; of the first one alone the parent is
         IMAGENET or RANDOM. InputError where nothing stands for ImageNet for the base network."""
         steps = [self.chains[name][stage]]
@@ -87,7 +87,7 @@ def load(path):
     for name, steps in chains.items():
         for stage in steps:
             for base in BASES:
-                _check_way(loaded, name, stage, base)
+                _check_path(loaded, name, stage, base)
     return loaded
 
 
@@ -133,7 +133,7 @@ def _text(value):
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _check_way(loaded, name, stage, base):
+def _check_path(loaded, name, stage, base):
     """InputError where the way to a stage meets a parent that the chain does not have, or a stage twice."""
     steps, seen = loaded.chains[name], [stage]
     while (parent := loaded.parent(steps[seen[-1]], base)) not in (IMAGENET, RANDOM):

@@ -1,4 +1,4 @@
-"""The search that a split is judged by: who its test images show, and what features of them score."""
+"""How a split is evaluated: who its test images show, and what features of them score."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from reid.metrics.summary import chance, summary
 QUERY, GALLERY, MULTI = "query", "gallery", "multi_query"
 
 
-class Search:
+class Evaluator:
     """The queries and the gallery of a split of a data manifest.
 
     rows: {"query": [image row, …], "gallery": …} and, where the dataset has multiple queries, "multi_query";

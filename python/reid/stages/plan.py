@@ -4,15 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from reid.common.errors import InputError
 from reid.engine import snapshots
 from reid.engine.settings import defaults, override
+from reid.formats import snapshot
 from reid.provenance.origin import origin_of
-from reid.stages import preflight
+from reid.stages import preflight, same
 from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
-from reid.stages.stage import Job, carry_out, look
+from reid.stages.stage import Job, carry_out, check_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,45 +41,45 @@ class Request:
 def run(request):
     """Train what is not finished, the first stages first; returns the folders of the last stage's runs."""
     while True:
-        looks = plan(request)
-        todo = [looked for looked in looks if looked.todo]
+        checks = plan(request)
+        todo = [check for check in checks if check.todo]
         if not todo:
-            return [run.folder for run in looks[-1].runs]
+            return [run.folder for run in checks[-1].runs]
         carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
 
 
 def plan(request):
-    """The Looks at all stages of a Request, the first one first. Changes nothing; InputError for what cannot work."""
+    """The StageChecks of all stages of a Request, the first one first. Changes nothing; InputError for what cannot work."""
     steps = _steps(request)
     _check_assignments(request, steps)
     for step in steps:
         _data(request, step, steps)
-    looks = []
+    checks = []
     for step in steps:
         last = step is steps[-1]
         try:
-            looked = look(_job(request, step, steps, looks), request.splits if last else [0])
-            if looks:
-                _check_begun(looked, looks[-1])
+            check = check_stage(_job(request, step, steps, checks), request.splits if last else [0])
+            if checks:
+                _check_begun(check, checks[-1])
         except InputError as error:
             raise error if last else InputError(
                 f"{error} (stage {step.stage}, from which {request.stage} starts; --init FILE starts from other weights)"
             ) from None
-        looks.append(looked)
-    preflight.space_row(request.out, sum(looked.space for looked in looks))
-    return looks
+        checks.append(check)
+    preflight.space_row(request.out, sum(check.space for check in checks))
+    return checks
 
 
-def words(looks):
+def describe(checks):
     """What would be done, a line for each run."""
     lines = []
-    for looked in looks:
-        for run in looked.runs:
-            job, todo = looked.job, run in looked.todo
-            start = (f"from {job.awaits.stage}, when it is trained" if job.awaits else
-                     f"from {job.init.name} ({job.origin.words()})" if job.init else "from random weights")
-            if job.awaits or job.init:
-                start += {"kept": ", its verification head kept"}.get(looked.head, "")
+    for check in checks:
+        for run in check.runs:
+            job, todo = check.job, run in check.todo
+            start = (f"from {job.parent_job.stage}, when it is trained" if job.parent_job else
+                     f"from {job.init.name} ({job.origin.describe()})" if job.init else "from random weights")
+            if job.parent_job or job.init:
+                start += {"kept": ", its verification head kept"}.get(check.head, "")
             mark = ", generated" if run.manifest["generated"] else ""
             lines.append(f"{job.stage} {run.name}: {_act(run) if todo else 'finished, skip'}; "
                          f"{run.schedule.iterations} iterations of {run.schedule.step} pairs, {start}, "
@@ -90,7 +89,7 @@ def words(looks):
 
 def _act(run):
     kept = snapshots.newest(run.folder)
-    return f"go on at iteration {snapshots.facts(kept)['iteration']}" if kept else "start"
+    return f"go on at iteration {snapshot.read(kept).iteration}" if kept else "start"
 
 
 def _steps(request):
@@ -98,7 +97,7 @@ def _steps(request):
     chain = None if request.init else request.chains.find(request.stage, request.chain)
     if chain is None:
         return [Step(request.stage, RANDOM, False, None, ())]
-    return request.chains.way(chain, request.stage, request.base)
+    return request.chains.path_to(chain, request.stage, request.base)
 
 
 def _check_assignments(request, steps):
@@ -140,26 +139,26 @@ def _data(request, step, steps):
 def _without(request, missing):
     """The chains of the file on whose way to the stage the missing one is not, as a way out."""
     names = [name for name, steps in request.chains.chains.items() if request.stage in steps and
-             missing not in [step.stage for step in request.chains.way(name, request.stage, request.base)]]
+             missing not in [step.stage for step in request.chains.path_to(name, request.stage, request.base)]]
     return f"--chain {' or '.join(names)}, or " if names else ""
 
 
-def _job(request, step, steps, looks):
-    """The Job of a Step; looks: the Looks at the ones before."""
-    init, awaits = request.init, None
-    if looks:
-        init, awaits = _from(looks[-1], step)
+def _job(request, step, steps, checks):
+    """The Job of a Step; checks: the StageChecks of the ones before."""
+    init, parent_job = request.init, None
+    if checks:
+        init, parent_job = _from(checks[-1], step)
     elif step.parent == IMAGENET:
         init = request.catalogue(request.chains.stands_for[request.base][1])
     init = init and init.resolve()
     origin = origin_of(init) if init else None
-    mean = awaits.settings.mean if awaits else origin and origin.mean
+    mean = parent_job.settings.mean if parent_job else origin and origin.mean
     usual = defaults(request.base)
     settings = _settings(request, step, replace(usual, mean=mean) if mean else usual)
     objective = step.objective or request.objective
-    before = looks[-1].job.objective if looks else ""
+    before = checks[-1].job.objective if checks else ""
     return Job(step.stage, _data(request, step, steps), request.out, request.base, objective, settings, init,
-               request.gpu, awaits, step.keep_head and "v" in objective and "v" in before, request.strict)
+               request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict)
 
 
 def _of_stage(assignments, stage):
@@ -174,16 +173,14 @@ def _from(before, step):
     if not run.schedule.iterations:
         raise InputError(f"stage {before.job.stage} is not trained (epochs 0), and {step.stage} starts from it; set "
                          f"{step.stage}.epochs=0 for this stage alone, or start it with --init FILE")
-    return (None, before.job) if before.todo else (run.folder / run.result()["weights"]["file"], None)
+    return (None, before.job) if before.todo else (run.folder / run.result().weights["file"], None)
 
 
-def _check_begun(looked, before):
+def _check_begun(check, before):
     """InputError where a run was begun from weights of a stage that is yet to go on, and would then not be the same."""
     result = before.runs[0].result() if before.todo else None
-    for run in looked.runs if result and result["weights"] else ():
-        file = run.folder / "settings.yaml"
-        init = yaml.safe_load(file.read_text())["init"] if file.is_file() else None
-        if init and init["sha256"] == result["weights"]["sha256"]:
-            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration {result['iterations']}, which "
+    for run in check.runs if result and result.weights else ():
+        if same.started_from(run.folder) == result.weights["sha256"]:
+            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration {result.iterations}, which "
                              f"is to go on to {before.runs[0].schedule.iterations}; leave it as it is (--set "
-                             f"{before.job.stage}.max_iter={result['iterations']}), or choose another --out")
+                             f"{before.job.stage}.max_iter={result.iterations}), or choose another --out")

@@ -42,7 +42,7 @@ def refuse_surprises(where, rows):
         raise InputError(f"{where}: --strict refuses {'; '.join(found)}")
 
 
-def check_stage(name, manifest):
+def check_stage_name(name, manifest):
     """A stage of the paper is trained on its own dataset; any other name is free for data of one's own."""
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"stage {name!r}: use letters, digits, - and _ (it names a folder)")
@@ -83,7 +83,7 @@ def parameters(net):
 def check_base(origin, base):
     """Weights of another base network are refused: some differ in nothing that a shape would show."""
     if origin and origin.base not in (None, base):
-        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.words()}), not of {base}; give --base "
+        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of {base}; give --base "
                          f"{origin.base}, or other weights")
 
 

@@ -15,7 +15,7 @@ from reid.formats.manifest import load_manifest
 from reid.nets.bases import BASES
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
-from reid.stages import preflight
+from reid.stages import preflight, same
 from reid.stages.preflight import Row
 from reid.stages.run import Run
 
@@ -25,7 +25,7 @@ class Job:
     """What is asked for: a stage on prepared data, into a folder.
 
     init: .caffemodel to take the trunk from, or None to start from random weights; gpu: its number, or None.
-    awaits: the Job that is to be trained before this one, whose weights it starts from in place of `init`.
+    parent_job: the Job that is to be trained before this one, whose weights it starts from in place of `init`.
     keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight are errors.
     """
     stage: str
@@ -36,7 +36,7 @@ class Job:
     settings: Settings
     init: Path | None
     gpu: int | None
-    awaits: Optional["Job"] = None
+    parent_job: Optional["Job"] = None
     keep_head: bool = False
     strict: bool = False
 
@@ -50,8 +50,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A stage that was looked at: its Runs, which of them are to do, and the pre-flight's Rows for each of those.
+class StageCheck:
+    """A stage that was checked: its Runs, which of them are to do, and the pre-flight's Rows for each of those.
 
     head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept), None (there is none).
     space: bytes that the snapshots to come will take.
@@ -64,20 +64,15 @@ class Look:
     space: int
 
 
-def run_stage(job, splits):
-    """Train and evaluate the splits numbered `splits` (None: all that are prepared); returns the folders of their runs.
+def check_stage(job, splits):
+    """The StageCheck of a stage, for the splits numbered `splits` (None: all that are prepared).
 
-    Everything is checked before anything is trained. What is finished stays as it is, what is half done goes on.
+    Changes nothing. InputError for everything that cannot work.
     """
-    return carry_out(look(job, splits))
-
-
-def look(job, splits):
-    """The Look at a stage, which changes nothing; InputError for everything that cannot work."""
     if job.gpu is not None:
         check_gpu(job.gpu, build())
     manifest = load_manifest(job.data)
-    preflight.check_stage(job.stage, manifest)
+    preflight.check_stage_name(job.stage, manifest)
     preflight.check_base(job.origin, job.base)
     names = sorted(manifest["splits"]) if splits is None else [f"split{number:02d}" for number in splits]
     runs = [Run(job, manifest, name) for name in names]
@@ -87,36 +82,39 @@ def look(job, splits):
     space = (len(training) * job.settings.keep_snapshots + 2) * preflight.snapshot_bytes(wanted) if training else 0
     head, weights = _weights(job, runs[0], wanted, bool(todo))
     for run in runs:
-        run.check_head(head)
+        same.check_head(run.folder, head)
     common = [*weights, _mean(job), *_resources(job, training, space)] if todo else []
-    looked = Look(job, runs, todo, head, {run.name: [*_data(run), *common] for run in todo}, space)
+    check = StageCheck(job, runs, todo, head, {run.name: [*_data(run), *common] for run in todo}, space)
     if job.strict:
         for run in todo:
-            preflight.refuse_surprises(f"stage {job.stage} {run.name}", looked.rows[run.name])
-    return looked
+            preflight.refuse_surprises(f"stage {job.stage} {run.name}", check.rows[run.name])
+    return check
 
 
-def carry_out(looked):
-    """Do what is to do of a stage that was looked at; returns the folders of all its runs."""
-    job, todo = looked.job, looked.todo
+def carry_out(check):
+    """Train and evaluate what is to do of a stage that was checked; returns the folders of all its runs.
+
+    What is finished stays as it is, what is half done is resumed.
+    """
+    job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
         for run in todo:
             run.write_nets()
         start = starting_trunk(job, todo[0])
         for run in todo:
-            run.begin(looked.head)
+            run.begin(check.head)
             run.log("pre-flight")
-            for line in preflight.table(looked.rows[run.name]):
+            for line in preflight.table(check.rows[run.name]):
                 run.log(f"  {line}")
         features_before(todo, start)
         for run in todo:
             run.train(start)
-    return [run.folder for run in looked.runs]
+    return [run.folder for run in check.runs]
 
 
 def starting_trunk(job, run):
-    """The deploy net of a run with the weights to start from, which were looked at before."""
+    """The deploy net of a run with the weights to start from, which were checked before."""
     caffe.set_random_seed(job.settings.seed)
     net = caffe.Net(str(run.folder / "deploy.prototxt"), caffe.TEST)
     if job.init:
@@ -128,12 +126,12 @@ def features_before(runs, start):
     """Keep the features that the weights at the start give: each image is computed once, in however many splits."""
     runs = [run for run in runs if not run.has_before()]
     if runs:
-        job, images = runs[0].job, sorted({row for run in runs for rows in run.search.rows.values() for row in rows})
+        job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
         features = extract(start, BASES[job.base].feature, runs[0].images, images, job.settings)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
-            run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.search.rows.items()})
+            run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.evaluator.rows.items()})
 
 
 def _weights(job, run, wanted, needed):
@@ -142,8 +140,8 @@ def _weights(job, run, wanted, needed):
     fresh = ["id_fc"] * ("i" in job.objective) + [preflight.VERIFICATION] * (head == "fresh")
     if not needed:
         return head, []
-    if job.awaits:
-        return head, [Row("weights", f"the last snapshot of {job.awaits.stage}, which is trained first"),
+    if job.parent_job:
+        return head, [Row("weights", f"the last snapshot of {job.parent_job.stage}, which is trained first"),
                       Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
     if not job.init:
         preflight.check_start(run.nets()["deploy"], job.base)
@@ -164,9 +162,9 @@ def _weights(job, run, wanted, needed):
 
 
 def _origin_row(origin):
-    known = bool(origin.run and lineage.known(lineage.of_result(origin.result)) or origin.beside)
-    words = origin.words() + (", whose own first weights are of unknown origin" if origin.run and not known else "")
-    return Row("weights", f"{origin.file.name}, sha256 {origin.sha256[:12]}…: {words}", not known)
+    known = bool(origin.run and lineage.known(lineage.of_result(origin.result)) or origin.record)
+    text = origin.describe() + (", whose own first weights are of unknown origin" if origin.run and not known else "")
+    return Row("weights", f"{origin.file.name}, sha256 {origin.sha256[:12]}…: {text}", not known)
 
 
 def _head_rows(job, head):
@@ -175,8 +173,8 @@ def _head_rows(job, head):
         return [Row("verif_fc", f"to be kept, but {job.init} holds none: it starts fresh", True)]
     if head != "kept":
         return []
-    stage, before = ((job.awaits.stage, job.awaits.settings.verif_scale) if job.awaits else
-                     (job.origin.result["stage"], job.origin.result["settings"]["verif_scale"]))
+    stage, before = ((job.parent_job.stage, job.parent_job.settings.verif_scale) if job.parent_job else
+                     (job.origin.result.stage, job.origin.result.settings["verif_scale"]))
     if before != job.settings.verif_scale:
         return [Row("verif_fc", f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
                                 f"{job.settings.verif_scale:g}", True)]
@@ -185,9 +183,9 @@ def _head_rows(job, head):
 
 def _mean(job):
     """Whether the mean is that of the weights."""
-    if job.awaits:
-        return preflight.mean_row(job.settings.mean, job.awaits.settings.mean, job.awaits.stage)
-    return preflight.mean_row(job.settings.mean, job.origin and job.origin.mean, job.origin and job.origin.words())
+    if job.parent_job:
+        return preflight.mean_row(job.settings.mean, job.parent_job.settings.mean, job.parent_job.stage)
+    return preflight.mean_row(job.settings.mean, job.origin and job.origin.mean, job.origin and job.origin.describe())
 
 
 def _data(run):
@@ -198,8 +196,8 @@ def _data(run):
                         "pairs have the manifest's sha256"),
             Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry['classes']} classes"),
             Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs")]
-    if run.search.alone:
-        rows.append(Row("multi_query", f"{run.search.alone} queries have no images to be pooled from but themselves",
+    if run.evaluator.alone:
+        rows.append(Row("multi_query", f"{run.evaluator.alone} queries have no images to be pooled from but themselves",
                         surprise=True))
     return rows
 
