@@ -29,7 +29,7 @@ from reid.formats.feature_file import read_features
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore, write_pairs
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
 from reid.stages import preflight
 from reid.stages.stage import Job
@@ -60,7 +60,7 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
     for figures in (result["before"], result["after"], result["histogram"]):
         assert figures["queries"] == 12 and figures["cmc"]["20"] == pytest.approx(1)
     features = read_features(trained / "features/after/query.npz")["features"]
-    assert features.shape == (12, np.prod(BASES["tiny"].feature_dims)) and features.dtype == np.float32
+    assert features.shape == (12, np.prod(BACKBONES["tiny"].feature_dims)) and features.dtype == np.float32
     assert yaml.safe_load((trained / "settings.yaml").read_text())["settings"]["batch"] == 4
     assert [p.name for p in sorted((trained / "snapshots").iterdir())] == ["000010", "000012"]
     losses, tests = read(trained / "losses.csv"), read(trained / "test.csv")
@@ -74,7 +74,7 @@ def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_vi
     image, _ = ImageStore(prepared_viper / "images").get(load_manifest(prepared_viper)["splits"]["split00"]["query"][3])
     net.blobs["data"].reshape(1, 3, 64, 64)
     net.blobs["data"].data[0] = view(image, defaults("tiny"))
-    feature = net.forward()[BASES["tiny"].feature].ravel()
+    feature = net.forward()[BACKBONES["tiny"].feature].ravel()
     np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3], feature, rtol=1e-4,
                                atol=1e-5)
 

@@ -18,7 +18,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from reid.common.errors import InputError
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise, shape, values
-from reid.nets.bases import BASES, TORCHVISION_MEAN
+from reid.nets.backbones.backbone import TORCHVISION_MEAN
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
 from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, torchvision
 
@@ -173,7 +174,7 @@ def scores_in_caffe(base, weights, image, folder):
     net = caffe.Net(str(folder / "net.prototxt"), str(weights), caffe.TEST)
     net.blobs["data"].data[0] = image[::-1] - np.reshape(TORCHVISION_MEAN, (3, 1, 1))
     net.forward()
-    return net.blobs[BASES[base].classifier].data.ravel()
+    return net.blobs[BACKBONES[base].classifier].data.ravel()
 
 
 # The same function
@@ -509,7 +510,7 @@ def test_the_sidecar_tells_whether_a_caffemodel_is_whole(tmp_path):
 
 def test_the_catalogue_is_consistent():
     for name, entry in catalogue.entries().items():
-        base = BASES[entry.base]
+        base = BACKBONES[entry.base]
         assert base.classifier and len(entry.mean) == 3 and entry.licence and entry.origin, name
         assert (len(entry.sha256), len(entry.sha1)) in ((64, 0), (0, 40)), name
         assert bool(entry.npm) + bool(entry.url) + bool(entry.how_to_get) == 1, name

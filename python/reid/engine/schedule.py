@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid.common.errors import InputError
-from reid.engine.settings import TEST_BATCH
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,10 @@ class Schedule:
 
 
 def schedule(settings, pairs, held_out):
-    """The Schedule of `settings` over two PairStores; InputError where fewer epochs were prepared."""
+    """The Schedule of `settings` over two PairStores; InputError where fewer epochs were prepared.
+
+    Of `pairs` only offsets and path are looked at, of `held_out` only total.
+    """
     prepared = len(pairs.offsets) - 1
     epochs = prepared if settings.epochs is None else settings.epochs
     if epochs > prepared:
@@ -45,4 +47,4 @@ def schedule(settings, pairs, held_out):
     up_to = [-(-int(end) // step) for end in pairs.offsets]
     iterations = min(up_to[epochs], settings.max_iter or up_to[epochs])
     return Schedule(iterations, up_to[epochs - last], np.asarray(pairs.offsets[1:]), step,
-                    max(1, held_out.total // min(settings.batch, TEST_BATCH)))
+                    max(1, held_out.total // settings.test_batch))

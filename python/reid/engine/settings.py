@@ -6,7 +6,8 @@ import types
 import typing
 
 from reid.common.errors import InputError
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.heads import Heads
 
 STORED = 256       # images are stored at 256×256 (paper, section III-C.3)
 TEST_BATCH = 16    # most pairs at a time that are only looked at: more would take memory and gain nothing
@@ -29,9 +30,9 @@ class Settings:
     crop: int = 224                      # side of the random crop of the stored 256×256 image (paper: 224)
     workers: int = 2                     # processes that prepare batches ahead; 0: none
     # The net
-    dropout: float = 0.5                 # probability of dropping a feature's component, 1 − p of eq. 1
+    dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
     verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is
-    verif_weight: float = 3.0            # weight λ of the verification loss in eq. 6
+    verif_weight: float = Heads.verif_weight    # weight λ of the verification loss in eq. 6
     two_branch: bool = False             # write the trunk twice, as in Fig. 1, instead of once over both images
     # The solver
     epochs: int | None = None            # passes over the pairs (paper: at most 75); none: all prepared; 0: no training
@@ -43,7 +44,7 @@ class Settings:
     momentum: float = 0.9                # of the gradient descent
     weight_decay: float = 0.0005         # L2 penalty on the weights
     clip_gradients: float                # largest L2 norm of the whole gradient; -1: any
-    id_lr_mult: float = 10.0             # learning rate of the identification layer, in multiples of lr
+    id_lr_mult: float = Heads.id_lr_mult        # learning rate of the identification layer, in multiples of lr
     verif_lr_mult: float                 # learning rate of the verification layer, in multiples of lr
     # The run
     seed: int = 0                        # of everything random: initial weights, crops, dropout
@@ -53,6 +54,11 @@ class Settings:
     snapshot_every: int = 500            # iterations between two snapshots
     keep_snapshots: int = 2              # how many of the newest are kept
     test_view: str = "crop"              # what of a test image the net sees: its centre ("crop") or all ("resize")
+
+    @property
+    def test_batch(self) -> int:
+        """Pairs at a time in the test net."""
+        return min(self.batch, TEST_BATCH)
 
 
 # What a value must be, beyond its type: lowest, highest.
@@ -69,8 +75,8 @@ FREE = {"workers", "display", "max_iter", "snapshot_every", "keep_snapshots", "t
 
 
 def defaults(base):
-    """The Settings of a base network, a key of reid.nets.bases.BASES."""
-    of = BASES[base]
+    """The Settings of a base network, a key of reid.nets.backbones.registry.BACKBONES."""
+    of = BACKBONES[base]
     return Settings(batch=of.batch, input=Size(of.height, of.width), mean=of.mean, verif_scale=of.verif_scale,
                     clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
 

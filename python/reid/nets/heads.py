@@ -29,9 +29,9 @@ class Heads:
     _: KW_ONLY
     verif_scale: float
     verif_lr_mult: float
-    id_lr_mult: float = 10
+    id_lr_mult: float = 10.0
     dropout: float = 0.5
-    verif_weight: float = 3
+    verif_weight: float = 3.0
     id_weight: float = 1
 
     def __post_init__(self):

@@ -7,7 +7,7 @@ import yaml
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 
 IMAGENET, RANDOM = "imagenet", "random"
@@ -86,15 +86,15 @@ def load(path):
     loaded = Chains(path, stands_for, chains)
     for name, steps in chains.items():
         for stage in steps:
-            for base in BASES:
+            for base in BACKBONES:
                 _check_path(loaded, name, stage, base)
     return loaded
 
 
 def _stand_in(path, base, entry):
     """("weights" or "stage", name): what imagenet means for a base network."""
-    if base not in BASES:
-        raise InputError(f"{path}: imagenet: base {base!r} is not known; there are {', '.join(BASES)}")
+    if base not in BACKBONES:
+        raise InputError(f"{path}: imagenet: base {base!r} is not known; there are {', '.join(BACKBONES)}")
     entry = _mapping(path, f"imagenet of {base}", entry, {"weights": str, "stage": str})
     if len(entry) != 1:
         raise InputError(f"{path}: imagenet of {base} is {entry}; give one of weights and stage")

@@ -13,7 +13,7 @@ import numpy as np
 from reid.common.errors import InputError
 from reid.common.files import checksum
 from reid.formats.caffemodel import fits, read_caffemodel, shape, values
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.shapes import shaped
 
 PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
@@ -119,7 +119,7 @@ def check_start(net, base):
 
 def weights_rows(wanted, layers, base):
     """Rows of what of a file's `layers` the trunk `wanted` takes, and what is not used."""
-    known = {*IDENTIFICATION, VERIFICATION, BASES[base].classifier, *(f"{name}_b" for name in wanted)}
+    known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted)}
     unused = [name for name in layers if name not in wanted]
     foreign = [name for name in unused if name not in known]
     left = grouped([name for name in unused if name in known]) + (" (heads and classifiers)" if unused else "")

@@ -15,9 +15,11 @@ import json
 import caffe
 import numpy as np
 import yaml
+from google.protobuf import text_format
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
+from reid.engine import snapshots
 from reid.engine.loop import train
 from reid.engine.schedule import schedule
 from reid.features.extract import extract
@@ -27,13 +29,14 @@ from reid.formats.feature_file import read_features, write_features
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import split_checksum
 from reid.formats.pair_lmdb import PairStore
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.prototxt import stage_nets, stage_solver
 from reid.provenance import lineage
 from reid.provenance.versions import versions
 from reid.stages import preflight, same
 from reid.stages.evaluator import GALLERY, QUERY, Evaluator
 from reid.stages.finish import write_result
-from reid.stages.prototxt import nets, write_prototxt
+
 
 
 class Run:
@@ -75,12 +78,17 @@ class Run:
 
     def nets(self):
         """The nets of the run, {"train", "test", "deploy": NetParameter}."""
-        return nets(self.job, self.job.data / self.name, self.entry["classes"])
+        job = self.job
+        return stage_nets(job.base, job.objective, self.entry["classes"], job.settings, job.data / "images",
+                          job.data / self.name)
 
     def write_nets(self):
         """Write the prototxt files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_prototxt(self.folder, self.job, self.nets(), self.schedule)
+        solver = stage_solver(self.folder, self.job.settings, self.schedule, snapshots.prefix(self.folder),
+                              gpu=self.job.gpu is not None)
+        for name, message in {**self.nets(), "solver": solver}.items():
+            write_whole(self.folder / f"{name}.prototxt", text_format.MessageToString(message))
 
     def begin(self, head):
         """Write the settings: from here on the folder is for these alone.
@@ -115,7 +123,7 @@ class Run:
 
     def features(self, trunk, sides):
         """Features of the split's test images from a deploy net: {"query": (N, D), "gallery": (M, D), …}."""
-        feature = BASES[self.job.base].feature
+        feature = BACKBONES[self.job.base].feature
         return {side: extract(trunk, feature, self.images, self.evaluator.rows[side], self.job.settings) for side in sides}
 
     def keep(self, when, features):

@@ -12,7 +12,7 @@ from reid.engine.memory import check_memory
 from reid.engine.settings import Settings
 from reid.features.extract import extract
 from reid.formats.manifest import load_manifest
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
 from reid.stages import preflight, same
@@ -128,7 +128,7 @@ def features_before(runs, start):
     if runs:
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
-        features = extract(start, BASES[job.base].feature, runs[0].images, images, job.settings)
+        features = extract(start, BACKBONES[job.base].feature, runs[0].images, images, job.settings)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
             run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.evaluator.rows.items()})
