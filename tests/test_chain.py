@@ -12,9 +12,10 @@ import yaml
 
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
+from reid.common.files import checksum
 from reid.formats.caffemodel import read_caffemodel, values
 from reid.provenance.origin import origin_of
-from reid.stages import plan, preflight, run
+from reid.stages import plan, run
 from reid.stages.chain import load
 from reid.stages.plan import Request
 
@@ -309,7 +310,7 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
     for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):     # all of it made to fit
         facts = json.loads(name.read_text())
         (facts.get("weights") or facts["sha256"])["sha256" if "weights" in facts else file.name] = \
-            preflight.checksum(file)
+            checksum(file)
         name.write_text(json.dumps(facts))
     looked = plan.plan(request(data, copy))[-1]
     assert looked.head == "absent" and any(row.surprise and "holds none" in row.found for row in looked.rows["split00"])

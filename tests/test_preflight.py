@@ -11,6 +11,7 @@ from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override
 from reid.formats.pair_lmdb import PairStore
+from reid.nets import fit
 from reid.nets.build import deploy_net
 from reid.stages import preflight
 from reid.stages.preflight import Row
@@ -71,7 +72,7 @@ def test_the_table_says_what_loads_and_what_does_not(weights, prepared_viper, tm
 
 
 def test_known_heads_and_the_classifier_of_imagenet_are_no_surprise():
-    wanted = preflight.parameters(deploy_net("resnet50", 8, 224, 224))
+    wanted = fit.parameters(deploy_net("resnet50", 8, 224, 224))
     layers = {name: [] for name in [*wanted, "fc1000", "id_fc_a", "id_fc_b", "verif_fc", "conv1_b"]}
     rows = preflight.weights_rows(wanted, layers, "resnet50")
     assert rows[0] == Row("loads", "159 layers, conv1 … scale5c_branch2c") and not any(row.surprise for row in rows)

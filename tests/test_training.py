@@ -29,9 +29,9 @@ from reid.formats.feature_file import read_features
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore, write_pairs
+from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
-from reid.stages import preflight
 from reid.stages.stage import Job
 from stages import run_stage
 
@@ -40,7 +40,7 @@ SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "eva
          "workers=1"]
 
 
-TRUNK = preflight.parameters(deploy_net("tiny", 8, 64, 64))
+TRUNK = fit.parameters(deploy_net("tiny", 8, 64, 64))
 
 
 def job(data, out, *assignments, init=None, stage="viper"):
@@ -255,6 +255,10 @@ def caffemodel(trained, path, change, old=False):
     return path
 
 
+def check_weights(file):
+    fit.check(file, read_caffemodel(file), TRUNK, "tiny")
+
+
 def other_shape(layers):
     layers["conv1"].blobs[0].shape.dim[0] = 16
 
@@ -270,7 +274,7 @@ def not_finite(layers):
 ])
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path, change, words):
     with pytest.raises(InputError, match=f"w.caffemodel.*{words}"):
-        preflight.check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change), TRUNK, "tiny")
+        check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change))
 
 
 def test_files_that_are_no_weights_are_refused(trained, tmp_path):
@@ -294,7 +298,7 @@ def test_a_refused_start_binds_the_folder_to_nothing(trained, prepared_viper, tm
 def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_path):
     file = caffemodel(trained, tmp_path / "old.caffemodel", lambda layers: None, old=True)
     net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
-    preflight.check_weights(file, TRUNK, "tiny")
+    check_weights(file)
     net.copy_from(str(file))
     blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
     np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))

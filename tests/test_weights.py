@@ -18,10 +18,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from reid.common.errors import InputError
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise, shape, values
+from reid.nets import fit
 from reid.nets.backbones.backbone import TORCHVISION_MEAN
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
-from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, torchvision
+from weights import catalogue, convert, formats, inspect, pth, resnet_imagenet, safetensors, torchvision
 
 SAMPLES = Path(__file__).with_name("samples")
 NORMALISATION = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
@@ -410,7 +411,7 @@ def test_the_npm_package_is_known_by_its_checksum(tmp_path, monkeypatch, capsys)
 @pytest.fixture(scope="module")
 def resnet50_zeros():
     """{layer: [array, …]} that fit resnet50."""
-    return {name: [np.zeros(dims, np.float32) for dims in shapes] for name, shapes in fit.parameters("resnet50").items()}
+    return {name: [np.zeros(dims, np.float32) for dims in shapes] for name, shapes in fit.trunk("resnet50").items()}
 
 
 @pytest.mark.parametrize("generation", ["V1", "V2"])
@@ -435,14 +436,14 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
 def test_caffemodels_that_do_not_fit_are_refused(resnet50_zeros):
     def refused(layers, said):
         with pytest.raises(InputError, match=said):
-            fit.check(parse_caffemodel(serialise("net", layers), "file"), "resnet50", "file")
+            fit.check("file", parse_caffemodel(serialise("net", layers), "file"), fit.trunk("resnet50"), "resnet50")
 
     refused({name: blobs for name, blobs in resnet50_zeros.items() if name != "bn3a_branch1"},
-            "file: does not fit resnet50: 1 of the 159 layers of resnet50 are not there")
+            "file: does not fit resnet50: lacks 1 of the 159 layers of resnet50")
     refused(resnet50_zeros | {"conv1": [np.zeros((64, 3, 5, 5)), np.zeros(64)]}, "layer conv1 has shapes")
     refused(resnet50_zeros | {"scale2a_branch1": [np.full(256, np.nan), np.zeros(256)]}, "holds NaN or infinity")
     mine = resnet50_zeros | {"fc1000": [np.zeros((7, 2048))]}
-    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), "resnet50") == ""      # a classifier of one's own
+    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.trunk("resnet50"), "resnet50") == ""      # a classifier of one's own
 
 
 def test_a_mean_that_is_none_is_refused(tmp_path, monkeypatch, capsys):

@@ -18,9 +18,10 @@ from google.protobuf import text_format
 from reid.common.errors import InputError, command_line
 from reid.formats import weights_record
 from reid.formats.caffemodel import read_caffemodel
+from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
-from weights import catalogue, fit
+from weights import catalogue
 
 SIDE, CROP = 256, 224
 
@@ -32,7 +33,8 @@ def classifier(caffemodel):
         raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
                          "--out FILE writes a copy with it")
     base, layers = record.base, read_caffemodel(caffemodel)
-    fit.check(layers, base, caffemodel)
+    fit.check(caffemodel, layers, fit.trunk(base), base)
+    fit.check_finite(caffemodel, layers)
     if BACKBONES[base].classifier not in layers:
         raise InputError(f"{caffemodel}: has no layer {BACKBONES[base].classifier}, so it classifies nothing")
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:

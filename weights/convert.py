@@ -12,9 +12,10 @@ from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise
+from reid.nets import fit
 from reid.nets.backbones.backbone import IMAGENET_MEAN, TORCHVISION_MEAN
 from reid.nets.backbones.registry import BACKBONES
-from weights import catalogue, fit, formats, resnet_imagenet, torchvision
+from weights import catalogue, formats, resnet_imagenet, torchvision
 
 
 def caffemodel(source, base):
@@ -33,7 +34,9 @@ def caffemodel(source, base):
         found, layers = torchvision.caffe_layers(formats.read(source), source)
         _check_base(source, base, found)
         content, mean = serialise(f"{base} from torchvision", layers), TORCHVISION_MEAN
-    fit.check(parse_caffemodel(content, source), base, source)
+    layers = parse_caffemodel(content, source)
+    fit.check(source, layers, fit.trunk(base), base)
+    fit.check_finite(source, layers)
     return content, mean
 
 

