@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.index import JUNK
-from data_prep.prepare import AS_DISTRIBUTED
+from data_prep.readers.registry import DATASETS
 from reid.common.errors import command_line
 from reid.common.files import sha256_file
 from reid.formats.image_lmdb import ImageStore
@@ -81,7 +81,8 @@ def _names(out: Path, manifest: dict) -> str:
         owners[checksum].add(number)
         sets[path.split("/")[0]].add(number)
     shared = sum(len(numbers) > 1 for numbers in owners.values())
-    _claim(shared == 0 or manifest["dataset"] in AS_DISTRIBUTED, out, "two identities share an image")
+    known = DATASETS.get(manifest["dataset"])
+    _claim(shared == 0 or (known and known.as_distributed), out, "two identities share an image")
     said = f"images under two identities: {shared or 'none'}"
     if manifest["dataset"] == "large":
         _claim(not sets["market1501"] & sets["cuhk03"], out, "the two datasets share an identity")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_prep import pairs as schedules
 from data_prep.index import JUNK, Index, check_shared
-from data_prep.readers.read import read
+from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory
@@ -25,17 +25,13 @@ from reid.formats import manifest as manifests
 from reid.formats.image_lmdb import SIZE, write_images
 from reid.formats.pair_lmdb import write_pairs
 
-FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section III-C)
-FIRST_ONLY = {"cuhk03", "large"}  # the pairs of all their 20 splits would take gigabytes
-AS_DISTRIBUTED = {"cuhk01", "cuhk03", "market1501", "large"}  # not ours to mend; counted by data_prep.check
-
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
             variant: str | None = None) -> dict:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
-    `splits`: numbers, "all", or None for the dataset's own rule: the first only of FIRST_ONLY, else all.
+    `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
     `flip` and `variant` None take the dataset's own rule too. What is whole already is kept; a folder that
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
     with the raw data.
@@ -44,10 +40,10 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
     index = read(dataset, Path(raw), variant)
     if splits is None:
-        splits = [0] if dataset in FIRST_ONLY else "all"
+        splits = [0] if DATASETS[dataset].first_only else "all"
     numbers = range(split_count(index)) if splits == "all" else splits
     resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
-    flip = dataset in FLIPPED if flip is None else flip
+    flip = DATASETS[dataset].flip if flip is None else flip
     manifest = _begin(Path(out), _inputs(index, seed, epochs, schedule, flip))
     if not _whole(Path(out) / "images", manifest["image_lmdb"]):
         _prepare_images(Path(out), index, manifest)
@@ -64,7 +60,7 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     number = {identity: place for place, identity in enumerate(identities)}
     checksums = [index.pixels.checksum(image.path)
                  for image in tqdm(index.images, "checksums", disable=None)]
-    if index.dataset not in AS_DISTRIBUTED:
+    if not DATASETS[index.dataset].as_distributed:
         check_shared(index, checksums)
     return {
         "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,

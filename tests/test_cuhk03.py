@@ -13,7 +13,7 @@ from data_prep.check import NotProved, check
 from data_prep.people.write import write
 from data_prep.prepare import prepare
 from data_prep.readers import cuhk03
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
 from data_prep.splits.load import load_split, split_count
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.check import NotProved, check
 from data_prep.prepare import prepare
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
 from data_prep.splits.load import COMMITTED, load_split, split_count
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore

@@ -9,7 +9,7 @@ import pytest
 from data_prep.index import Image
 from data_prep.people.write import write
 from data_prep.readers import viper
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
 from reid.common.errors import InputError
 
 
