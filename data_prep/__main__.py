@@ -5,10 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from data_prep.errors import command_line
 from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
-from data_prep.readers.read import READERS, VARIANTS
+from data_prep.readers.registry import DATASETS
+from reid.common.errors import command_line
 
 
 @command_line
@@ -29,22 +29,27 @@ def main(arguments=None) -> int:
 
 def _options(arguments) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
-    parser.add_argument("dataset", choices=READERS)
+    parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--raw", type=Path, required=True,
                         help="the raw folder (csv: the CSV file; cuhk03: the .mat or a folder)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole is kept")
     parser.add_argument("--split", type=_splits, metavar="K|all",
-                        help="one split, or all (default: all; cuhk03 and large: 0)")
-    parser.add_argument("--variant", choices=sorted({name for names in VARIANTS.values() for name in names}),
-                        help="cuhk01: how many people are tested (default: p100); cuhk03, large: boxes by a "
-                             "detector or by hand (default: detected)")
+                        help=f"one split, or all (default: all; {_named('first_only')}: 0)")
+    parser.add_argument("--variant", choices=sorted({name for dataset in DATASETS.values() for name in dataset.variants}),
+                        help="; ".join(f"{dataset.name}: {dataset.variants_are} (default: {dataset.variants[0]})"
+                                       for dataset in DATASETS.values() if dataset.variants))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")
     parser.add_argument("--schedule", choices=RATIOS, default="literal",
                         help="how negatives per positive grow; docs/data.md (default: literal)")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction,
-                        help="mirror images at random (default: for viper only)")
+                        help=f"mirror images at random (default: for {_named('flip')} only)")
     return parser.parse_args(arguments)
+
+
+def _named(fact: str) -> str:
+    """Return the names of the datasets of which a fact is true."""
+    return ", ".join(dataset.name for dataset in DATASETS.values() if getattr(dataset, fact))
 
 
 def _splits(text: str) -> list[int] | str:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import command_line
-from data_prep.files import sha256_file
 from data_prep.index import JUNK
-from data_prep.prepare import AS_DISTRIBUTED, load_manifest
-from data_prep.store import ImageStore, PairStore
+from data_prep.readers.registry import DATASETS
+from reid.common.errors import command_line
+from reid.common.files import sha256_file
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore
 
 _MAPPED = 512  # images; mapping the database anew after so many keeps what was read from counting as memory
 _MOVES = 256 * 256  # room for every translation of an image, one byte an axis
@@ -79,7 +81,8 @@ def _names(out: Path, manifest: dict) -> str:
         owners[checksum].add(number)
         sets[path.split("/")[0]].add(number)
     shared = sum(len(numbers) > 1 for numbers in owners.values())
-    _claim(shared == 0 or manifest["dataset"] in AS_DISTRIBUTED, out, "two identities share an image")
+    known = DATASETS.get(manifest["dataset"])
+    _claim(shared == 0 or (known and known.as_distributed), out, "two identities share an image")
     said = f"images under two identities: {shared or 'none'}"
     if manifest["dataset"] == "large":
         _claim(not sets["market1501"] & sets["cuhk03"], out, "the two datasets share an identity")

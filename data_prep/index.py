@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from data_prep.picture import read_picture
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.formats.picture import read_picture
 
 JUNK, DISTRACTOR = "-1", "0000"
 """The identities under which Market-1501 files boxes that count for nothing, and boxes of nobody."""

@@ -8,18 +8,10 @@ not as pixels.
 
 import numpy as np
 
-from data_prep.errors import InputError
-from data_prep.rng import generator
+from reid.common.errors import InputError
+from reid.common.rng import generator
+from reid.formats.pair_lmdb import DIFFERENT, NOT_JUDGED, PAIR, SAME
 
-PAIR = np.dtype([("a", "<u4"), ("b", "<u4"), ("a_dy", "i1"), ("a_dx", "i1"), ("b_dy", "i1"), ("b_dx", "i1"),
-                 ("a_flip", "u1"), ("b_flip", "u1"), ("same", "i1")])
-"""One pair, 15 bytes. `a`, `b`: places of the images in the index. `*_dy`, `*_dx`: translation in pixels of
-the stored 256×256 image; content moves down by dy and right by dx, and the edge is repeated into the border
-that opens. `*_flip`: 1 where the image is mirrored. `same`: class of the verification softmax, SAME,
-DIFFERENT or NOT_JUDGED.
-"""
-
-SAME, DIFFERENT, NOT_JUDGED = 0, 1, -1
 TRANSLATIONS = 5
 REACH = 12  # pixels: 5 % of 256, rounded down
 _BLOCK = 1024  # images at a time: all possible translations of all of them at once would fill memory

@@ -8,7 +8,6 @@ The manifest is brought up to date after each step, so it never lists what is no
 interrupted, or asked for other splits, goes on where the folder stands.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,18 +15,15 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep import pairs as schedules
-from data_prep.errors import InputError
-from data_prep.files import sha256_file, whole_directory, write_whole
 from data_prep.index import JUNK, Index, check_shared
-from data_prep.readers.read import read
-from data_prep.rng import generator
+from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
-from data_prep.store import SIZE, write_images, write_pairs
-
-FORMAT = 1
-FLIPPED = {"viper"}  # the paper mirrors VIPeR's images only (section III-C)
-FIRST_ONLY = {"cuhk03", "large"}  # the pairs of all their 20 splits would take gigabytes
-AS_DISTRIBUTED = {"cuhk01", "cuhk03", "market1501", "large"}  # not ours to mend; counted by data_prep.check
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, whole_directory
+from reid.common.rng import generator
+from reid.formats import manifest as manifests
+from reid.formats.image_lmdb import SIZE, write_images
+from reid.formats.pair_lmdb import write_pairs
 
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
@@ -35,7 +31,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
             variant: str | None = None) -> dict:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
-    `splits`: numbers, "all", or None for the dataset's own rule: the first only of FIRST_ONLY, else all.
+    `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
     `flip` and `variant` None take the dataset's own rule too. What is whole already is kept; a folder that
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
     with the raw data.
@@ -44,10 +40,10 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
     index = read(dataset, Path(raw), variant)
     if splits is None:
-        splits = [0] if dataset in FIRST_ONLY else "all"
+        splits = [0] if DATASETS[dataset].first_only else "all"
     numbers = range(split_count(index)) if splits == "all" else splits
     resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
-    flip = dataset in FLIPPED if flip is None else flip
+    flip = DATASETS[dataset].flip if flip is None else flip
     manifest = _begin(Path(out), _inputs(index, seed, epochs, schedule, flip))
     if not _whole(Path(out) / "images", manifest["image_lmdb"]):
         _prepare_images(Path(out), index, manifest)
@@ -58,39 +54,16 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     return manifest
 
 
-def load_manifest(out: Path) -> dict:
-    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
-    path = Path(out) / "manifest.json"
-    manifest = _read_manifest(path)
-    if manifest["image_lmdb"] is None or not manifest["splits"]:
-        raise InputError(f"{path}: the preparation was interrupted; run the same `python -m data_prep` again")
-    return manifest
-
-
-def _read_manifest(path: Path) -> dict:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["format"]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged; delete the folder and prepare the data again") from error
-    if known != FORMAT:
-        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data "
-                         "again")
-    return manifest
-
-
 def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> dict:
     """Return the part of the manifest that says what went in; it decides what may be kept."""
     identities = index.identities()
     number = {identity: place for place, identity in enumerate(identities)}
     checksums = [index.pixels.checksum(image.path)
                  for image in tqdm(index.images, "checksums", disable=None)]
-    if index.dataset not in AS_DISTRIBUTED:
+    if not DATASETS[index.dataset].as_distributed:
         check_shared(index, checksums)
     return {
-        "format": FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
+        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
         "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
         "size": SIZE, "identities": identities,
         "images": {"path": [image.path for image in index.images],
@@ -110,19 +83,15 @@ def _begin(out: Path, inputs: dict) -> dict:
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         manifest = {**inputs, "image_lmdb": None, "splits": {}}
-        _save(out, manifest)
+        manifests.write(out, manifest)
         return manifest
-    manifest = _read_manifest(path)
+    manifest = manifests.read(path)
     for key, value in inputs.items():
         if manifest.get(key) != value:
             what = (f"other {key}" if isinstance(value, (list, dict))
                     else f"{key} {manifest.get(key)}, not {value}")
             raise InputError(f"{out}: was prepared with {what}; choose another --out, or delete it")
     return manifest
-
-
-def _save(out: Path, manifest: dict) -> None:
-    write_whole(out / "manifest.json", json.dumps(manifest, ensure_ascii=False) + "\n")
 
 
 def _facts(folder: Path) -> dict:
@@ -149,7 +118,7 @@ def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
         write_images(folder, pictures, manifest["images"]["identity"])
         facts = _facts(folder)
     manifest["image_lmdb"] = facts
-    _save(out, manifest)
+    manifests.write(out, manifest)
 
 
 def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray,
@@ -176,7 +145,7 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
     roles = {role: places for role, places in asdict(split).items() if places}
     manifest["splits"][name] = {"classes": len(trained), **roles, **facts}
-    _save(out, manifest)
+    manifests.write(out, manifest)
 
 
 def _judges(split: Split, manifest: dict) -> tuple[np.ndarray, np.ndarray]:

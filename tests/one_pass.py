@@ -3,7 +3,6 @@
     python one_pass.py BASE DEVICE OUT.npz      losses and all gradients of one pass; DEVICE: cpu, or a GPU's number
 """
 
-import json
 import os
 import sys
 
@@ -13,8 +12,10 @@ import caffe
 import numpy as np
 from google.protobuf import text_format
 
-from reid.nets.bases import BASES
-from reid.nets.build import Source, train_net
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import train_net
+from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 
 PAIRS, CLASSES = 3, 7
@@ -43,14 +44,9 @@ def alive(base, path):
     Without dropout: CPU and GPU draw their masks from other generators.
     """
     height, width = INPUT.get(base, (64, 32))
-    heads = Heads("vi", CLASSES, verif_scale=BASES[base].verif_scale, verif_lr_mult=10, dropout=0)
-    proto = train_net(base, heads, Source("", "", PAIRS, 224, height, width, BASES[base].mean, 0, 0))
-    pairs = proto.layer[0]
-    param = json.loads(pairs.python_param.param_str)
-    pairs.type = "Input"
-    pairs.ClearField("python_param")
-    for dims in ([2 * param["batch"], 3, height, width], *[[param["batch"]]] * 3):
-        pairs.input_param.shape.add(dim=dims)
+    heads = Heads("vi", CLASSES, verif_scale=BACKBONES[base].verif_scale, verif_lr_mult=10, dropout=0)
+    proto = train_net(base, heads, Source("", "", PAIRS, 224, height, width, BACKBONES[base].mean, 0, 0))
+    feed_by_hand(proto)
     for layer in proto.layer:
         if layer.type == "Dropout":
             layer.dropout_param.dropout_ratio = 0

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
-from reid.training.alarms import WINDOW, Alarms, alarms
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
-from reid.training.tables import Table, read
+from reid.common.errors import InputError
+from reid.engine.alarms import WINDOW, Alarms, alarms
+from reid.engine.settings import defaults, override
+from reid.engine.tables import Table, read
+from reid.stages.stage import Job
+from stages import run_stage
 
 HEALTHY = {"loss_id_a": .5, "loss_id_b": .5, "loss_verif": .4}
 FLAT = {"loss_id_a": math.log(12), "loss_id_b": math.log(12), "loss_verif": math.log(2)}

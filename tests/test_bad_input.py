@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from data_prep import __main__ as command
-from data_prep.errors import InputError
-from data_prep.picture import read_picture
-from data_prep.prepare import load_manifest, prepare
-from data_prep.store import ImageStore, PairStore
+from data_prep.prepare import prepare
+from reid.common.errors import InputError
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore
+from reid.formats.picture import read_picture
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
-from data_prep.errors import InputError
 from data_prep.prepare import prepare
-from reid.training import plan, preflight, run
-from reid.training.caffemodel import read_caffemodel, values
-from reid.training.chain import load
-from reid.training.origin import origin_of
-from reid.training.plan import Request
+from reid.common.errors import InputError
+from reid.common.files import checksum
+from reid.formats.caffemodel import read_caffemodel, values
+from reid.provenance.origin import origin_of
+from reid.stages import plan, run
+from reid.stages.chain import load
+from reid.stages.plan import Request
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]
@@ -75,13 +76,13 @@ def test_the_committed_chains_are_the_papers():
     committed = load(ROOT / "experiments/stages.yaml")
 
     def way(chain, stage, base):
-        return [step.stage for step in committed.way(chain, stage, base)]
+        return [step.stage for step in committed.path_to(chain, stage, base)]
     assert committed.find("viper") == "paper" and committed.find("people") is None
     assert way("paper", "viper", "resnet50") == ["large", "cuhk01", "viper"]
     assert way("paper", "viper", "tiny") == ["pretraining", "large", "cuhk01", "viper"]
     assert way("paper", "market1501", "vgg16") == ["market1501"] and way("direct", "viper", "resnet50") == ["viper"]
     assert way("scratch", "viper", "tiny") == ["viper"]
-    assert committed.way("paper", "viper", "tiny")[0].objective == "i"
+    assert committed.path_to("paper", "viper", "tiny")[0].objective == "i"
     assert all(step.keep_head for step in committed.chains["paper"].values())
 
 
@@ -174,14 +175,14 @@ def test_a_restarted_head_is_fresh_and_one_choice_binds_the_folder(trained, data
 
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(copy, data, tmp_path):
     assert not (tmp_path / "new").exists()
-    lines = plan.words(plan.plan(request(data, tmp_path / "new")))
+    lines = plan.describe(plan.plan(request(data, tmp_path / "new")))
     assert [line.split(";")[0] for line in lines] == [f"{s} split00: start" for s in ("first", "second", "third")]
     assert "random weights" in lines[0] and "from second, when it is trained, its verification head kept" in lines[2]
     assert not (tmp_path / "new").exists()
     (copy / "third/split00/result.json").unlink()
     shutil.rmtree(copy / "third/split00/snapshots/000002")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    lines = plan.words(plan.plan(request(data, copy)))
+    lines = plan.describe(plan.plan(request(data, copy)))
     assert [line.split(";")[0] for line in lines] == ["first split00: finished, skip", "second split00: finished, skip",
                                                       "third split00: go on at iteration 1"]
     assert "2 iterations of 4 pairs" in lines[2] and "(second split00, 2 iterations)" in lines[2]
@@ -309,7 +310,7 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
     for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):     # all of it made to fit
         facts = json.loads(name.read_text())
         (facts.get("weights") or facts["sha256"])["sha256" if "weights" in facts else file.name] = \
-            preflight.checksum(file)
+            checksum(file)
         name.write_text(json.dumps(facts))
     looked = plan.plan(request(data, copy))[-1]
     assert looked.head == "absent" and any(row.surprise and "holds none" in row.found for row in looked.rows["split00"])

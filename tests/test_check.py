@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data_prep import check as module
-from data_prep.files import sha256_file
-from data_prep.pairs import PAIR
 from data_prep.check import NotProved, check
+from reid.common.files import sha256_file
+from reid.formats.pair_lmdb import PAIR
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import math
 
 import pytest
 
-from reid.nets.bases import BASES
-from reid.nets.build import Source, train_net
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 
@@ -20,9 +21,9 @@ OBJECTIVES = ("vi", "v", "i")
 
 def copies(base, objective, pairs):
     """{what: bytes} that an iteration copies, each way one entry."""
-    height, width = BASES[base].height, BASES[base].width
+    height, width = BACKBONES[base].height, BACKBONES[base].width
     net = train_net(base, Heads(objective, 751, verif_scale=0.1, verif_lr_mult=10),
-                    Source("pairs", "images", pairs, 224, height, width, BASES[base].mean, 0, 0))
+                    Source("pairs", "images", pairs, 224, height, width, BACKBONES[base].mean, 0, 0))
     crossing, unread = {}, {}
     for of in shaped(net):
         layer, sizes = of.layer, [FLOAT * math.prod(shape) for shape in of.bottoms + of.tops]
@@ -45,9 +46,9 @@ def copies(base, objective, pairs):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", BACKBONES)
 def test_nothing_crosses_but_the_batch_and_the_small_head(base, objective):
-    pairs, of = BASES[base].batch, BASES[base]
+    pairs, of = BACKBONES[base].batch, BACKBONES[base]
     crossing = copies(base, objective, pairs)
     images = 2 * pairs * 3 * of.height * of.width * FLOAT
     assert crossing.pop("data: data") == images
@@ -70,6 +71,6 @@ def test_nothing_crosses_but_the_batch_and_the_small_head(base, objective):
 @pytest.mark.parametrize("base, batch, head", [("resnet50", 77_070_336, 3_145_728), ("vgg16", 57_802_752, 4_718_592)])
 def test_bytes_of_an_iteration_of_the_paper(base, batch, head):
     """The squared difference in Python costs 4 % (ResNet-50) and 8 % (VGG-16) of what the batch does."""
-    crossing = copies(base, "vi", BASES[base].batch)
+    crossing = copies(base, "vi", BACKBONES[base].batch)
     assert crossing["data: data"] == batch
     assert sum(size for name, size in crossing.items() if name.startswith("square")) == head

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from data_prep.check import check
-from data_prep.errors import InputError
 from data_prep.index import Image
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
 from data_prep.splits.load import load_split
+from reid.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,15 @@ import scipy.io
 
 from data_prep import __main__ as command
 from data_prep.check import NotProved, check
-from data_prep.errors import InputError
 from data_prep.people.write import write
-from data_prep.prepare import load_manifest, prepare
+from data_prep.prepare import prepare
 from data_prep.readers import cuhk03
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
 from data_prep.splits.load import load_split, split_count
-from data_prep.store import ImageStore, PairStore
+from reid.common.errors import InputError
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore
 
 
 def generate(tmp_path_factory, layout):

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from reid.engine.loop import write_epochs
+from reid.engine.schedule import Schedule
+from reid.engine.tables import Table, read
 from reid.report import curves
 from reid.report.results import Group
-from reid.training.schedule import Schedule
-from reid.training.tables import Table, read
-from reid.training.train import write_epochs
 
 SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21, test_batches=1)
 
@@ -42,7 +42,7 @@ def drawn(monkeypatch, path, folder, generated=True):
     """The figure that curves.draw writes, its axes by title."""
     figures = []
     monkeypatch.setattr(curves.plt, "close", figures.append)
-    group = Group("tiny (V+I)", [{"iterations": 18, "split": "split00"}], [folder])
+    group = Group("tiny (V+I)", [SimpleNamespace(iterations=18, split="split00")], [folder])
     assert curves.draw(path, SimpleNamespace(stage="viper", dataset="viper", generated=generated), group)
     figure = figures[-1]
     return figure, {axis.get_title(): axis for axis in figure.axes}

@@ -1,4 +1,4 @@
-"""What is said of a machine that Caffe cannot compute on as asked: reid.training.device and tools/doctor."""
+"""What is said of a machine that Caffe cannot compute on as asked: reid.engine.device and tools/doctor."""
 import ctypes
 import os
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import InputError
-from reid.training import device
+from reid.common.errors import InputError
+from reid.engine import device
 from tools import doctor
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from data_prep.errors import InputError
-from reid.features.files import read_features, write_features
+from reid.common.errors import InputError
+from reid.formats.feature_file import read_features, write_features
 from reid.metrics.distance import squared_distances
 from reid.metrics.single_shot import exact
 from reid.metrics.summary import summary

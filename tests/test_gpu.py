@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
 from data_prep.prepare import prepare
-from reid.nets.bases import BASES
-from reid.training import device
-from reid.training.snapshots import WEIGHTS
-from reid.training.caffemodel import read_caffemodel, values
-from reid.training.tables import read
+from reid.common.errors import InputError
+from reid.engine import device
+from reid.engine.tables import read
+from reid.formats.caffemodel import read_caffemodel, values
+from reid.formats.snapshot import WEIGHTS
+from reid.nets.backbones.registry import BACKBONES
 
 ROOT = Path(__file__).resolve().parents[1]
 GPU = 0
@@ -59,7 +59,7 @@ def furthest(one, other):
 
 
 @pytest.mark.parametrize("where", DEVICES)
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", BACKBONES)
 def test_loss_and_gradients_are_the_cpus(base, where, tmp_path):
     """To 1e-3 with TF32 off. Between CPUs: with another number of BLAS threads, which may add up in another order."""
     if where == "cpu" and base in ("vgg16", "resnet50-torchvision"):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reid.nets.build import Source, test_net as build_test_net, train_net
+from reid.layers.source import Source
+from reid.nets.build import test_net as build_test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from data_prep.check import NotProved, check
-from data_prep.errors import InputError
-from data_prep.prepare import load_manifest, prepare
-from data_prep.readers.read import read
+from data_prep.prepare import prepare
+from data_prep.readers.registry import read
 from data_prep.splits.load import COMMITTED, load_split, split_count
-from data_prep.store import ImageStore, PairStore
+from reid.common.errors import InputError
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
 from data_prep.prepare import prepare
-from reid.training.lineage import walk
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.engine.settings import defaults, override
+from reid.provenance.lineage import walk
+from reid.stages.stage import Job
+from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=1", "display=1", "test_every=0", "workers=0", "seed=5"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics import average_precision as average_precision_module
 from reid.metrics import market1501, single_shot
 from reid.metrics.average_precision import average_precision

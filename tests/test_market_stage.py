@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from data_prep.prepare import prepare
-from reid.features.files import read_features
+from reid.engine.settings import defaults, override
+from reid.engine.tables import read
+from reid.formats.feature_file import read_features
 from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
-from reid.training.tables import read
-from reid.training.search import Search
+from reid.stages.evaluator import Evaluator
+from reid.stages.stage import Job
+from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,7 +82,7 @@ def test_a_query_without_boxes_is_pooled_from_itself():
     manifest = {"protocol": "market1501", "identities": ["-1", "0000", "0007"],
                 "images": {"identity": [2, 2, 2, 1, 2], "camera": [1, 2, 3, 1, 1], "path": list("abcde")},
                 "splits": {"split00": {"query": [0, 1], "gallery": [2, 3], "multi_query": [4]}}}
-    search = Search(manifest, "split00")
+    search = Evaluator(manifest, "split00")
     assert search.alone == 1 and search.rows["multi_query"] == [4, 1]
     assert search.about("gallery")["ids"].tolist() == [7, 0]
 

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from data_prep.errors import InputError
-from reid.layers.feed import PairFeed, Settings as FeedSettings
-from reid.nets.bases import BASES
-from reid.nets.build import Source, deploy_net, test_net as make_test_net, train_net
+from reid.common import machine
+from reid.common.errors import InputError
+from reid.engine import memory
+from reid.engine.settings import defaults, override
+from reid.layers.feed import PairFeed
+from reid.layers.source import Source
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import deploy_net, test_net as make_test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver
-from reid.training import memory
-from reid.training.settings import defaults, override
 
 SMALL_INPUT = {"vgg16": (32, 32), "tiny": (64, 64)}      # the others: 96×56, so that both sides round
 HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0)
@@ -29,7 +32,7 @@ def nets(base, batch, data=Path("data"), two_branch=False):
     """Training, test and deploy net of a base network at a small input, as NetParameters."""
     height, width = SMALL_INPUT.get(base, (96, 56))
     common = dict(images=str(data / "images"), batch=batch, crop=224, height=height, width=width,
-                  mean=list(BASES[base].mean), seed=0, workers=0)
+                  mean=list(BACKBONES[base].mean), seed=0, workers=0)
     return {"train": train_net(base, HEADS, Source(pairs=str(data / "split00/train"), **common), two_branch),
             "test": make_test_net(base, HEADS, Source(pairs=str(data / "split00/test"), **common)),
             "deploy": deploy_net(base, 3, height, width)}
@@ -42,7 +45,7 @@ def write(message, path):
 
 # Shapes
 
-@pytest.mark.parametrize("base, two_branch", [*((base, False) for base in BASES), ("tiny", True)])
+@pytest.mark.parametrize("base, two_branch", [*((base, False) for base in BACKBONES), ("tiny", True)])
 def test_shapes_are_those_of_real_caffe(base, two_branch, prepared_viper, tmp_path):
     for name, net in nets(base, 2, prepared_viper, two_branch).items():
         for layer in net.layer:         # a hundred million random numbers take seconds to draw
@@ -144,7 +147,7 @@ def test_where_nothing_fits_no_batch_is_suggested():
 
 def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
     tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4"])
-    monkeypatch.setattr(memory, "free_on_host", lambda: 176.5e6)      # enough, but not with the held-out pairs
+    monkeypatch.setattr(machine, "memory", lambda: (1e9, 176.5e6))      # enough, but not with the held-out pairs
     needed, free = memory.check_memory(tiny, override(settings, ["test_every=0"]), None)
     assert needed <= free == 176.5e6
     with pytest.raises(InputError, match="batch is 4: the training needs about 0.18 GB of memory, and 0.18 GB are free"):
@@ -156,7 +159,7 @@ def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
 
 
 def test_this_machine_has_some_memory():
-    assert memory.free_on_host() > 1e8
+    assert machine.memory()[1] > 1e8
 
 
 def test_cudnn_has_what_our_caffe_allows_it(monkeypatch):
@@ -230,13 +233,13 @@ def test_caffe_clips_the_sum_of_the_passes_before_it_divides(prepared_viper, tmp
 
 def test_passes_are_fed_in_order_and_found_again(prepared_viper, tmp_path):
     running, _ = trained(prepared_viper, tmp_path / "run", 4, 2)
-    feed = PairFeed(FeedSettings.parse(nets("tiny", 4, prepared_viper)["train"].layer[0].python_param.param_str))
+    feed = PairFeed(Source.parse(nets("tiny", 4, prepared_viper)["train"].layer[0].python_param.param_str))
     assert_shows(running.net, feed, 5)                       # the second pass of the third update
     running.net.layers[0].seek(0)
     running.net.layers[0].seek(running.iter * 2)             # as a resume does
     running.step(1)
     assert_shows(running.net, feed, 7)
-    whole = PairFeed(FeedSettings.parse(nets("tiny", 8, prepared_viper)["train"].layer[0].python_param.param_str))
+    whole = PairFeed(Source.parse(nets("tiny", 8, prepared_viper)["train"].layer[0].python_param.param_str))
     np.testing.assert_array_equal(whole.rows(3)[0], np.concatenate([feed.rows(6)[0], feed.rows(7)[0]]))
 
 

@@ -1,17 +1,17 @@
 """The generated nets: what is committed, what real Caffe makes of it, the two forms of the siamese net."""
 
-import json
-
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from data_prep.errors import InputError
-from reid.layers.feed import Settings
-from reid.nets.bases import BASES
-from reid.nets.build import Source, deploy_net, test_net as make_test_net, train_net
+from reid.common.errors import InputError
+from reid.layers.source import Source
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import deploy_net, test_net as make_test_net, train_net
+from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 from tools.make_prototxt import ROOT, files
@@ -25,17 +25,8 @@ def heads(objective="vi"):
 
 
 def source(base, size):
-    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BASES[base].mean,
+    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BACKBONES[base].mean,
                   seed=0, workers=0)
-
-
-def feed_by_hand(net):
-    """Put Input in the place of PairData, whose databases a test does not have."""
-    param = json.loads(net.layer[0].python_param.param_str)
-    net.layer[0].type = "Input"
-    net.layer[0].ClearField("python_param")
-    for dims in ([2 * param["batch"], 3, param["height"], param["width"]], *[[param["batch"]]] * 3):
-        net.layer[0].input_param.shape.add(dim=dims)
 
 
 def load(net, path, phase=caffe.TRAIN):
@@ -105,12 +96,12 @@ def test_vgg16_has_the_parameters_of_the_published_model(tmp_path):
     assert names[:3] + names[-3:] == ["conv1_1", "conv1_2", "conv2_1", "conv5_3", "fc6", "fc7"]
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", BACKBONES)
 def test_the_deploy_net_gives_the_feature_that_the_base_says(base, tmp_path):
     size = SMALL_INPUT[base]
     net = load(deploy_net(base, 3, size, size), tmp_path / "net.prototxt", caffe.TEST)
-    assert net.inputs == ["data"] and net.outputs == [BASES[base].feature]
-    assert tuple(net.blobs[BASES[base].feature].shape) == (3, *BASES[base].feature_dims)
+    assert net.inputs == ["data"] and net.outputs == [BACKBONES[base].feature]
+    assert tuple(net.blobs[BACKBONES[base].feature].shape) == (3, *BACKBONES[base].feature_dims)
 
 
 def test_a_size_that_a_net_cannot_take_is_refused():
@@ -123,13 +114,13 @@ def test_a_size_that_a_net_cannot_take_is_refused():
 def test_pair_data_takes_the_parameters_it_is_given():
     for build, phase in ((train_net, "train"), (make_test_net, "test")):
         net = build("tiny", heads(), source("tiny", 64))
-        settings = Settings.parse(net.layer[0].python_param.param_str)
-        assert (settings.phase, settings.batch, settings.mean) == (phase, PAIRS, BASES["tiny"].mean)
+        settings = Source.parse(net.layer[0].python_param.param_str)
+        assert (settings.phase, settings.batch, settings.mean) == (phase, PAIRS, BACKBONES["tiny"].mean)
 
 
 # Stacked trunk and two branches
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", BACKBONES)
 def test_stacked_trunk_and_two_branches_have_the_same_loss_and_gradients(base, tmp_path):
     size = SMALL_INPUT[base]
     stacked, branches = (_train(base, size, two_branch, tmp_path) for two_branch in (False, True))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from reid.nets.bases import BASES
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
 
 
@@ -36,7 +36,7 @@ def test_deploy_features_equal_opencvs(base, size, tmp_path):
     net.save(weights)
     images = random.uniform(-120, 130, (2, 3, *size)).astype(np.float32)
     net.blobs["data"].data[...] = images
-    features = net.forward()[BASES[base].feature]
+    features = net.forward()[BACKBONES[base].feature]
     peer = cv2.dnn.readNetFromCaffe(prototxt, weights)
     peer.setInput(images)
     expected = peer.forward().reshape(features.shape)

@@ -13,9 +13,10 @@ import lmdb
 import numpy as np
 import pytest
 
-from data_prep import rng, store
-from data_prep.errors import InputError
-from data_prep.pairs import PAIR
+from reid.common import rng
+from reid.common.errors import InputError
+from reid.formats import image_lmdb, pair_lmdb
+from reid.formats.pair_lmdb import PAIR
 
 MEAN = [103.5, 116.25, 123.0]
 IMAGES, CLASSES, COUNTS = 12, 4, (7, 9, 5)
@@ -50,9 +51,9 @@ def data(pictures, tmp_path_factory):
 def write_lmdbs(folder, pictures, epochs, labels=None, **meta):
     for name in ("images", "pairs"):
         (folder / name).mkdir(parents=True)
-    store.write_images(folder / "images", pictures, [0] * len(pictures))
+    image_lmdb.write_images(folder / "images", pictures, [0] * len(pictures))
     labels = np.arange(len(pictures)) % CLASSES if labels is None else labels
-    store.write_pairs(folder / "pairs", {"classes": CLASSES, "images": len(pictures), **meta}, labels, epochs)
+    pair_lmdb.write_pairs(folder / "pairs", {"classes": CLASSES, "images": len(pictures), **meta}, labels, epochs)
 
 
 def params(folder, **changes):
@@ -109,7 +110,7 @@ def expected_image(picture, dy, dx, flip, corner, crop, size):
 
 def expected_batches(folder, pictures, param, count):
     """What batches 0 … count − 1 must be, epoch after epoch, pair after pair."""
-    pairs = store.PairStore(folder / "pairs")
+    pairs = pair_lmdb.PairStore(folder / "pairs")
     line = []
     for e in range(len(COUNTS)):
         windows = rng.generator(param["seed"], "crop", e).integers(0, 257 - param["crop"], (COUNTS[e], 2, 2))
@@ -202,7 +203,7 @@ def test_what_fails_in_a_worker_is_an_error_here(data, pictures, tmp_path, net_o
     write_lmdbs(tmp_path, pictures, [pairs])
     net = net_of(params(tmp_path, workers=1))
     with lmdb.open(str(tmp_path / "images"), lock=False) as images, images.begin(write=True) as transaction:
-        transaction.delete(store.image_key(IMAGES - 1))
+        transaction.delete(image_lmdb.image_key(IMAGES - 1))
     with pytest.raises(InputError, match=f"images: holds no image {IMAGES - 1}"):
         net.forward()
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
-from data_prep.pairs import PAIR, RATIOS, Partners, held_out, train_epoch, translations
-from data_prep.rng import generator
+from data_prep.pairs import RATIOS, Partners, held_out, train_epoch, translations
+from reid.common.errors import InputError
+from reid.common.rng import generator
+from reid.formats.pair_lmdb import PAIR
 
 # Ten images: identity 7 seen by cameras 1, 2, 2; identity 8 by camera 1 twice; identity 9 by 1 … 5.
 IMAGES = np.array([3, 4, 5, 10, 11, 20, 21, 22, 23, 24])

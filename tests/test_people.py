@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
 from data_prep.people import __main__ as command
 from data_prep.people.body import Pose, joints, project
 from data_prep.people.draw import draw, track
@@ -14,6 +13,7 @@ from data_prep.people.layouts.share import in_proportion, spread
 from data_prep.people.pattern import around
 from data_prep.people.wardrobe import dress
 from data_prep.people.write import write
+from reid.common.errors import InputError
 
 
 def test_a_photograph_is_a_function_of_person_camera_and_shot():

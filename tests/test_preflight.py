@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from data_prep.store import PairStore
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.engine.settings import defaults, override
+from reid.formats.pair_lmdb import PairStore
+from reid.nets import fit
 from reid.nets.build import deploy_net
-from reid.training import preflight
-from reid.training.preflight import Row
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, look, run_stage
+from reid.stages import preflight
+from reid.stages.preflight import Row
+from reid.stages.stage import Job, check_stage
+from stages import run_stage
 
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]
 
@@ -70,7 +72,7 @@ def test_the_table_says_what_loads_and_what_does_not(weights, prepared_viper, tm
 
 
 def test_known_heads_and_the_classifier_of_imagenet_are_no_surprise():
-    wanted = preflight.parameters(deploy_net("resnet50", 8, 224, 224))
+    wanted = fit.parameters(deploy_net("resnet50", 8, 224, 224))
     layers = {name: [] for name in [*wanted, "fc1000", "id_fc_a", "id_fc_b", "verif_fc", "conv1_b"]}
     rows = preflight.weights_rows(wanted, layers, "resnet50")
     assert rows[0] == Row("loads", "159 layers, conv1 … scale5c_branch2c") and not any(row.surprise for row in rows)
@@ -79,30 +81,30 @@ def test_known_heads_and_the_classifier_of_imagenet_are_no_surprise():
 
 
 def test_what_is_in_order_passes_strictly(weights, prepared_viper, tmp_path):
-    assert not any(row.surprise for row in look(job(prepared_viper, tmp_path, weights, strict=True), [0]).rows["split00"])
+    assert not any(row.surprise for row in check_stage(job(prepared_viper, tmp_path, weights, strict=True), [0]).rows["split00"])
 
 
 def test_a_mean_that_is_not_the_weights_own(weights, prepared_viper, tmp_path):
     record(weights, mean=[100, 110, 120])
-    row = found(look(job(prepared_viper, tmp_path, weights), [0]))["mean"]
+    row = found(check_stage(job(prepared_viper, tmp_path, weights), [0]))["mean"]
     assert row.surprise and row.found == "103.939 116.779 123.68, and people: somewhere had 100 110 120"
     with pytest.raises(InputError, match="stage mine split00: --strict refuses mean: 103.939"):
-        look(job(prepared_viper, tmp_path, weights, strict=True), [0])
+        check_stage(job(prepared_viper, tmp_path, weights, strict=True), [0])
 
 
 def test_weights_of_unknown_origin(weights, prepared_viper, tmp_path):
     Path(f"{weights}.json").unlink()
-    rows = found(look(job(prepared_viper, tmp_path, weights), [0]))
+    rows = found(check_stage(job(prepared_viper, tmp_path, weights), [0]))
     assert rows["weights"].surprise and "origin unknown" in rows["weights"].found
     assert "nothing says what the weights were trained with" in rows["mean"].found
     with pytest.raises(InputError, match="--strict refuses weights: people.caffemodel.*origin unknown"):
-        look(job(prepared_viper, tmp_path, weights, strict=True), [0])
+        check_stage(job(prepared_viper, tmp_path, weights, strict=True), [0])
 
 
 def test_layers_that_nobody_knows(weights, prepared_viper, tmp_path):
     change(weights, lambda net: net.layer.add(name="fc_other").blobs.add(data=[1.0]))
     with pytest.raises(InputError, match="--strict refuses unused: fc_other"):
-        look(job(prepared_viper, tmp_path, weights, strict=True), [0])
+        check_stage(job(prepared_viper, tmp_path, weights, strict=True), [0])
 
 
 def cut_short(file):
@@ -119,17 +121,17 @@ def exchanged(file):
 def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, trained, prepared_viper, tmp_path):
     spoil(weights)
     with pytest.raises(InputError, match="people.caffemodel: sha256 is .*people.caffemodel.json says"):
-        look(job(prepared_viper, tmp_path / "runs", weights), [0])
+        check_stage(job(prepared_viper, tmp_path / "runs", weights), [0])
     shutil.copytree(trained, tmp_path / "mine/split00")
     file = tmp_path / "mine/split00/snapshots/000002/weights.caffemodel"
     spoil(file)
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*snapshot.json says"):
-        look(job(prepared_viper, tmp_path / "runs", file), [0])
+        check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
     facts = json.loads((file.parent / "snapshot.json").read_text())
     facts["sha256"][file.name] = sha256_file(file)
     (file.parent / "snapshot.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*result.json says"):
-        look(job(prepared_viper, tmp_path / "runs", file), [0])
+        check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
     assert not (tmp_path / "runs").exists()
 
 
@@ -141,15 +143,15 @@ def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, train
 def test_a_record_that_does_not_fit_is_refused(other, words, weights, prepared_viper, tmp_path):
     record(weights, **other)
     with pytest.raises(InputError, match=f"people.caffemodel.*{words}"):
-        look(job(prepared_viper, tmp_path, weights), [0])
+        check_stage(job(prepared_viper, tmp_path, weights), [0])
 
 
 def test_a_damaged_record_and_missing_weights_are_refused(weights, prepared_viper, tmp_path):
     Path(f"{weights}.json").write_text("{")
     with pytest.raises(InputError, match="people.caffemodel.json: damaged"):
-        look(job(prepared_viper, tmp_path, weights), [0])
+        check_stage(job(prepared_viper, tmp_path, weights), [0])
     with pytest.raises(InputError, match="absent.caffemodel: there is no such file"):
-        look(job(prepared_viper, tmp_path, tmp_path / "absent.caffemodel"), [0])
+        check_stage(job(prepared_viper, tmp_path, tmp_path / "absent.caffemodel"), [0])
 
 
 def test_an_lmdb_of_other_bytes_is_refused(prepared_viper, tmp_path):
@@ -161,11 +163,11 @@ def test_an_lmdb_of_other_bytes_is_refused(prepared_viper, tmp_path):
     content[place + 8] ^= 1                      # a pair that is moved by another pixel: nothing else would notice
     file.write_bytes(content)
     with pytest.raises(InputError, match="split00/train/data.mdb: sha256 is .*changed since it was prepared"):
-        look(job(data, tmp_path / "runs"), [0])
+        check_stage(job(data, tmp_path / "runs"), [0])
 
 
 def test_changed_test_images_do_not_keep_their_features(trained, prepared_viper):
-    run = look(job(prepared_viper, trained.parents[1]), [0]).runs[0]
+    run = check_stage(job(prepared_viper, trained.parents[1]), [0]).runs[0]
     assert run.has_before()
-    run.search.rows["query"] = run.search.rows["query"][::-1]
+    run.evaluator.rows["query"] = run.evaluator.rows["query"][::-1]
     assert not run.has_before()

@@ -13,12 +13,15 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from data_prep import __main__ as command
-from data_prep import datum, prepare as module
-from data_prep.errors import InputError
-from data_prep.files import sha256_file, whole_directory, write_whole
-from data_prep.pairs import PAIR
-from data_prep.prepare import load_manifest, prepare
-from data_prep.store import ImageStore, PairStore
+from data_prep import prepare as module
+from data_prep.prepare import prepare
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, whole_directory, write_whole
+from reid.formats import datum
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PAIR
+from reid.formats.pair_lmdb import PairStore
 
 
 def stored(raw, name):

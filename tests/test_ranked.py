@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reid.features.files import write_features
+from reid.formats.feature_file import write_features
 from reid.metrics.market1501 import evaluate
 from reid.report.ranked import Found, marks, ranked_lists, worst
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
 from data_prep.index import Image
 from data_prep.people.write import write
 from data_prep.readers import viper
-from data_prep.readers.read import read
+from data_prep.readers.registry import read
+from reid.common.errors import InputError
 
 
 def picture(path: Path, width=48, height=128, shade=0) -> None:

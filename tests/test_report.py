@@ -10,10 +10,10 @@ import cv2
 import pytest
 import yaml
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.engine.tables import Table
 from reid.report.results import gather
 from reid.report.table import GENERATED, as_csv, as_markdown, as_text, tables
-from reid.training.tables import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
@@ -24,7 +24,7 @@ def figures(rank1):
 
 
 def write(folder, split, before, after, base="resnet50", generated=False, about={}, **settings):
-    """A run's folder as reid.training.run writes it, with what the report reads."""
+    """A run's folder as a run writes it, with what the report reads."""
     run = folder / f"split{split:02d}"
     run.mkdir(parents=True)
     (run / "result.json").write_text(json.dumps({
@@ -32,7 +32,7 @@ def write(folder, split, before, after, base="resnet50", generated=False, about=
         "dataset": "viper", "generated": generated, "data": {"images": "aa", "test_pairs": f"{split}"},
         "settings": {"lr": .001, **settings}, "before": figures(before), "after": after and figures(after),
         "histogram": figures(.02), "chance": figures(.01), "iterations": 40 if after else 0,
-        "protocol": "single-shot", **about}))
+        "protocol": "single-shot", "weights": None, **about}))
     table = Table(run / "losses.csv", 0)
     for iteration in range(1, 200):
         table.write(iteration, epoch=0, lr=.001, loss_id_a=3 / iteration, loss_id_b=3 / iteration, loss_verif=.6)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
+from reid.engine.settings import BOUNDS, FREE, Settings, Size, as_plain, defaults, override
 from reid.nets.solver import solver
-from reid.training.settings import BOUNDS, FREE, Settings, Size, as_plain, defaults, override
 
 ROOT = Path(__file__).resolve().parents[1]
 

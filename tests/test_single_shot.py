@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics.distance import squared_distances
 from reid.metrics.single_shot import exact, sampled
 from reid.metrics.summary import over_splits, summary

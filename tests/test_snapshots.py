@@ -7,8 +7,8 @@ import caffe
 import numpy as np
 import pytest
 
-from reid.training import snapshots
-from reid.training.snapshots import FACTS, STATE, WEIGHTS
+from reid.engine import snapshots
+from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
 NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }

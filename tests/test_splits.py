@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index
 from data_prep.readers import cuhk01, cuhk03, viper
 from data_prep.splits import __main__ as command
-from data_prep.splits.draw import RULES, draw
-from data_prep.splits.load import COMMITTED, Split, load_split, split_count
+from data_prep.splits.draw import draw
+from data_prep.splits.load import COMMITTED, RULES, Split, load_split, split_count
+from reid.common.errors import InputError
 
 
 def two_views(identities, dataset="folder", generated=False) -> Index:

@@ -3,7 +3,7 @@ import caffe
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 LAYER = """
 layer {{ name: "square" type: "Python" bottom: "x1" bottom: "x2" top: "y" loss_weight: 1

@@ -16,28 +16,31 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
-from data_prep.errors import InputError
-from data_prep.files import sha256_file
-from data_prep.prepare import load_manifest
-from data_prep.store import ImageStore, PairStore, write_pairs
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.engine import snapshots
+from reid.engine.loop import stop_if_diverged
+from reid.engine.schedule import schedule
+from reid.engine.settings import defaults, override
+from reid.engine.tables import Table, read
 from reid.features.extract import view
-from reid.features.files import read_features
-from reid.nets.bases import BASES
+from reid.formats.caffemodel import read_caffemodel
+from reid.formats.feature_file import read_features
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.manifest import load_manifest
+from reid.formats.pair_lmdb import PairStore, write_pairs
+from reid.nets import fit
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
-from reid.training import preflight, snapshots
-from reid.training.caffemodel import read_caffemodel
-from reid.training.schedule import schedule
-from reid.training.settings import defaults, override
-from reid.training.stage import Job, run_stage
-from reid.training.tables import Table, read
-from reid.training.train import stop_if_diverged
+from reid.stages.stage import Job
+from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",
          "workers=1"]
 
 
-TRUNK = preflight.parameters(deploy_net("tiny", 8, 64, 64))
+TRUNK = fit.parameters(deploy_net("tiny", 8, 64, 64))
 
 
 def job(data, out, *assignments, init=None, stage="viper"):
@@ -57,7 +60,7 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
     for figures in (result["before"], result["after"], result["histogram"]):
         assert figures["queries"] == 12 and figures["cmc"]["20"] == pytest.approx(1)
     features = read_features(trained / "features/after/query.npz")["features"]
-    assert features.shape == (12, np.prod(BASES["tiny"].feature_dims)) and features.dtype == np.float32
+    assert features.shape == (12, np.prod(BACKBONES["tiny"].feature_dims)) and features.dtype == np.float32
     assert yaml.safe_load((trained / "settings.yaml").read_text())["settings"]["batch"] == 4
     assert [p.name for p in sorted((trained / "snapshots").iterdir())] == ["000010", "000012"]
     losses, tests = read(trained / "losses.csv"), read(trained / "test.csv")
@@ -71,7 +74,7 @@ def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_vi
     image, _ = ImageStore(prepared_viper / "images").get(load_manifest(prepared_viper)["splits"]["split00"]["query"][3])
     net.blobs["data"].reshape(1, 3, 64, 64)
     net.blobs["data"].data[0] = view(image, defaults("tiny"))
-    feature = net.forward()[BASES["tiny"].feature].ravel()
+    feature = net.forward()[BACKBONES["tiny"].feature].ravel()
     np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3], feature, rtol=1e-4,
                                atol=1e-5)
 
@@ -252,6 +255,10 @@ def caffemodel(trained, path, change, old=False):
     return path
 
 
+def check_weights(file):
+    fit.check(file, read_caffemodel(file), TRUNK, "tiny")
+
+
 def other_shape(layers):
     layers["conv1"].blobs[0].shape.dim[0] = 16
 
@@ -267,7 +274,7 @@ def not_finite(layers):
 ])
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path, change, words):
     with pytest.raises(InputError, match=f"w.caffemodel.*{words}"):
-        preflight.check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change), TRUNK, "tiny")
+        check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change))
 
 
 def test_files_that_are_no_weights_are_refused(trained, tmp_path):
@@ -291,7 +298,7 @@ def test_a_refused_start_binds_the_folder_to_nothing(trained, prepared_viper, tm
 def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_path):
     file = caffemodel(trained, tmp_path / "old.caffemodel", lambda layers: None, old=True)
     net = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
-    preflight.check_weights(file, TRUNK, "tiny")
+    check_weights(file)
     net.copy_from(str(file))
     blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
     np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))

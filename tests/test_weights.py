@@ -1,7 +1,6 @@
 """Weights of other formats become caffemodels that compute the same; what is damaged, malicious or another net is refused."""
 
 import io
-import json
 import os
 import pickle
 import struct
@@ -15,11 +14,14 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from numpy.lib.stride_tricks import sliding_window_view
 
-from data_prep.errors import InputError
-from reid.nets.bases import BASES, TORCHVISION_MEAN
+from reid.common.errors import InputError
+from reid.formats import weights_record
+from reid.formats.caffemodel import parse_caffemodel, serialise, shape, values
+from reid.nets import fit
+from reid.nets.backbones.backbone import TORCHVISION_MEAN
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
-from reid.training.caffemodel import parse_caffemodel, serialise, shape, values
-from weights import catalogue, convert, fit, formats, inspect, pth, resnet_imagenet, safetensors, sidecar, torchvision
+from weights import catalogue, convert, formats, inspect, pth, resnet_imagenet, torchvision
 
 SAMPLES = Path(__file__).with_name("samples")
 NORMALISATION = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
@@ -108,11 +110,14 @@ def _normal(random, dims):
 
 # torch.save's formats, written without torch
 
+STORAGES = {"<i8": b"Long", "<f4": b"Float", "<f2": b"Half", "<f8": b"Double", "<u2": b"BFloat16"}
+
+
 def state_pickle(tensors, legacy=False, old_parameters=False):
     """The pickle of a state dict, one storage a tensor. `old_parameters`: as torch 0.1 to 0.3 wrote a Parameter."""
     out = b"\x80\x02ccollections\nOrderedDict\n)R("
     for key, (name, array) in enumerate(tensors.items()):
-        storage = b"ctorch\nLongStorage\n" if array.dtype == np.int64 else b"ctorch\nFloatStorage\n"
+        storage = b"ctorch\n" + STORAGES[array.dtype.str] + b"Storage\n"
         pid = b"(" + _text("storage") + storage + _text(str(key)) + _text("cpu") + _number(array.size)
         pid += (b"N" if legacy else b"") + b"tQ"
         strides = [stride // array.itemsize for stride in array.strides]
@@ -154,12 +159,6 @@ def write_legacy(path, pickled, tensors=None):
     return path
 
 
-def write_safetensors(path, header, data, length=None):
-    header = header if isinstance(header, bytes) else json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + data)
-    return path
-
-
 def run(command, monkeypatch, *arguments):
     """Exit status of a command line."""
     monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
@@ -172,7 +171,7 @@ def scores_in_caffe(base, weights, image, folder):
     net = caffe.Net(str(folder / "net.prototxt"), str(weights), caffe.TEST)
     net.blobs["data"].data[0] = image[::-1] - np.reshape(TORCHVISION_MEAN, (3, 1, 1))
     net.forward()
-    return net.blobs[BASES[base].classifier].data.ravel()
+    return net.blobs[BACKBONES[base].classifier].data.ravel()
 
 
 # The same function
@@ -194,12 +193,12 @@ def test_a_converted_torchvision_resnet50_computes_the_same_in_caffe(torch_resne
     expected = resnet50(tensors, ((image / 255 - NORMALISATION[0]) / NORMALISATION[1])[None]).ravel()
     found = scores_in_caffe("resnet50-torchvision", out, image, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-    facts = sidecar.read(out)
-    assert facts["base"] == "resnet50-torchvision" and facts["mean"] == list(TORCHVISION_MEAN) and sidecar.whole(out)
+    facts = weights_record.read(out)
+    assert facts.base == "resnet50-torchvision" and facts.mean == list(TORCHVISION_MEAN) and weights_record.whole(out)
 
 
 def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
-    """Out of a safetensors file of bfloat16. Its fc6 is made for 32×32 input, to be small; the rest is whole."""
+    """Out of a file of bfloat16. Its fc6 is made for 32×32 input, to be small; the rest is whole."""
     random, tensors = np.random.default_rng(4), {}
     widths, into = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512), 3
     for place, width in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), widths):
@@ -209,13 +208,12 @@ def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
     for place, out, into in ((0, 4096, 512), (3, 4096, 4096), (6, 1000, 4096)):
         tensors[f"classifier.{place}.weight"] = _normal(random, (out, into))
         tensors[f"classifier.{place}.bias"] = random.normal(0, 0.1, out)
-    header, data, at = {}, [], 0
+    stored = {}
     for name, tensor in tensors.items():
         bits = tensor.astype("<f4").view("<u4") >> 16
-        header[name] = {"dtype": "BF16", "shape": tensor.shape, "data_offsets": [at, at := at + 2 * tensor.size]}
-        data.append(bits.astype("<u2").tobytes())
+        stored[name] = bits.astype("<u2")
         tensors[name] = (bits << 16).view("<f4")             # what bfloat16 keeps of it
-    path = write_safetensors(tmp_path / "vgg16.safetensors", header, b"".join(data))
+    path = write_zip(tmp_path / "vgg16.pth", state_pickle(stored), stored)
     base, layers = torchvision.caffe_layers(formats.read(path), path)
     assert base == "vgg16"
     weights = tmp_path / "vgg16.caffemodel"
@@ -322,17 +320,14 @@ def test_a_checkpoint_of_more_than_tensors_is_refused(tmp_path):
 def test_whatever_is_cut_short_or_altered_is_refused(tmp_path):
     """At every length, and with any byte of the zip form's contents turned over."""
     content = {form: (SAMPLES / f"state_{form}.pth").read_bytes() for form in ("zip", "legacy")}
-    header = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
-    content["safetensors"] = write_safetensors(tmp_path / "whole.safetensors", header, bytes(8)).read_bytes()
     path = tmp_path / "cut"
-    for form, whole in content.items():
-        read = safetensors.read if form == "safetensors" else pth.read
+    for whole in content.values():
         path.write_bytes(whole)
-        assert read(path)
+        assert pth.read(path)
         for length in range(0, len(whole) - 1, 13):
             path.write_bytes(whole[:length])
             with pytest.raises(InputError):
-                read(path)
+                pth.read(path)
     with zipfile.ZipFile(io.BytesIO(content["zip"])) as archive:
         damaged = bytearray(content["zip"])
         damaged[content["zip"].index(archive.read("small_zip/data/0"))] ^= 1
@@ -341,40 +336,11 @@ def test_whatever_is_cut_short_or_altered_is_refused(tmp_path):
         pth.read(path)
 
 
-F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-
-
-@pytest.mark.parametrize("header, said", [
-    ({"a": F32, "b": F32}, "tensor b begins at byte 0 of the data, and the one before it ends at 8"),
-    ({"a": F32, "b": F32 | {"data_offsets": [12, 20]}}, "begins at byte 12"),
-    ({"a": F32}, "its tensors need 8 bytes, and 16 are there"),
-    ({"a": F32 | {"shape": [3]}}, r"tensor a, F32 \[3\], has 8 bytes"),
-    ({"a": F32 | {"dtype": "F8_E4M3"}}, "of type F8_E4M3; the types known here are"),
-    ({"a": F32 | {"data_offsets": [8, 0]}}, "has -8 bytes"),
-    ({"a": F32 | {"shape": [-2]}}, r"has shape \[-2\]"),
-    ({"a": {"dtype": "F32"}}, "its header is not one"),
-    (b'{"a": 1, "a": 1}', "a name stands in it twice"),
-    (b'{"a": ', "its header is not one"),
-])
-def test_a_safetensors_header_is_not_believed(header, said, tmp_path):
-    path = write_safetensors(tmp_path / "wrong.safetensors", header, bytes(16))
-    with pytest.raises(InputError, match=said):
-        safetensors.read(path)
-
-
-def test_a_safetensors_header_longer_than_the_file_is_refused(tmp_path):
-    path = write_safetensors(tmp_path / "long.safetensors", {}, b"", length=2**40)
-    with pytest.raises(InputError, match="would be 1099511627776 bytes long"):
-        safetensors.read(path)
-
-
-def test_safetensors_of_all_widths(tmp_path):
+def test_floats_of_all_widths(tmp_path):
     numbers = np.array([1.5, -0.25, 1024], np.float32)
-    for dtype, raw in (("F32", numbers), ("F16", numbers.astype("<f2")), ("F64", numbers.astype("<f8")),
-                       ("BF16", (numbers.view("<u4") >> 16).astype("<u2"))):
-        header = {"__metadata__": {"format": "pt"}, "a": {"dtype": dtype, "shape": [3], "data_offsets": [0, raw.nbytes]}}
-        path = write_safetensors(tmp_path / "a.safetensors", header, raw.tobytes())
-        np.testing.assert_array_equal(safetensors.read(path)["a"], numbers)
+    for raw in (numbers, numbers.astype("<f2"), numbers.astype("<f8"), (numbers.view("<u4") >> 16).astype("<u2")):
+        path = write_zip(tmp_path / "a.pth", state_pickle({"a": raw}), {"a": raw})
+        np.testing.assert_array_equal(pth.read(path)["a"], numbers)
 
 
 # Converting
@@ -408,7 +374,7 @@ def test_the_npm_package_is_known_by_its_checksum(tmp_path, monkeypatch, capsys)
 @pytest.fixture(scope="module")
 def resnet50_zeros():
     """{layer: [array, …]} that fit resnet50."""
-    return {name: [np.zeros(dims, np.float32) for dims in shapes] for name, shapes in fit.parameters("resnet50").items()}
+    return {name: [np.zeros(dims, np.float32) for dims in shapes] for name, shapes in fit.trunk("resnet50").items()}
 
 
 @pytest.mark.parametrize("generation", ["V1", "V2"])
@@ -425,7 +391,7 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
     path, out = tmp_path / "mine.caffemodel", tmp_path / "out" / "copy.caffemodel"
     path.write_bytes(content)
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", out, "--mean", "1,2,3.5") == 0
-    assert out.read_bytes() == content and sidecar.read(out)["mean"] == [1, 2, 3.5] and sidecar.whole(out)
+    assert out.read_bytes() == content and weights_record.read(out).mean == [1, 2, 3.5] and weights_record.whole(out)
     assert run(convert, monkeypatch, path, "--base", "resnet50-torchvision", "--out", out) == 2
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", path) == 2
 
@@ -433,14 +399,14 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
 def test_caffemodels_that_do_not_fit_are_refused(resnet50_zeros):
     def refused(layers, said):
         with pytest.raises(InputError, match=said):
-            fit.check(parse_caffemodel(serialise("net", layers), "file"), "resnet50", "file")
+            fit.check("file", parse_caffemodel(serialise("net", layers), "file"), fit.trunk("resnet50"), "resnet50")
 
     refused({name: blobs for name, blobs in resnet50_zeros.items() if name != "bn3a_branch1"},
-            "file: does not fit resnet50: 1 of the 159 layers of resnet50 are not there")
+            "file: does not fit resnet50: lacks 1 of the 159 layers of resnet50")
     refused(resnet50_zeros | {"conv1": [np.zeros((64, 3, 5, 5)), np.zeros(64)]}, "layer conv1 has shapes")
     refused(resnet50_zeros | {"scale2a_branch1": [np.full(256, np.nan), np.zeros(256)]}, "holds NaN or infinity")
     mine = resnet50_zeros | {"fc1000": [np.zeros((7, 2048))]}
-    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), "resnet50") == ""      # a classifier of one's own
+    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.trunk("resnet50"), "resnet50") == ""      # a classifier of one's own
 
 
 def test_a_mean_that_is_none_is_refused(tmp_path, monkeypatch, capsys):
@@ -470,7 +436,7 @@ def test_inspect_shows_shapes_figures_and_what_is_not_finite(tmp_path, monkeypat
     path = tmp_path / "small.caffemodel"
     layers = {"conv1": [np.arange(8.).reshape(2, 1, 2, 2), np.float32([1, np.nan])], "bn1": [np.ones(2), np.ones(2), np.ones(1)]}
     facts = dict(name="small", base="tiny", mean=[1, 2, 3], origin="here", licence="free")
-    sidecar.write(path, serialise("small", layers), **facts)
+    weights_record.write(path, serialise("small", layers), **facts)
     assert run(inspect, monkeypatch, path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["conv1[0]", "Convolution", "2×1×2×2", "8", "0", "3.5", "2.291", "7"] for line in lines)
@@ -496,19 +462,19 @@ def test_what_is_no_file_of_weights(tmp_path, monkeypatch, capsys):
 
 def test_the_sidecar_tells_whether_a_caffemodel_is_whole(tmp_path):
     path = tmp_path / "a.caffemodel"
-    sidecar.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
-    assert sidecar.whole(path)
+    weights_record.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
+    assert weights_record.whole(path)
     path.write_bytes(b"content, altered")
-    assert not sidecar.whole(path)
+    assert not weights_record.whole(path)
     path.unlink()
-    assert not sidecar.whole(path) and not sidecar.whole(tmp_path / "other")
+    assert not weights_record.whole(path) and not weights_record.whole(tmp_path / "other")
 
 
 # The catalogue
 
 def test_the_catalogue_is_consistent():
     for name, entry in catalogue.entries().items():
-        base = BASES[entry.base]
+        base = BACKBONES[entry.base]
         assert base.classifier and len(entry.mean) == 3 and entry.licence and entry.origin, name
         assert (len(entry.sha256), len(entry.sha1)) in ((64, 0), (0, 40)), name
         assert bool(entry.npm) + bool(entry.url) + bool(entry.how_to_get) == 1, name

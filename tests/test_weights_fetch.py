@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
-from weights import catalogue, download as downloading, fetch as fetching, sidecar
+from reid.common.errors import InputError
+from reid.formats import weights_record
+from reid.provenance.origin import origin_of
+from weights import catalogue, download as downloading, fetch as fetching
 from weights.download import download
 from weights.fetch import fetch
 
@@ -124,15 +126,26 @@ def entry(server, tmp_path, monkeypatch):
 
 def test_fetch_downloads_checks_converts_and_then_does_nothing(entry, server, capsys):
     path = fetch("one")
-    assert path == catalogue.path("one") and path.read_bytes() == CONTENT and sidecar.whole(path)
-    facts = sidecar.read(path)
-    assert (facts["name"], facts["base"], facts["mean"]) == ("one", "vgg16", entry.mean)
-    assert set(facts) == {"name", "base", "sha256", "mean", "origin", "licence"}
+    assert path == catalogue.path("one") and path.read_bytes() == CONTENT and weights_record.whole(path)
+    facts = weights_record.read(path)
+    assert (facts.name, facts.base, facts.mean) == ("one", "vgg16", entry.mean)
+    assert set(vars(facts)) == {"name", "base", "sha256", "mean", "origin", "licence", "format"}
     assert sorted(file.name for file in path.parent.iterdir()) == ["one.caffemodel", "one.caffemodel.json"]
     fetch("one")
     assert "is there" in capsys.readouterr().out and len(server[0].asked) == 1
     path.write_bytes(b"damaged")
     assert fetch("one").read_bytes() == CONTENT and len(server[0].asked) == 2
+
+
+@pytest.mark.parametrize("record, said", [("{", "damaged"), ('{"name": "one"}', "lacks base, sha256"), ("[]", "damaged"),
+                                          (None, "mean is missing or of another type")])
+def test_a_damaged_record_is_the_error_that_a_stage_has(record, said, entry):
+    path = fetch("one")
+    file = weights_record.path(path)
+    file.write_text(record or file.read_text().replace('"mean": [', '"mean": 1, "x": ['))
+    for read in (lambda: fetch("one"), lambda: origin_of(path)):
+        with pytest.raises(InputError, match=f"one.caffemodel.json: {said}"):
+            read()
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(entry, server):
@@ -151,7 +164,7 @@ def test_a_file_of_ones_own_is_checked_and_kept(entry, server, tmp_path, monkeyp
         monkeypatch.setattr("sys.argv", ["fetch", "one", "--file", str(mine)])
         assert fetching.main() == 2 and said in capsys.readouterr().err
     mine.write_bytes(CONTENT)
-    assert fetching.main() == 0 and sidecar.whole(catalogue.path("one")) and mine.read_bytes() == CONTENT
+    assert fetching.main() == 0 and weights_record.whole(catalogue.path("one")) and mine.read_bytes() == CONTENT
     assert server[0].asked == []
 
 

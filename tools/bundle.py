@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from data_prep.errors import InputError, command_line
+from reid.common.errors import InputError, command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ("README.md", "pytest.ini", "benchmarks", "data_prep", "docs", "experiments", "prototxt", "python", "tests",

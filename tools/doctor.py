@@ -3,15 +3,15 @@
 import argparse
 import ctypes
 import importlib
-import math
 import os
 import platform
 import shutil
 import sys
 from pathlib import Path
 
-from data_prep.errors import InputError
-from reid.training import device
+from reid.common.errors import InputError
+from reid.common.machine import cores, memory
+from reid.engine import device
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "scikit-learn": "sklearn",
@@ -49,7 +49,7 @@ def software():
     rows, wrong = [("Python", f"{platform.python_version()}, {sys.executable}")], []
     try:
         device.check_loads()
-        from reid.training.record import versions
+        from reid.provenance.versions import versions
         made = versions()
         kind = "GPU" if made["caffe_build"].get("gpu") else "CPU"
         rows += [("project", f"code {made['code_sha256'][:12]}, {ROOT}"),
@@ -101,26 +101,6 @@ def machine():
         wrong.append(f"user {os.getuid()} may not write to {runs.resolve()}; give that folder to this user, or --out "
                      "another one")
     return rows, wrong
-
-
-def cores():
-    """Cores that this process may use: its affinity, and the share that a container was given."""
-    granted = len(os.sched_getaffinity(0))
-    share = Path("/sys/fs/cgroup/cpu.max")
-    quota, period = share.read_text().split() if share.is_file() else ("max", "1")
-    return granted if quota == "max" else min(granted, math.ceil(int(quota) / int(period)))
-
-
-def memory():
-    """Total and free memory in bytes, within what a container was given."""
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    kilobytes = {words[0]: int(words[1]) for words in lines}
-    total, free = 1024 * kilobytes["MemTotal:"], 1024 * kilobytes["MemAvailable:"]
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and limit.read_text().strip() != "max":
-        total = min(total, int(limit.read_text()))
-        free = min(free, total - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return total, free
 
 
 def graphics():

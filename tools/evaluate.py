@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 
-from data_prep.errors import InputError, command_line
-from data_prep.files import write_whole
+from reid.common.errors import InputError, command_line
+from reid.common.files import write_whole
 from reid.features.export import write_mat, write_npz
-from reid.features.files import read_features
+from reid.formats.feature_file import read_features
 from reid.metrics.distance import squared_distances
 from reid.metrics.multi_query import POOLS, pool
 from reid.metrics.per_query import as_csv, per_query

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import command_line
-from reid.nets.bases import BASES
-from reid.training.lineage import walk
-from reid.training.settings import as_plain, defaults
+from reid.common.errors import command_line
+from reid.engine.settings import as_plain, defaults
+from reid.nets.backbones.registry import BACKBONES
+from reid.provenance.lineage import walk
 
 
 @command_line
@@ -50,7 +50,7 @@ def details(entry, state):
     if "stage" not in entry:
         return
     yield f"data      manifest sha256 {entry['manifest_sha256']}, {state['data']}"
-    if entry["base"] in BASES:
+    if entry["base"] in BACKBONES:
         usual = as_plain(defaults(entry["base"]))
         other = {key: value for key, value in entry["settings"].items() if usual.get(key) != value}
         yield "settings  " + (" ".join(f"{key}={value}" for key, value in other.items()) or "all defaults")

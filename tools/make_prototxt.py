@@ -3,20 +3,26 @@
 import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 from google.protobuf import text_format
 
-from reid.nets.bases import BASES
-from reid.nets.build import Source, deploy_net, test_net, train_net
-from reid.nets.heads import OBJECTIVES, Heads
-from reid.nets.solver import solver
+from data_prep.pairs import TRANSLATIONS
+from data_prep.readers.market1501 import COUNTS
+from reid.engine.schedule import schedule
+from reid.engine.settings import defaults
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.heads import OBJECTIVES
+from reid.nets.prototxt import stage_nets, stage_solver
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Market-1501. Written by tools/make_prototxt.py, not by hand. A run writes its own.\n"
 DATA = "data/market1501"
-CLASSES = 751                  # training identities
-PAIRS_PER_EPOCH = 12936 * 5    # training images, each augmented five times and anchor of one pair
-EPOCHS, FINAL_EPOCHS = 75, 10  # Section III-C 2
+EPOCHS = 75    # Section III-C 2
+# As python -m data_prep prepares it: five pairs for each training image in an epoch; four held-out ones for each query.
+PAIRS = SimpleNamespace(path=DATA, offsets=np.arange(EPOCHS + 1) * COUNTS["bounding_box_train"] * TRANSLATIONS)
+HELD_OUT = SimpleNamespace(total=4 * COUNTS["query"])
 
 
 def main():
@@ -35,7 +41,7 @@ def main():
 def files():
     """What is to be committed: {path: text}."""
     texts = {}
-    for base in BASES:
+    for base in BACKBONES:
         for objective in OBJECTIVES:
             for name, message in _messages(base, objective).items():
                 path = ROOT / "prototxt" / base / objective / f"{name}.prototxt"
@@ -44,28 +50,11 @@ def files():
 
 
 def _messages(base, objective):
-    """The three nets and the solver of one base network and objective, by file name."""
-    defaults = BASES[base]
-    heads = Heads(objective, CLASSES, verif_scale=defaults.verif_scale, verif_lr_mult=defaults.verif_lr_mult)
-    return {
-        "train": train_net(base, heads, _source(defaults, "train")),
-        "test": test_net(base, heads, _source(defaults, "test")),
-        "deploy": deploy_net(base, 1, defaults.height, defaults.width),
-        "solver": _solver(defaults, f"prototxt/{base}/{objective}", f"snapshots/{base}_{objective}"),
-    }
-
-
-def _source(defaults, role):
-    return Source(pairs=f"{DATA}/split00/{role}", images=f"{DATA}/images", batch=defaults.batch, crop=224,
-                  height=defaults.height, width=defaults.width, mean=defaults.mean, seed=0, workers=2)
-
-
-def _solver(defaults, folder, snapshot_prefix):
-    epoch = PAIRS_PER_EPOCH // defaults.batch
-    return solver(f"{folder}/train.prototxt", f"{folder}/test.prototxt", lr=0.001, lr_final=0.0001,
-                  lr_final_from=epoch * (EPOCHS - FINAL_EPOCHS), max_iter=epoch * EPOCHS, iter_size=1,
-                  momentum=0.9, weight_decay=0.0005, clip_gradients=defaults.clip_gradients, test_iter=100,
-                  test_interval=epoch, display=100, snapshot=epoch, snapshot_prefix=snapshot_prefix, seed=0)
+    """The three nets and the solver of one backbone and objective, by file name."""
+    settings, folder = defaults(base), f"prototxt/{base}/{objective}"
+    nets = stage_nets(base, objective, COUNTS["training identities"], settings, f"{DATA}/images", f"{DATA}/split00")
+    return {**nets, "solver": stage_solver(folder, settings, schedule(settings, PAIRS, HELD_OUT),
+                                           f"snapshots/{base}_{objective}", by_caffe=True)}
 
 
 if __name__ == "__main__":

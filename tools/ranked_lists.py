@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import InputError, command_line
-from reid.features.files import read_features
+from reid.common.errors import InputError, command_line
+from reid.formats.feature_file import read_features
 from reid.metrics.protocol import PROTOCOLS, rank
 from reid.report.ranked import draw, ranked_lists, worst
 

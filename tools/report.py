@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from data_prep.errors import command_line
-from data_prep.files import write_whole
+from reid.common.errors import command_line
+from reid.common.files import write_whole
 from reid.report.curves import draw
 from reid.report.results import gather
 from reid.report.table import as_csv, as_markdown, as_text, tables

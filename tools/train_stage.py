@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import InputError, command_line
-from reid.nets.bases import BASES
+from reid.common.errors import InputError, command_line
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
-from reid.training import chain
-from reid.training.plan import Request, plan, run, words
+from reid.stages import chain
+from reid.stages.plan import Request, describe, plan, run
 
 CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
 
@@ -22,7 +22,7 @@ def main():
         gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
         strict=arguments.strict)
     if arguments.dry_run:
-        print("\n".join(words(plan(request))))
+        print("\n".join(describe(plan(request))))
         return 0
     for folder in run(request):
         print(f"result: {folder / 'result.json'}")
@@ -36,7 +36,7 @@ def parse_arguments():
     parser.add_argument("--data", type=Path, required=True,
                         help="a folder written by python -m data_prep, or a folder of such folders named by stage")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs; the same command goes on in it")
-    parser.add_argument("--base", choices=BASES, default="resnet50")
+    parser.add_argument("--base", choices=BACKBONES, default="resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES, default="vi",
                         help="vi: both losses (default), v: verification, i: identification")
     parser.add_argument("--split", default="0", metavar="K|all", help="a split (default 0), or all that are prepared")

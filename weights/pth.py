@@ -15,7 +15,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from weights.dtypes import decode, itemsize
 
 MAGIC = 0x1950a86a20f9469cfc6c

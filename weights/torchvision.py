@@ -2,12 +2,12 @@
 
 Their input is RGB, x/255, minus a mean, over a standard deviation. All of it but the mean goes into the first
 convolution: its weights are divided by 255 times the deviation and their channels reversed, and the net then takes
-BGR from 0 to 255 minus reid.nets.bases.TORCHVISION_MEAN. This is exact at the borders too, where both pad with zeros
+BGR from 0 to 255 minus reid.nets.backbones.backbone.TORCHVISION_MEAN. This is exact at the borders too, where both pad with zeros
 after the mean.
 """
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 STD = (0.225, 0.224, 0.229)                                           # BGR, of x/255
 RESNET_STAGES = ((2, 3), (3, 4), (4, 6), (5, 3))                      # Caffe's number of the stage, blocks

@@ -19,8 +19,9 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from data_prep.errors import command_line
-from reid.layers.feed import PairFeed, Settings
+from reid.common.errors import command_line
+from reid.layers.feed import PairFeed
+from reid.layers.source import Source
 
 CHECKED = 3  # batches of every contender that are compared
 NET = """
@@ -32,7 +33,7 @@ layer {{ name: "data" type: "Python" top: "data" top: "label_a" top: "label_b" t
 @command_line
 def main():
     options = parse_options()
-    settings = Settings(
+    settings = Source(
         pairs=str(options.data / options.split / "train"), images=str(options.data / "images"),
         batch=options.batch, crop=224, height=224, width=224, mean=(103.0626, 115.9029, 123.1516), seed=0,
         phase="train", workers=options.workers)

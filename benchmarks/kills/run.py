@@ -17,11 +17,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import command_line
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from data_prep.rng import generator
-from reid.training.tables import read
+from reid.common.errors import command_line
+from reid.common.rng import generator
+from reid.engine.tables import read
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = "pretraining", "large", "cuhk01", "viper"

@@ -17,15 +17,16 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from data_prep.errors import command_line
-from data_prep.store import PairStore
-from reid.nets.bases import BASES
-from reid.nets.build import Source, test_net, train_net
+from reid.common.errors import command_line
+from reid.engine.loop import train
+from reid.engine.schedule import Schedule
+from reid.engine.settings import defaults, override
+from reid.formats.pair_lmdb import PairStore
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
-from reid.training.schedule import Schedule
-from reid.training.settings import defaults, override
-from reid.training.train import train
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}  # the second: of this process, without its workers
 
@@ -58,7 +59,7 @@ def main():
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that data_prep wrote; split 0 is used")
-    parser.add_argument("--base", choices=BASES, default="tiny")
+    parser.add_argument("--base", choices=BACKBONES, default="tiny")
     parser.add_argument("--init", type=Path, help="caffemodel to start from; without it, random weights")
     parser.add_argument("--input", metavar="HxW", help="size of the net's input (default: the base's)")
     parser.add_argument("--batch", type=int, help="pairs in an iteration (default: the base's)")

@@ -6,12 +6,13 @@ import caffe
 import numpy as np
 from google.protobuf import text_format
 
-from reid.nets.bases import BASES
-from reid.nets.build import Source, train_net
+from reid.nets.backbones.registry import BACKBONES as BASES
+from reid.layers.source import Source
+from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
-from reid.training import memory
-from reid.training.device import use_device
+from reid.engine import memory
+from reid.engine.device import use_device
 
 LOSSES = ("loss_id_a", "loss_id_b", "loss_verif")
 INPUTS = ("data", "label_a", "label_b", "same")

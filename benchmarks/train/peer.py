@@ -233,7 +233,8 @@ def repeated(options, device):
 
 def pairs(options, device):
     """Batches of the pair LMDBs, by the workers that feed PairData too: PyTorch's own loader is slower."""
-    from reid.layers.feed import PairFeed, Settings
+    from reid.layers.feed import PairFeed
+    from reid.layers.source import Source as Settings
     from reid.layers.workers import batches
 
     feed = PairFeed(Settings(pairs=f"{options.data}/split00/train", images=f"{options.data}/images", batch=options.batch,

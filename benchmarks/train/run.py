@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import InputError, command_line
+from reid.common.errors import InputError, command_line
 from data_prep.people.write import write
 from data_prep.prepare import prepare
 

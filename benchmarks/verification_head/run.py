@@ -1,4 +1,4 @@
-"""Which scale, clipping and learning rate let the verification head learn: the runs behind the defaults of reid.nets.BASES.
+"""Which scale, clipping and learning rate let the verification head learn: the runs behind the defaults of reid.nets.BACKBONES.
 
 Trains the same net on the same pairs once per variant, from the same weights and seed, and prints for each when it
 diverged or what its losses came to. Results and what was concluded from them: docs/verification-head.md.
@@ -19,9 +19,10 @@ import caffe
 import numpy as np
 from tqdm import trange
 
-from data_prep.store import PairStore
-from reid.nets.bases import BASES
-from reid.nets.build import Source, test_net, train_net
+from reid.formats.pair_lmdb import PairStore
+from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 
@@ -31,7 +32,7 @@ WINDOW = 50       # iterations that a reported loss is the mean of
 
 def losses_of(arguments, scale, clip, lr_mult, folder):
     """The losses of one variant, (iterations done, 2): identification (mean of both branches), verification."""
-    base, split = BASES[arguments.base], Path(arguments.data) / "split00"
+    base, split = BACKBONES[arguments.base], Path(arguments.data) / "split00"
     height, width = arguments.input or (base.height, base.width)
     heads = Heads("vi", PairStore(split / "train").meta["classes"], verif_scale=scale, verif_lr_mult=lr_mult)
     for phase, write in (("train", train_net), ("test", test_net)):
@@ -64,7 +65,7 @@ def size(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="what data_prep wrote; split 0 is used")
-    parser.add_argument("--base", choices=BASES, required=True)
+    parser.add_argument("--base", choices=BACKBONES, required=True)
     parser.add_argument("--init", help="caffemodel to start from; without it, from random weights")
     parser.add_argument("--input", type=size, metavar="HxW", help="size of the net's input")
     parser.add_argument("--pairs", type=int, default=8, help="pairs an iteration")

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from data_prep.errors import command_line
 from data_prep.people.write import LAYOUTS, write
+from reid.common.errors import command_line
 
 
 @command_line

@@ -9,7 +9,7 @@ from data_prep.people.camera import CAMERAS, Camera, expose
 from data_prep.people.figure import paint_person
 from data_prep.people.scene import paint_scene
 from data_prep.people.wardrobe import Person, dress
-from data_prep.rng import generator
+from reid.common.rng import generator
 
 _OVERSIZE = 3  # painted this many times larger than the photograph, which smooths every edge
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.rng import generator
+from reid.common.rng import generator
 
 CLOTH = {"black": (.10, .09, .09), "charcoal": (.26, .25, .25), "grey": (.55, .55, .54),
          "white": (.92, .93, .93), "navy": (.33, .17, .13), "denim": (.60, .43, .32),

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from data_prep.errors import InputError
-from data_prep.files import whole_directory
 from data_prep.people.layouts import cuhk01, cuhk03, folder, market1501, viper
 from data_prep.readers.generated import MARK
-from data_prep.rng import generator
+from reid.common.errors import InputError
+from reid.common.files import whole_directory
+from reid.common.rng import generator
 
 LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
            "cuhk03-long": cuhk03.write_long, "cuhk03-short": cuhk03.write_short,

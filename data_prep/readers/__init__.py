@@ -1,1 +1,1 @@
-"""One reader per dataset: each turns a raw folder into a checked Index."""
+"""The datasets, one file each: it reads a raw folder into a checked Index and holds all facts; by name in `registry`."""

@@ -11,13 +11,14 @@ import re
 from pathlib import Path
 
 from data_prep.index import Image, Index
+from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.published import check_names, check_sizes
+from data_prep.splits.draw import Rule
 
 SIZE = (60, 160)
 IDENTITIES = tuple(f"{number:04d}" for number in range(1, 972))
-VARIANTS = ("p100", "p486")
 _CAMERAS = {"001": 1, "002": 1, "003": 2, "004": 2}
 _NAME = re.compile(r"campus/(\d{4})(\d{3})\.png")
 
@@ -36,4 +37,9 @@ def read(root: Path, variant: str) -> Index:
                 {f"campus/{identity}{image}.png" for identity in identities for image in _CAMERAS})
     images = tuple(Image(name, match[1], _CAMERAS[match[2]]) for name, match in found)
     check_sizes(root, images, SIZE)
-    return Index("cuhk01", root, images, "single-shot", mark is not None, variant)
+    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None, variant)
+
+
+DATASET = Dataset(name="cuhk01", read=read, variants=("p100", "p486"), variants_are="how many people are tested",
+                  rules={"p100": Rule(971, 100, name="cuhk01-p100"), "p486": Rule(971, 486, name="cuhk01-p486")},
+                  identities=IDENTITIES, as_distributed=True)

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index
+from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.mat import Mat
 from data_prep.readers.published import check_counts
+from data_prep.splits.draw import Rule
+from reid.common.errors import InputError
 
 BOXES = ("detected", "labeled")
 PAIRS_SPLIT = 3  # the splits are of the identities of the first three camera pairs: 1,360
@@ -77,7 +79,7 @@ def _from_mat(mat: Mat, boxes: str, generated: bool) -> Index:
         if strange:
             raise InputError(f"{mat.path}: testsets{{{number}}} names identity {strange[0]}, who is not in "
                              "the dataset; unpack the dataset again")
-    return Index("cuhk03", mat.path.parent, images, "single-shot", generated, boxes, test_sets,
+    return Index(DATASET.name, mat.path.parent, images, DATASET.protocol, generated, boxes, test_sets,
                  _Cells(mat, boxes))
 
 
@@ -89,7 +91,7 @@ def _from_files(root: Path, boxes: str, identities: list[int], generated: bool) 
            f"{_MAT}, or <pair>_<identity>_<view>_<image>.png, or <identity>_<image>.jpg, in {boxes}/ or "
            f"images_{boxes}/")
     images = tuple(_image(name, *address) for name, address in found)
-    return Index("cuhk03", folder, images, "single-shot", generated, boxes)
+    return Index(DATASET.name, folder, images, DATASET.protocol, generated, boxes)
 
 
 def _image(name: str, pair: int, number: int, place: int) -> Image:
@@ -125,3 +127,12 @@ def _check_counts(index: Index, boxes: str, counts: dict) -> None:
         found[name] = len({image.identity for image in index.images if image.identity.startswith(f"{pair}_")})
         expected[name] = identities
     check_counts(index.root, found, expected)
+
+
+def _divided(identity: str) -> bool:
+    return int(identity[0]) <= PAIRS_SPLIT
+
+
+DATASET = Dataset(name="cuhk03", read=read, variants=BOXES, variants_are="boxes by a detector or by hand",
+                  rules={None: Rule(1360, 100, 100, TEST_SETS, name="cuhk03")}, identities=IDENTITIES, divided=_divided,
+                  first_only=True, as_distributed=True)

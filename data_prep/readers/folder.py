@@ -6,10 +6,11 @@ Generated people may be among them; they are not counted, since nobody has publi
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
+from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
+from reid.common.errors import InputError
 
 _NAME = re.compile(r"([^/]+)/(\d+)/[^/]+\.(?:png|jpg|jpeg|bmp)", re.IGNORECASE)
 
@@ -23,4 +24,7 @@ def read(root: Path) -> Index:
     if not images:
         raise InputError(f"{root}: no images in it; expected <identity>/<camera>/<image>.png")
     check_cameras(root, images)
-    return Index("folder", root, images, "single-shot", read_mark(root, "folder") is not None)
+    return Index(DATASET.name, root, images, DATASET.protocol, read_mark(root, "folder") is not None)
+
+
+DATASET = Dataset(name="folder", read=read)

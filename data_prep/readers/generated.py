@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 MARK = "GENERATED.json"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import InputError
 from data_prep.index import Index, Pixels
 from data_prep.readers import cuhk03, market1501
+from reid.common.errors import InputError
 
 CAMERA_OFFSET = len(market1501.CAMERAS)  # CUHK03's two views follow Market-1501's six cameras
 
@@ -31,7 +31,7 @@ def read(root: Path, boxes: str) -> Index:
     images += [replace(image, path=f"cuhk03/{image.path}", identity=f"cuhk03/{image.identity}",
                        camera=image.camera + CAMERA_OFFSET) for image in cuhk.images]
     test_sets = tuple(tuple(f"cuhk03/{identity}" for identity in test_set) for test_set in cuhk.test_sets)
-    return Index("large", root, tuple(images), "single-shot", market.generated or cuhk.generated, boxes,
+    return Index(DATASET.name, root, tuple(images), DATASET.protocol, market.generated or cuhk.generated, boxes,
                  test_sets, _Both({"market1501": market.pixels, "cuhk03": cuhk.pixels}))
 
 
@@ -47,3 +47,9 @@ class _Both:
     def checksum(self, path: str) -> str:
         part, _, rest = path.partition("/")
         return self.parts[part].checksum(rest)
+
+
+_PREFIX = "cuhk03/"
+
+DATASET = replace(cuhk03.DATASET, name="large", read=read, prefix=_PREFIX,
+                  divided=lambda identity: cuhk03.DATASET.divided(identity.removeprefix(_PREFIX)))

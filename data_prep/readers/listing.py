@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.readers.generated import MARK
+from reid.common.errors import InputError
 
 _STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", MARK}
 

@@ -10,11 +10,12 @@ distractor; gt_bbox holds boxes drawn by hand, from which multiple queries are m
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import DISTRACTOR, JUNK, Image, Index, check_cameras
+from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.published import check_counts
+from reid.common.errors import InputError
 
 SIZE = (64, 128)
 CAMERAS = range(1, 7)
@@ -49,7 +50,7 @@ def read(root: Path) -> Index:
     queries = {(image.identity, image.camera) for image in images if image.role == "query"}
     used = tuple(image for image in images
                  if image.role != "multi_query" or (image.identity, image.camera) in queries)
-    return Index("market1501", root, used, "market1501", mark is not None)
+    return Index(DATASET.name, root, used, DATASET.protocol, mark is not None)
 
 
 def _counts(images: list[Image]) -> dict[str, int]:
@@ -73,3 +74,6 @@ def _check_identities(root: Path, images: list[Image]) -> None:
         others = ((image.identity, camera) for camera in CAMERAS if camera != image.camera)
         if image.role == "query" and gallery.isdisjoint(others):
             raise InputError(f"{where} is in bounding_box_test by no other camera; unpack the dataset again")
+
+
+DATASET = Dataset(name="market1501", read=read, protocol="market1501", as_distributed=True)

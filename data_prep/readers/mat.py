@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 
 class Mat:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_prep.errors import InputError
-from data_prep.picture import read_picture
+from reid.common.errors import InputError
+from reid.formats.picture import read_picture
 
 
 def check_names(root: Path, what: str, found: set[str], expected: set[str]) -> None:

@@ -6,8 +6,9 @@ Paths are relative to the CSV file's folder. `split` is train, query or gallery,
 import csv
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
+from data_prep.readers.dataset import Dataset
+from reid.common.errors import InputError
 
 ROLES = ("train", "query", "gallery")
 
@@ -29,7 +30,7 @@ def read(table: Path) -> Index:
     _check_paths(table, images)
     check_cameras(table.parent, images)
     _check_roles(table, images)
-    return Index("csv", table.parent, images, "single-shot")
+    return Index(DATASET.name, table.parent, images, DATASET.protocol)
 
 
 def _image(where: str, row: dict) -> Image:
@@ -69,3 +70,6 @@ def _check_roles(table: Path, images) -> None:
                              "gallery must show it from another camera")
         if image.role == "query" and image.identity not in gallery:
             raise InputError(f"{where} is a query but has no gallery image; add one from another camera")
+
+
+DATASET = Dataset(name="csv", read=read)

@@ -8,11 +8,13 @@ cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 87
 import re
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Image, Index, check_cameras
+from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
 from data_prep.readers.published import check_names, check_sizes
+from data_prep.splits.draw import Rule
+from reid.common.errors import InputError
 
 WIDTH, HEIGHT = 48, 128
 _CAMERAS = {"cam_a": 1, "cam_b": 2}
@@ -37,7 +39,7 @@ def read(root: Path) -> Index:
     check_cameras(root, images)
     _check_single(root, images)
     check_sizes(root, images, (WIDTH, HEIGHT))
-    return Index("viper", root, images, "single-shot", mark is not None)
+    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None)
 
 
 def _check_single(root: Path, images) -> None:
@@ -47,3 +49,6 @@ def _check_single(root: Path, images) -> None:
         if other is not image:
             raise InputError(f"{root}: {other.path} and {image.path} show the same identity from the same "
                              "camera; the dataset has one image a camera: remove the wrong one")
+
+
+DATASET = Dataset(name="viper", read=read, rules={None: Rule(632, 316, name="viper")}, identities=IDENTITIES, flip=True)

@@ -4,14 +4,13 @@ import argparse
 import json
 import sys
 
-from data_prep.errors import command_line
-from data_prep.files import write_whole
-from data_prep.readers import cuhk01, cuhk03, viper
-from data_prep.splits.draw import RULES, draw
-from data_prep.splits.load import COMMITTED, SEED
+from data_prep.readers.registry import DATASETS
+from data_prep.splits.draw import draw
+from data_prep.splits.load import COMMITTED, RULES, SEED
+from reid.common.errors import command_line
+from reid.common.files import write_whole
 
-IDENTITIES = {"viper": viper.IDENTITIES, "cuhk01-p100": cuhk01.IDENTITIES, "cuhk01-p486": cuhk01.IDENTITIES,
-              "cuhk03": cuhk03.IDENTITIES}
+IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values() for rule in dataset.rules.values()}
 
 
 def text(name: str) -> str:

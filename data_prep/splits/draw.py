@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 
-from data_prep.rng import generator
+from reid.common.rng import generator
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a dataset is split: of its `people`, `test` are tested and `validation` kept, `splits` times."""
+    """How a dataset is split: of its `people`, `test` are tested and `validation` kept, `splits` times.
+
+    `name`: of the committed file, "" where there is none. Generated people are split in the same proportion.
+    """
     people: int
     test: int
     validation: int = 0
     splits: int = 10
+    name: str = ""
 
     def tested(self, people: int) -> int:
         """Return how many of so many people are tested: the same part, rounded up."""
@@ -21,10 +25,6 @@ class Rule:
         """Return how many of so many people are kept for validation: the same part, rounded up."""
         return -(-people * self.validation // self.people)
 
-
-RULES = {"viper": Rule(632, 316), "cuhk01-p100": Rule(971, 100), "cuhk01-p486": Rule(971, 486),
-         "cuhk03": Rule(1360, 100, 100, 20)}
-"""The rules by the name of the committed file. Generated people are split in the same proportion."""
 
 HALF = Rule(2, 1)
 

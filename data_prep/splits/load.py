@@ -5,13 +5,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.errors import InputError
 from data_prep.index import Index
-from data_prep.readers.cuhk03 import PAIRS_SPLIT
-from data_prep.rng import generator
-from data_prep.splits.draw import HALF, RULES, Rule, draw
+from data_prep.readers.registry import DATASETS
+from data_prep.splits.draw import Rule, draw
+from reid.common.errors import InputError
+from reid.common.rng import generator
 
 SEED = 2017  # of the committed files
+RULES = {rule.name: rule for dataset in DATASETS.values() for rule in dataset.rules.values() if rule.name}
 COMMITTED = {name: Path(__file__).with_name(f"{name}.json") for name in RULES}
 
 
@@ -32,7 +33,7 @@ class Split:
 
 def split_count(index: Index) -> int:
     """Return how many splits the dataset has: 1 where it fixes the role of every image itself."""
-    return 1 if _is_fixed(index) else _rule(index)[1].splits
+    return 1 if _is_fixed(index) else _rule(index).splits
 
 
 def load_split(index: Index, number: int, seed: int) -> Split:
@@ -70,33 +71,22 @@ def _is_fixed(index: Index) -> bool:
     return all(image.role for image in index.images)
 
 
-def _rule(index: Index) -> tuple[str | None, Rule]:
-    """Return the name of the dataset's committed file, None for a user's own images, and its rule."""
-    name = {"cuhk01": f"cuhk01-{index.variant}", "large": "cuhk03"}.get(index.dataset, index.dataset)
-    return (name, RULES[name]) if name in RULES else (None, HALF)
+def _rule(index: Index) -> Rule:
+    return DATASETS[index.dataset].rule(index.variant)
 
 
 def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[str]]]:
     """Return where a split comes from, and the identities that train, are tested and perhaps validate."""
-    name, rule = _rule(index)
-    people = _split_people(index, name)
+    rule, dataset = _rule(index), DATASETS[index.dataset]
+    people = sorted({image.identity for image in index.images if not image.role and dataset.divided(image.identity)})
     if index.test_sets:
         return (f"the dataset's own test set #{number}, validation from seed {SEED}",
                 _around(index.test_sets[number], people, number, rule))
-    if name and not index.generated:
-        prefix = "cuhk03/" if index.dataset == "large" else ""
-        parts = json.loads(COMMITTED[name].read_text())["splits"][number]
-        return (f"committed {name}.json #{number}",
-                {part: [prefix + identity for identity in identities] for part, identities in parts.items()})
+    if rule.name and not index.generated:
+        parts = json.loads(COMMITTED[rule.name].read_text())["splits"][number]
+        return (f"committed {rule.name}.json #{number}",
+                {part: [dataset.prefix + identity for identity in identities] for part, identities in parts.items()})
     return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
-
-
-def _split_people(index: Index, name: str | None) -> list[str]:
-    """Return the identities that splits are made of: those without a role, of CUHK03 only the first pairs."""
-    people = sorted({image.identity for image in index.images if not image.role})
-    if name == "cuhk03":
-        people = [identity for identity in people if int(identity.split("/")[-1][0]) <= PAIRS_SPLIT]
-    return people
 
 
 def _around(test_set, people: list[str], number: int, rule: Rule) -> dict[str, list[str]]:

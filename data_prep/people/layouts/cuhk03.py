@@ -14,8 +14,7 @@ import numpy as np
 from data_prep.people.draw import track
 from data_prep.people.layouts.share import in_proportion
 from data_prep.readers import cuhk03
-from data_prep.rng import generator
-from data_prep.splits.draw import RULES
+from reid.common.rng import generator
 
 _SIZE = (64, 160)
 _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Wed Mar 18 10:00:00 2015 HDF5 schema 1.00 ."
@@ -101,7 +100,7 @@ def _of_any_size(picture: np.ndarray, person: int, place: int) -> np.ndarray:
 def _test_sets(people: list[int], counts: dict) -> list[np.ndarray]:
     """Return 20 test sets, each float64 (T, 2): camera pair and identity, of pairs 1 to 3."""
     addresses = np.array(_addresses(counts["pairs"][:cuhk03.PAIRS_SPLIT]), float)
-    tested = RULES["cuhk03"].tested(len(addresses))
+    tested = cuhk03.DATASET.rule(None).tested(len(addresses))
     return [addresses[generator(people[0], "test set", number).permutation(len(addresses))[:tested]]
             for number in range(cuhk03.TEST_SETS)]
 

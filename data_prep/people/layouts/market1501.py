@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.people.draw import empty, reframe, track
 from data_prep.people.layouts.share import spread
 from data_prep.readers.market1501 import COUNTS, SIZE
-from data_prep.rng import generator
+from reid.common.rng import generator
 
 _PEOPLE = 1501
 _OF_KNOWN = (COUNTS["bounding_box_test"] - COUNTS["junk in bounding_box_test"]

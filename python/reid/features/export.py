@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-from data_prep.errors import InputError
-from data_prep.files import whole_directory, write_whole
+from reid.common.errors import InputError
+from reid.common.files import whole_directory, write_whole
 
 LIMIT = 2 ** 31    # bytes of one variable in a .mat of version 5
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-BATCH = 8    # ResNet-50 takes 200 MB for each image of 224×224 that passes at once
+from reid.nets.prototxt import DEPLOY_BATCH
 
 
 def extract(net, blob, images, indices, settings):
@@ -14,8 +14,8 @@ def extract(net, blob, images, indices, settings):
     settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input and mean.
     """
     features = []
-    for start in tqdm(range(0, len(indices), BATCH), "features", unit="batch", leave=False, disable=None):
-        views = [view(images.get(index)[0], settings) for index in indices[start:start + BATCH]]
+    for start in tqdm(range(0, len(indices), DEPLOY_BATCH), "features", unit="batch", leave=False, disable=None):
+        views = [view(images.get(index)[0], settings) for index in indices[start:start + DEPLOY_BATCH]]
         net.blobs["data"].reshape(len(views), *views[0].shape)
         net.blobs["data"].data[...] = views
         net.forward()

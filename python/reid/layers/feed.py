@@ -1,76 +1,14 @@
 """The feed of image pairs without Caffe: which crops make up a batch, and their pixels."""
-import dataclasses
 import functools
-import json
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data_prep import rng
-from data_prep.errors import InputError
-from data_prep.store import ImageStore, PairStore
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What PairData's `param_str` says, as JSON with exactly these keys."""
-
-    pairs: str  # folder of the pair LMDB
-    images: str  # folder of the image LMDB
-    batch: int  # pairs in a batch
-    crop: int  # side of the square window cut from the stored image, pixels
-    height: int  # size the window is resized to where it differs, pixels
-    width: int
-    mean: tuple  # subtracted from the three channels, in the order B, G, R
-    seed: int  # of the windows' places
-    phase: str  # "train": windows drawn at random; "test": the centre window
-    workers: int  # processes that prepare batches ahead; 0 prepares them in this one
-
-    @classmethod
-    def parse(cls, param_str):
-        """Reads a `param_str`; InputError names a key that is missing, unknown or has a wrong value."""
-        try:
-            given = json.loads(param_str)
-        except ValueError as error:
-            raise InputError(f"PairData: param_str is no JSON ({error}): {param_str!r}") from None
-        if not isinstance(given, dict):
-            raise InputError(f"PairData: param_str must be a JSON object, not {param_str!r}")
-        missing, unknown = sorted(_ALLOWED.keys() - given.keys()), sorted(given.keys() - _ALLOWED.keys())
-        if missing or unknown:
-            raise InputError(f"PairData: param_str has missing keys {missing} and unknown keys {unknown}")
-        for key, (is_allowed, words) in _ALLOWED.items():
-            if not is_allowed(given[key]):
-                raise InputError(f"PairData: {key} is {given[key]!r}; it must be {words}")
-        return cls(**{**given, "mean": tuple(given["mean"])})
-
-
-def _whole(least):
-    return lambda value: type(value) is int and value >= least, f"a whole number of at least {least}"
-
-
-def _is_folder(value):
-    return isinstance(value, str) and value != ""
-
-
-def _is_colour(value):
-    numbers = isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value)
-    return numbers and len(value) == 3
-
-
-_ALLOWED = {
-    "pairs": (_is_folder, "a folder"),
-    "images": (_is_folder, "a folder"),
-    "batch": _whole(1),
-    "crop": _whole(16),  # more than any translation, so that a window always meets the image
-    "height": _whole(1),
-    "width": _whole(1),
-    "mean": (_is_colour, "three numbers, in the order B, G, R"),
-    "seed": _whole(0),
-    "phase": (("train", "test").__contains__, '"train" or "test"'),
-    "workers": _whole(0),
-}
+from reid.common import rng
+from reid.common.errors import InputError
+from reid.formats.image_lmdb import ImageStore
+from reid.formats.pair_lmdb import PairStore
 
 
 class PairFeed:

@@ -1,8 +1,9 @@
 """The Caffe layer that feeds the siamese net with pairs."""
 import caffe
 
-from data_prep.errors import InputError
-from reid.layers.feed import PairFeed, Settings
+from reid.common.errors import InputError
+from reid.layers.feed import PairFeed
+from reid.layers.source import Source
 from reid.layers.workers import batches
 
 LABELS = 1, 2, 3  # tops after the images; pycaffe lets a vector of blobs be indexed, not sliced
@@ -11,7 +12,7 @@ LABELS = 1, 2, 3  # tops after the images; pycaffe lets a vector of blobs be ind
 class PairData(caffe.Layer):
     """N pairs of images as one stack, with their labels.
 
-    `param_str` is JSON with the keys of `reid.layers.feed.Settings`. Tops, all float32:
+    `param_str` is JSON with the keys of `reid.layers.source.Source`. Tops, all float32:
     data (2N, 3, height, width): the a's of the N pairs, then their b's, BGR less the mean;
     label_a (N,), label_b (N,): the training identities as class indices;
     same (N,): 0 where a and b show one identity, 1 where they show two.
@@ -23,7 +24,7 @@ class PairData(caffe.Layer):
     def setup(self, bottom, top):
         if len(bottom) != 0 or len(top) != 4:
             raise InputError(f"PairData takes no bottom and 4 tops, not {len(bottom)} and {len(top)}")
-        self.feed = PairFeed(Settings.parse(self.param_str))
+        self.feed = PairFeed(Source.parse(self.param_str))
         self.batches = batches(self.feed)
 
     def reshape(self, bottom, top):

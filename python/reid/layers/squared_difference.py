@@ -4,7 +4,7 @@ import json
 import caffe
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 
 class SquaredDifference(caffe.Layer):

@@ -8,7 +8,7 @@ import traceback
 import cv2
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 SLOTS = 2  # batches that each worker prepares ahead
 PARENT_CHECK = 1.0  # seconds between an idle worker's looks at whether its parent is still there

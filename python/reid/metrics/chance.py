@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reid.metrics.market1501 import is_junk
+from reid.metrics.junk import good_and_junk
 from reid.metrics.summary import RANKS
 
 
@@ -19,10 +19,9 @@ def market1501_chance(query_ids, query_cams, gallery_ids, gallery_cams, ranks=RA
     >>> market1501_chance(np.array([7]), np.array([1]), np.array([7, 5, 7, -1]), np.array([2, 2, 1, 2]), ranks=[1])
     {'cmc': {'1': 0.5}, 'mAP': {'trapezoid': 0.625, 'step': 0.75}}
     """
-    own = query_ids[:, None] == gallery_ids
-    seen = query_cams[:, None] == gallery_cams
-    good = (own & ~seen).sum(axis=1)
-    left = len(gallery_ids) - np.count_nonzero(is_junk(gallery_ids)) - (own & seen).sum(axis=1)
+    good, junk = (mask.sum(axis=1) for mask in
+                  good_and_junk(query_ids[:, None], query_cams[:, None], gallery_ids, gallery_cams))
+    left = len(gallery_ids) - junk
     missed, cmc = np.ones(len(good)), {}
     for place in range(max(ranks)):
         missed *= np.maximum(left - good - place, 0) / np.maximum(left - place, 1)

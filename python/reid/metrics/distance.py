@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 QUERIES = 1024    # compared in one matrix product: fewer would make it read the gallery too often
 BLOCK = 100_000_000    # and no more distances than these in one: 400 MB of float32, of which two are held

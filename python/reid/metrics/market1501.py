@@ -1,15 +1,14 @@
 """Market-1501's protocol (paper, section III-A), single query; multi_query.py pools several into one.
 
-Good: gallery images of the query's identity from other cameras. Junk: those of its own camera, and everything of
-identity −1; junk is skipped and takes no rank. Distractors, identity 0, are wrong like any other identity. Equal
-distances are ordered as the gallery is. After Zheng et al., "Scalable Person Re-identification: A Benchmark",
+What is good and what is junk: `junk`. Equal distances are ordered as the gallery is. After Zheng et al., "Scalable Person Re-identification: A Benchmark",
 ICCV 2015, and the code that came with it.
 """
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics.average_precision import average_precision
+from reid.metrics.junk import good_and_junk, is_junk
 from reid.metrics.ranking import Ranking
 
 MANY = 200    # matches beyond which sorting the whole row is the cheaper way to their ranks
@@ -28,20 +27,13 @@ def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
     query_ids, query_cams, gallery_ids, gallery_cams = map(
         np.asarray, (query_ids, query_cams, gallery_ids, gallery_cams))
     _check(query_ids, query_cams, gallery_ids, gallery_cams)
-    by_identity = np.argsort(gallery_ids, kind="stable")
-    starts, ends = (np.searchsorted(gallery_ids, query_ids, side, sorter=by_identity)
-                    for side in ("left", "right"))
-    nobody = np.flatnonzero(is_junk(gallery_ids))
     ranks = []
     for query, row in enumerate(rows):
         if query == len(query_ids) or len(row) != len(gallery_ids):
             raise InputError(f"row {query}, of {len(row)} distances, does not fit {len(query_ids)} queries and "
                              f"{len(gallery_ids)} gallery images")
-        own = by_identity[starts[query]:ends[query]]
-        seen = gallery_cams[own] == query_cams[query]
-        row = np.array(row)
-        row[nobody] = row[own[seen]] = np.inf
-        ranks.append(ranks_of(row, own[~seen]))
+        good, junk = good_and_junk(query_ids[query], query_cams[query], gallery_ids, gallery_cams)
+        ranks.append(ranks_of(np.where(junk, np.inf, row), np.flatnonzero(good)))
     if len(ranks) < len(query_ids):
         raise InputError(f"{len(ranks)} rows of distances do not fit {len(query_ids)} queries")
     precision = [average_precision(r) for r in ranks]
@@ -55,11 +47,6 @@ def _check(query_ids, query_cams, gallery_ids, gallery_cams):
                          f"{len(gallery_ids)} and {len(gallery_cams)} of the gallery: each image needs one of each")
     if is_junk(query_ids).any():
         raise InputError(f"query {np.argmax(is_junk(query_ids))} is of identity -1: junk has no match")
-
-
-def is_junk(ids):
-    """Which of `ids` (N,) are of identity −1: not a person."""
-    return ids == ("-1" if ids.dtype.kind == "U" else -1)
 
 
 def ranks_of(row, good):

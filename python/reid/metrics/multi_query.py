@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics.distance import normalise
 
 POOLS = {"mean": np.mean, "max": np.max}

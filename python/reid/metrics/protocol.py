@@ -1,7 +1,7 @@
 """The protocols by name: from the features of a query and a gallery to their Ranking."""
 
-from data_prep.errors import InputError
-from data_prep.rng import generator
+from reid.common.errors import InputError
+from reid.common.rng import generator
 from reid.metrics import market1501, single_shot
 from reid.metrics.distance import distance_rows, squared_distances
 

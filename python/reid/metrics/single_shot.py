@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 from reid.metrics.ranking import Ranking
 
 PROBES = 64    # whose ranks are computed at a time

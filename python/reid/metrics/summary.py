@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.errors import InputError
+from reid.common.errors import InputError
 
 RANKS = (1, 5, 10, 20)
 

@@ -29,9 +29,9 @@ class Heads:
     _: KW_ONLY
     verif_scale: float
     verif_lr_mult: float
-    id_lr_mult: float = 10
+    id_lr_mult: float = 10.0
     dropout: float = 0.5
-    verif_weight: float = 3
+    verif_weight: float = 3.0
     id_weight: float = 1
 
     def __post_init__(self):
@@ -67,7 +67,7 @@ def _identification(n, heads, test):
         n[f"id_fc_{branch}"] = L.InnerProduct(
             n[f"dropped_{branch}"], num_output=heads.classes, weight_filler=dict(type="gaussian", std=0.001),
             param=[dict(name="id_weight", **weight), dict(name="id_bias", **bias)])
-        _judge(n, f"id_{branch}", n[f"id_fc_{branch}"], n[f"label_{branch}"], heads.id_weight, test)
+        _softmax_loss(n, f"id_{branch}", n[f"id_fc_{branch}"], n[f"label_{branch}"], heads.id_weight, test)
 
 
 def _verification(n, heads, test):
@@ -80,10 +80,10 @@ def _verification(n, heads, test):
     n.square_relu = L.ReLU(n.square, in_place=True)
     n.verif_fc = L.InnerProduct(n.square, num_output=2, weight_filler=dict(type="gaussian", std=0.001),
                                 param=_new_layer(heads.verif_lr_mult))
-    _judge(n, "verif", n.verif_fc, n.same, heads.verif_weight, test)
+    _softmax_loss(n, "verif", n.verif_fc, n.same, heads.verif_weight, test)
 
 
-def _judge(n, name, scores, labels, weight, test):
+def _softmax_loss(n, name, scores, labels, weight, test):
     """The softmax loss loss_<name>; in a test net accuracy_<name> too."""
     judged = dict(ignore_label=IGNORED) if test else {}
     n[f"loss_{name}"] = L.SoftmaxWithLoss(scores, labels, loss_weight=weight, loss_param=judged)

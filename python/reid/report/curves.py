@@ -5,8 +5,8 @@ matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
-from reid.training.alarms import alarms
-from reid.training.tables import read
+from reid.engine.alarms import alarms
+from reid.engine.tables import read
 
 GUESSING = np.log(2)
 LISTED = 8    # alarms that the list beside the curves has room for
@@ -26,8 +26,8 @@ def draw(path, section, group):
         _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])), color="tab:green", marker="o",
               label="test identities")
         _plot(rate, losses.get("iteration", []), losses.get("lr", []), color="tab:blue")
-        _plot_ratio(ratio, read(folder / "epochs.csv"), result["iterations"])
-        found += [(alarm["iteration"], result["split"], alarm["alarm"]) for alarm in alarms(folder)]
+        _plot_ratio(ratio, read(folder / "epochs.csv"), result.iterations)
+        found += [(alarm["iteration"], result.split, alarm["alarm"]) for alarm in alarms(folder)]
     verification.axhline(GUESSING, color="grey", linestyle="--", label="guessing, log 2")
     _mark(found, (identification, verification), listed)
     rate.set(yscale="log")

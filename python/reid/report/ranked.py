@@ -9,9 +9,9 @@ matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_prep.picture import read_picture
+from reid.formats.picture import read_picture
 from reid.metrics.distance import distance_rows
-from reid.metrics.market1501 import is_junk
+from reid.metrics.junk import good_and_junk, is_distractor
 
 COLOURS = {"good": "tab:green", "wrong": "tab:red", "distractor": "tab:orange", "junk": "tab:grey", "query": "black"}
 CELL = 1.0, 2.3    # inches of a picture with its two lines of text
@@ -45,12 +45,10 @@ def ranked_lists(protocol, query, gallery, numbers, count):
 
 def marks(protocol, identity, camera, gallery_ids, gallery_cams):
     """What each gallery image, (G,), is to a query: in single-shot sets good or wrong, without junk and distractors."""
-    own = gallery_ids == identity
     if protocol == "single-shot":
-        return np.where(own, "good", "wrong")
-    distractor = np.isin(gallery_ids, ["0", "0000"] if gallery_ids.dtype.kind == "U" else [0])
-    return np.select([is_junk(gallery_ids) | (own & (gallery_cams == camera)), own, distractor],
-                     ["junk", "good", "distractor"], "wrong")
+        return np.where(gallery_ids == identity, "good", "wrong")
+    good, junk = good_and_junk(identity, camera, gallery_ids, gallery_cams)
+    return np.select([junk, good, is_distractor(gallery_ids)], ["junk", "good", "distractor"], "wrong")
 
 
 def _list(row, marked, names, count):

@@ -4,15 +4,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import InputError
-
-ABOUT = ("stage", "base", "objective", "init", "dataset", "generated", "protocol", "split", "data", "settings", "before",
-         "after", "histogram", "chance", "iterations")
+from reid.common.errors import InputError
+from reid.formats import result as result_file
 
 
 @dataclass(frozen=True)
 class Group:
-    """The splits of one way to train. results: dicts as in result.json; folders: where they came from."""
+    """The splits of one way to train. results: its Results; folders: where they came from."""
     name: str
     results: list
     folders: list
@@ -30,43 +28,29 @@ class Section:
 
 def gather(folder):
     """The Sections of all result.json files under `folder`; InputError where there is none or one is damaged."""
-    files = sorted(Path(folder).rglob("result.json"))
+    files = sorted(Path(folder).rglob(result_file.NAME))
     if not files:
         raise InputError(f"{folder}: there is no result.json in it; runs are written by tools/train_stage.sh")
     found = {}
     for file in files:
-        result = _read(file)
-        section = result["stage"], result["dataset"], result["generated"], result["protocol"], result["data"]["images"]
-        way = json.dumps([result["base"], result["objective"], result["init"], result["settings"],
-                          result["iterations"]])
+        result = result_file.read(file.parent)
+        section = result.stage, result.dataset, result.generated, result.protocol, result.data["images"]
+        way = json.dumps([result.base, result.objective, result.init, result.settings, result.iterations])
         found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
     return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
-
-
-def _read(file):
-    try:
-        result = json.loads(file.read_text())
-        missing = [key for key in ABOUT if key not in result]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: damaged: {error}") from None
-    if missing:
-        raise InputError(f"{file}: lacks {', '.join(missing)}: it was not written by this version")
-    return result
 
 
 def _groups(ways):
     """A Group for each way to train, named by its nets and by the settings in which the ways differ."""
     ways = [list(way) for way in ways]
-    settings = [way[0][0]["settings"] for way in ways]
+    settings = [way[0][0].settings for way in ways]
     differing = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
     return [Group(_name(way[0][0], differing), [result for result, _ in way], [folder for _, folder in way])
             for way in ways]
 
 
 def _name(result, differing):
-    objective = {"vi": "V+I", "v": "V", "i": "I"}[result["objective"]]
-    start = f"from {result['init']['file']}" if result["init"] else "from random weights"
-    if result.get("parent"):
-        start = f"from {result['parent']['stage']}"
-    extra = "".join(f", {key}={result['settings'][key]}" for key in differing)
-    return f"{result['base']} ({objective}) {start}{extra}"
+    objective = {"vi": "V+I", "v": "V", "i": "I"}[result.objective]
+    start = f"from {result.parent_stage or result.init['file']}" if result.init else "from random weights"
+    extra = "".join(f", {key}={result.settings[key]}" for key in differing)
+    return f"{result.base} ({objective}) {start}{extra}"

@@ -102,9 +102,9 @@ def _main_rows(section, paper):
         placed += ours
         out += [row for group in ours for row in _ours(group)]
     out += [row for group in section.groups if group not in placed for row in _ours(group)]
-    every = {(result["split"], result["data"]["test_pairs"]): result
+    every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
-    return out + [Row("ours", name, len(every), _figures([result[key] for result in every.values()]))
+    return out + [Row("ours", name, len(every), _figures([getattr(result, key) for result in every.values()]))
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
@@ -126,21 +126,21 @@ def _table3_rows(section, table3):
         name = theirs["method"] + (", pre-trained" if theirs["pretrained"] else ", not pre-trained")
         out.append(Row("paper", name, None, _plain(TABLE3, theirs["figures"])))
         for group in section.groups:
-            if _same(group, theirs, ("base", "objective")) and bool(group.results[0]["init"]) == theirs["pretrained"]:
+            if _same(group, theirs, ("base", "objective")) and bool(group.results[0].init) == theirs["pretrained"]:
                 out += [row for row in _ours(group) if "after" in row.method]
     return out
 
 
 def _same(group, theirs, keys):
-    return all(group.results[0][key] == theirs[key] for key in keys)
+    return all(getattr(group.results[0], key) == theirs[key] for key in keys)
 
 
 def _ours(group):
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
-    out = [Row("ours", f"{group.name}, before", len(group.results), _figures([r["before"] for r in group.results]))]
-    if group.results[0]["after"]:
-        name = f"{group.name}, after {group.results[0]['iterations']} iterations"
-        out.append(Row("ours", name, len(group.results), _figures([r["after"] for r in group.results])))
+    out = [Row("ours", f"{group.name}, before", len(group.results), _figures([r.before for r in group.results]))]
+    if group.results[0].after:
+        name = f"{group.name}, after {group.results[0].iterations} iterations"
+        out.append(Row("ours", name, len(group.results), _figures([r.after for r in group.results])))
     return out
 
 

@@ -1,1 +1,1 @@
-"""The trunks, image in, feature out: one file per base network, each with a function `trunk(n, pairs)`."""
+"""The backbones, one file each: the trunk, image in, feature out, with its facts and defaults; by name in `registry`."""

@@ -14,6 +14,8 @@ torchvision's net has the same layers in another geometry, and each needs its ow
 
 from caffe import layers as L, params as P
 
+from reid.nets.backbones.backbone import Backbone
+
 STAGES = ((2, 64, 3), (3, 128, 4), (4, 256, 6), (5, 512, 3))     # stage, bottleneck channels, blocks
 LEARNED = dict(lr_mult=1, decay_mult=1)
 STORED = dict(lr_mult=0, decay_mult=0)
@@ -78,3 +80,10 @@ def _normalise(n, blob, suffix):
     n[f"bn{suffix}"] = L.BatchNorm(n[blob], in_place=True, use_global_stats=True, eps=1e-5,
                                    param=[STORED, STORED, STORED])
     n[f"scale{suffix}"] = L.Scale(n[blob], in_place=True, bias_term=True, param=[LEARNED, LEARNED])
+
+
+# Batch 64 is the paper's; the mean is that of the model's authors. With raw squares (scale 1) the loss overflows by the
+# third iteration; at 0.1 with clipping at 35 both heads learn.
+BACKBONE = Backbone(name="resnet50", trunk=trunk, feature="pool5", classifier="fc1000", feature_dims=(2048, 1, 1),
+                    height=224, width=224, any_size=True, mean=(103.0626, 115.9029, 123.1516), batch=64, verif_scale=0.1,
+                    clip_gradients=35, verif_lr_mult=10)

@@ -8,6 +8,8 @@ layers, 10 and 20.
 
 from caffe import layers as L, params as P
 
+from reid.nets.backbones.backbone import IMAGENET_MEAN, Backbone
+
 BLOCKS = ((2, 32), (3, 64), (4, 128))                                         # stage, channels
 LEARNED = [dict(lr_mult=10, decay_mult=1), dict(lr_mult=20, decay_mult=0)]    # weight, bias
 
@@ -42,3 +44,10 @@ def _block(n, bottom, name, channels):
 def _convolution(bottom, channels, filler="msra", **geometry):
     return L.Convolution(bottom, num_output=channels, weight_filler=dict(type=filler), param=LEARNED,
                          **geometry)
+
+
+# Not in the paper: small enough for a CPU, trained from scratch. At a much larger scale the verification head drives all
+# features to zero before identification has begun to learn.
+BACKBONE = Backbone(name="tiny", trunk=trunk, feature="embedding", classifier="", feature_dims=(128, 4, 1), height=64,
+                    width=64, any_size=False, mean=IMAGENET_MEAN, batch=32, verif_scale=0.2, clip_gradients=10,
+                    verif_lr_mult=10)

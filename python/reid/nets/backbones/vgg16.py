@@ -7,6 +7,7 @@ images of a pair, as the paper asks of the siamese net's dropout.
 
 from caffe import layers as L, params as P
 
+from reid.nets.backbones.backbone import IMAGENET_MEAN, Backbone
 from reid.nets.mask import shared_mask
 
 STAGES = ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3))     # stage, channels, convolutions
@@ -41,3 +42,9 @@ def _fully_connected(n, bottom, number):
     n[name] = L.InnerProduct(bottom, num_output=4096, weight_filler=dict(type="msra"), param=LEARNED)
     n[f"relu{number}"] = L.ReLU(n[name], in_place=True)
     return n[name]
+
+
+# Batch 48 is the paper's. fc7 differences are larger than pool5's and there are twice as many: half of ResNet-50's scale
+# keeps the verification gradient near what was measured to be stable there.
+BACKBONE = Backbone(name="vgg16", trunk=trunk, feature="fc7", classifier="fc8", feature_dims=(4096,), height=224, width=224,
+                    any_size=True, mean=IMAGENET_MEAN, batch=48, verif_scale=0.05, clip_gradients=35, verif_lr_mult=10)

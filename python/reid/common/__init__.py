@@ -1,0 +1,1 @@
+"""What every part of the project stands on: errors, whole files, seeded generators, the machine."""

@@ -1,0 +1,39 @@
+"""The machine: cores and memory that this process may use, within what a container was given."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")    # version 2; inside a container its root is the container's own
+MEMINFO = Path("/proc/meminfo")
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, and the share that a container was given."""
+    granted = len(os.sched_getaffinity(0))
+    share = CGROUP / "cpu.max"
+    quota, period = share.read_text().split() if share.is_file() else ("max", "1")
+    return granted if quota == "max" else min(granted, math.ceil(int(quota) / int(period)))
+
+
+def memory() -> tuple[int, int]:
+    """Total and free memory in bytes, within what a container was given.
+
+    A container's use counts the pages of files that were read or written; the kernel gives these up where memory is
+    wanted, so they are free.
+    """
+    kilobytes = _numbers(MEMINFO)
+    total, free = 1024 * kilobytes["MemTotal:"], 1024 * kilobytes["MemAvailable:"]
+    limit = CGROUP / "memory.max"
+    if limit.is_file() and limit.read_text().strip() != "max":
+        total = min(total, int(limit.read_text()))
+        pages = _numbers(CGROUP / "memory.stat")
+        used = int((CGROUP / "memory.current").read_text()) - pages["active_file"] - pages["inactive_file"]
+        free = max(0, min(free, total - used))
+    return total, free
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """The numbers of a file of lines "name number …"."""
+    lines = (line.split() for line in file.read_text().splitlines())
+    return {words[0]: int(words[1]) for words in lines}

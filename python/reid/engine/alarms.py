@@ -1,0 +1,119 @@
+"""Alarms: what shows in a training that it is lost or learns nothing, each with what to try.
+
+A lost training is stopped. What learns nothing is warned of, once: a line in the log and a row in the run's
+alarms.csv. The measurements behind the limits: docs/training.md.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid.common.errors import InputError
+from reid.engine.tables import Table, read, rows
+
+OVERFLOWED = 87.3             # −log(FLT_MIN) = 87.3365: a softmax overflowed
+LARGE, RUINOUS = 0.1, 0.5     # size of an update of the first layer, against its weights; 0.013 is healthy
+WINDOW = 300                  # iterations in which a head has to learn something
+MOVED, WORSE = 0.98, 1.005    # of what guessing costs: a mean loss above it has learnt nothing, or does harm
+TRY = "try a lower lr, a clip_gradients of 35 or 10, or a lower verif_scale (0.1)"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head whose loss is watched.
+
+    scores: the blob that its softmax is of; nothing, worse: what to try where it learns nothing, or is worse than
+    guessing.
+    """
+    name: str
+    scores: str
+    nothing: str
+    worse: str
+
+
+HEADS = {
+    "loss_id_a": Head(
+        "identification", "id_fc_a", "a larger lr or id_lr_mult, or a lower verif_scale where clip_gradients leaves "
+        "identification too small a share", "a lower lr or id_lr_mult"),
+    "loss_verif": Head(
+        "verification", "verif_fc", "a larger verif_scale, verif_lr_mult or lr",
+        "a lower verif_scale, verif_lr_mult or lr, or a lower clip_gradients")}
+
+
+class Alarms:
+    """The alarms of one training.
+
+    They say the same after a resume as without it: an update's size needs no history, and the losses of the last
+    WINDOW iterations are read back from losses.csv.
+    """
+
+    def __init__(self, net, run, done, log):
+        """net: the training net; run: folder whose losses.csv ends at iteration `done`; log: function of a line."""
+        self.run, self.log = run, log
+        self.table = Table(run / "alarms.csv", done)
+        self.given = {row["alarm"] for row in rows(run / "alarms.csv")}
+        # Every gradient of the trunk ends in its first layer.
+        self.layer, (self.weights, *_) = next(iter(net.params.items()))
+        self.classes = {loss: net.blobs[head.scores].shape[1] for loss, head in HEADS.items()
+                        if head.scores in net.blobs}
+        before = read(run / "losses.csv")
+        self.recent = {loss: deque(before.get(loss, [])[-WINDOW:], WINDOW) for loss in self.classes}
+
+    def check(self, iteration, losses):
+        """Look at the losses {name: value} of an iteration and at its update, which has just been made.
+
+        Raises InputError where the update has ruined the net; snapshots from before stay.
+        """
+        self._check_update(iteration)
+        for loss, values in self.recent.items():
+            values.append(losses[loss])
+            if iteration % WINDOW == 0 and len(values) == WINDOW:
+                self._check_moved(iteration, loss, sum(values) / WINDOW)
+
+    def _check_update(self, iteration):
+        """The size of the update, with momentum and clipping: after solver.step the diff holds what was taken off.
+
+        A few thousand numbers, so cheap even where they have to come from a GPU. Against the gradient's own history
+        it would say less: a healthy gradient grows thirtyfold while the heads leave their start.
+        """
+        size = float(np.linalg.norm(self.weights.diff) / np.linalg.norm(self.weights.data))
+        what = f"exploding gradients: one update changed {self.layer} by {size:.0%} of its weights"
+        if not size < RUINOUS:
+            raise InputError(f"iteration {iteration}: the training diverged, {what}. " + _way_out(self.run))
+        if size > LARGE:
+            self._warn(iteration, "exploding gradients", f"{what}. If losses jump, stop and {TRY} in a new --out")
+
+    def _check_moved(self, iteration, loss, mean):
+        """Warn where the mean loss of the last WINDOW iterations is no better than guessing."""
+        head, guess = HEADS[loss], math.log(self.classes[loss])
+        if mean < MOVED * guess:
+            return
+        alarm, way_out = (("is worse than guessing", head.worse) if mean > WORSE * guess else
+                          ("learns nothing", head.nothing))
+        self._warn(iteration, f"{head.name} {alarm}",
+                   f"the mean of {loss} over the last {WINDOW} iterations is {mean:.3f}, and guessing gives log "
+                   f"{self.classes[loss]} = {guess:.3f}; try {way_out}")
+
+    def _warn(self, iteration, alarm, text):
+        if alarm not in self.given:
+            self.given.add(alarm)
+            self.table.write(iteration, alarm=alarm, text=text)
+            self.log(f"warning: iteration {iteration}: {text}")
+
+
+def stop_if_diverged(iteration, losses, run):
+    """InputError where a loss is not a number or its softmax overflowed; what was kept stays."""
+    if any(not math.isfinite(value) or value > OVERFLOWED for value in losses.values()):
+        words = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        raise InputError(f"iteration {iteration}: the training diverged ({words}). " + _way_out(run))
+
+
+def alarms(run):
+    """The alarms of a run, in order: [{"iteration": int, "alarm": its name, "text": what was seen and what to try}]."""
+    return [{**row, "iteration": int(row["iteration"])} for row in rows(run / "alarms.csv")]
+
+
+def _way_out(run):
+    return f"Snapshots in {run / 'snapshots'} are from before; {TRY} in a new --out"

@@ -1,0 +1,141 @@
+"""Where Caffe computes: the CPU, or an NVIDIA card that is looked at first, since Caffe aborts on one it cannot use.
+
+The card is asked for through the driver's own library, which is there before Caffe and without it.
+"""
+
+import ctypes
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from reid.common.errors import InputError
+
+CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and the compute capability it starts at, 7.5
+NO_CARD = 100                          # CUDA_ERROR_NO_DEVICE
+MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+
+
+@dataclass(frozen=True)
+class Card:
+    """An NVIDIA card: its number, name, compute capability as Caffe's build writes it (7.5 is 75), memory in bytes."""
+    number: int
+    name: str
+    capability: int
+    memory: int
+
+
+def use_device(gpu):
+    """Let Caffe compute on the card numbered `gpu`, or on the CPU (None); InputError where it could not."""
+    import caffe    # here alone: the checks below also serve where Caffe does not load
+    if gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        check_gpu(gpu, build())
+        caffe.set_device(gpu)
+        caffe.set_mode_gpu()
+
+
+def build():
+    """What tools/install_caffe.sh wrote down about the Caffe in use; {} where it was built by other means."""
+    file = Path(sys.prefix) / "caffe-build.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def check_loads():
+    """InputError naming the library that is missing, where Caffe's own does not load."""
+    try:
+        _library(Path(sys.prefix) / "lib/libcaffe.so.1")
+    except OSError as error:
+        raise InputError(f"Caffe does not load: {error}; put the folder of a missing CUDA or cuDNN library on "
+                         "LD_LIBRARY_PATH, or run tools/install_caffe.sh again") from None
+
+
+def check_gpu(number, made):
+    """The Card of that number, if a Caffe built as `made` (see `build`) can use it; else InputError."""
+    try:
+        return _usable(number, made)
+    except InputError as error:
+        raise InputError(f"--gpu {number}: {error}") from None
+
+
+def cards():
+    """All Cards that the driver finds; InputError where there is no driver, one too old for CUDA 13, or no card."""
+    driver = load_driver()
+    known = driver_cuda(driver)
+    if known < CUDA:
+        raise InputError(f"the NVIDIA driver here is too old: it knows CUDA {known // 1000}.{known % 1000 // 10}, Caffe "
+                         "needs CUDA 13; install driver 580 or newer, or use --cpu")
+    count = ctypes.c_int()
+    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if status == NO_CARD or status == 0 and count.value == 0:
+        raise InputError(f"the NVIDIA driver finds no card{_visible()}; look at nvidia-smi, or use --cpu")
+    if status:
+        raise InputError(f"the NVIDIA driver does not start (error {status}); look at nvidia-smi, or use --cpu")
+    return [_card(driver, number) for number in range(count.value)]
+
+
+def load_driver():
+    """The driver's library, of which every NVIDIA driver has one; InputError where there is none."""
+    try:
+        return _library("libcuda.so.1")
+    except OSError:
+        raise InputError("there is no NVIDIA driver here (libcuda.so.1 is not found); install driver 580 or newer, start "
+                         "a container with --gpus all, or use --cpu") from None
+
+
+def driver_cuda(driver):
+    """The newest CUDA that the driver's library knows, as 1000 × major + 10 × minor."""
+    version = ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    return version.value
+
+
+def _usable(number, made):
+    if not made.get("gpu"):
+        raise InputError("the Caffe in .venv was built for the CPU alone; build it with tools/install_caffe.sh --gpu, or "
+                         "use --cpu")
+    found = cards()
+    if not 0 <= number < len(found):
+        raise InputError(f"there is no such card; the driver finds {len(found)}, numbered from 0{_visible()}")
+    card = found[number]
+    has = f"{card.name} has compute capability {_dotted(card.capability)}"
+    if card.capability < OLDEST_CARD:
+        raise InputError(f"{has}, CUDA 13 starts at {_dotted(OLDEST_CARD)}; use a newer card, or --cpu")
+    if not _covered(card.capability, made["architectures"]):
+        held = ", ".join(map(_dotted, made["architectures"]))
+        raise InputError(f"{has}, Caffe was built for {held}; build it with tools/install_caffe.sh --gpu --arch "
+                         f"{card.capability}, or use --cpu")
+    return card
+
+
+def _library(name):
+    return ctypes.CDLL(str(name))
+
+
+def _card(driver, number):
+    handle, major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(handle), number)
+    driver.cuDeviceGetName(name, len(name), handle)
+    driver.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, handle)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, handle)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
+    return Card(number, name.value.decode(), 10 * major.value + minor.value, memory.value)
+
+
+def _visible():
+    """The environment's choice of cards, where it makes one: it hides the others, from Caffe too."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if chosen is None else f' (CUDA_VISIBLE_DEVICES is "{chosen}")'
+
+
+def _covered(capability, architectures):
+    """Code for an architecture runs on later cards of its generation; the newest one's PTX on all cards after it."""
+    same = any(a // 10 == capability // 10 and a <= capability for a in architectures)
+    return same or capability >= max(architectures)
+
+
+def _dotted(capability):
+    return f"{capability // 10}.{capability % 10}"

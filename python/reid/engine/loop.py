@@ -1,0 +1,120 @@
+"""The training loop of one split of one stage."""
+
+import contextlib
+import signal
+import time
+from collections import deque
+from datetime import timedelta
+
+import caffe
+
+from reid.common.rng import generator
+from reid.engine import snapshots
+from reid.engine.alarms import Alarms, stop_if_diverged
+from reid.engine.tables import Table
+from reid.formats import snapshot
+
+
+def train(solver, run, settings, schedule, evaluate, log):
+    """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
+
+    solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
+    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
+    as {"1": …}. log: function of a line.
+    Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
+    diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
+    """
+    net, held_out = solver.net, solver.test_nets[0]
+    seconds, folder = 0.0, snapshots.newest(run, log)
+    if folder:
+        snapshots.restore(solver, folder)
+        seconds = snapshot.read(folder).seconds
+        log(f"going on from {folder}")
+    net.layers[0].seek(solver.iter * settings.iter_size)
+    losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
+    write_epochs(run, schedule, net.layers[0].feed.pairs.meta["ratio_per_epoch"])
+    alarms = Alarms(net, run, solver.iter, log)
+    recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
+
+    stopping = False
+    with asked_to_stop() as asked:
+        while solver.iter < schedule.iterations and not stopping:
+            # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout masks;
+            # with a seed for every iteration there is nothing to hold.
+            caffe.set_random_seed(int(generator(settings.seed, "caffe", solver.iter).integers(2 ** 31)))
+            epoch, rate = schedule.epoch(solver.iter), solver.lr
+            began = time.monotonic()
+            solver.step(1)
+            took = time.monotonic() - began
+            seconds += took
+
+            # The losses of this update's last pass, before it changed the weights
+            values = {name: float(net.blobs[name].data) for name in net.outputs}
+            recent.append((took, values))
+            losses.write(solver.iter, epoch=epoch, lr=rate, **values)
+            stop_if_diverged(solver.iter, values, run)
+            alarms.check(solver.iter, values)
+
+            last = solver.iter == schedule.iterations
+            if last or solver.iter % settings.display == 0:
+                log(progress(solver.iter, schedule, recent))
+            if settings.test_every and (last or solver.iter % settings.test_every == 0):
+                values = test(held_out, net, schedule.test_batches)
+                tests.write(solver.iter, **values)
+                log(f"held-out pairs: {describe(values)}")
+            if settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0):
+                values = {f"rank_{k}": share for k, share in evaluate().items()}
+                ranks.write(solver.iter, **values)
+                log(f"test identities: {describe(values)}")
+            stopping = bool(asked)
+            if last or stopping or solver.iter % settings.snapshot_every == 0:
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
+
+    if solver.iter < schedule.iterations:
+        log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
+        raise KeyboardInterrupt
+    return folder, seconds
+
+
+def test(held_out, net, batches):
+    """The means of the test net's outputs over the held-out pairs, with the weights of `net`."""
+    held_out.share_with(net)
+    held_out.layers[0].seek(0)
+    totals = dict.fromkeys(held_out.outputs, 0.0)
+    for _ in range(batches):
+        for name, value in held_out.forward().items():
+            totals[name] += float(value) / batches
+    return totals
+
+
+def write_epochs(run, schedule, ratios):
+    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each pair of the same person."""
+    epochs = Table(run / "epochs.csv", 0)
+    for epoch, start in enumerate(schedule.starts()):
+        epochs.write(start + 1, epoch=epoch, ratio=ratios[epoch])
+    epochs.close()
+
+
+def progress(iteration, schedule, recent):
+    """A line: how far, the mean of the recent losses by name, how fast and how long still."""
+    each = sum(took for took, _ in recent) / len(recent)
+    losses = {name: sum(values[name] for _, values in recent) / len(recent) for name in recent[0][1]}
+    left = timedelta(seconds=round(each * (schedule.iterations - iteration)))
+    return (f"iteration {iteration}/{schedule.iterations}  {describe(losses)}  "
+            f"{schedule.step / each:.1f} pairs/s  {left} left")
+
+
+def describe(values):
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+@contextlib.contextmanager
+def asked_to_stop():
+    """Yields a list that is empty until Ctrl-C or SIGTERM comes: an update is never cut in half."""
+    asked = []
+    before = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,167 @@
+"""How much memory a training takes, worked out before it starts, and whether there is as much.
+
+Caffe takes memory bit by bit, and where there is none left the process ends in the middle of an update: on a CPU the
+kernel kills it, on a GPU Caffe aborts. What it will take is known from the nets alone.
+"""
+
+import ctypes
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+from caffe.proto import caffe_pb2
+
+from reid.common import machine
+from reid.common.errors import InputError
+from reid.engine.device import load_driver
+from reid.layers.workers import SLOTS
+from reid.nets.shapes import geometry, shaped
+
+FLOAT = 4                   # bytes
+HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
+GPU_CONTEXT = 1e9           # CUDA's context, the kernels of cuBLAS and cuDNN, rounding; assumed, not measured
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a training takes: `fixed`, whatever its batch, and `per_pair` for each pair of the batch."""
+    fixed: float
+    per_pair: float
+
+    def bytes(self, batch):
+        return self.fixed + batch * self.per_pair
+
+
+def check_memory(nets, settings, gpu):
+    """Bytes that a run needs and that are free; InputError where it does not fit, with a batch that would.
+
+    nets: its NetParameters, {"train", "test", "deploy"}; settings: its Settings; gpu: number of the GPU whose memory counts,
+    or None for the machine's.
+    """
+    if gpu is None:
+        whose, free, workspace = "memory", machine.memory()[1], None
+    else:
+        whose, (free, total) = f"memory on GPU {gpu}", gpu_memory(gpu)
+        workspace = workspace_limit(total)
+    needed = need(**nets, workers=settings.workers, workspace=workspace, tested=settings.test_every > 0)
+    check_fits(needed, settings, free, whose)
+    return needed.bytes(settings.batch), free
+
+
+def check_fits(needed, settings, free, whose):
+    """InputError where a Need is more than `free` bytes of `whose` memory, with the batch and iter_size that fit."""
+    if needed.bytes(settings.batch) <= free:
+        return
+    pairs = settings.batch * settings.iter_size
+    fitting = [batch for batch in range(1, settings.batch) if pairs % batch == 0 and needed.bytes(batch) <= free]
+    way_out = (f"--set batch={fitting[-1]} iter_size={pairs // fitting[-1]} makes the same updates and fits" if fitting
+               else "not even a batch of 1 fits: a smaller input or base network would")
+    raise InputError(f"batch is {settings.batch}: the training needs about {needed.bytes(settings.batch) / 1e9:.2f} GB of "
+                     f"{whose}, and {free / 1e9:.2f} GB are free; {way_out}")
+
+
+def need(train, test=None, deploy=None, *, workers, workspace, tested=True):
+    """The Need of a training with these nets, NetParameters.
+
+    A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the weights at
+    the start and of the trained ones, which it shares. What is not given does not count. workers: processes that prepare
+    batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets on the CPU; tested: whether the
+    test net is ever run.
+    """
+    nets = [(train, 1), (test, int(tested)), (deploy, 2)]
+    # Weights, gradients and momentum; those of the start; the test net's own, until it shares the training net's.
+    copies = 3 + (deploy is not None) + (test is not None)
+    pairs = shaped(train)[0].tops
+    per_pair = _activations(train, backward=True) / pairs[1][0]
+    # The test net's batch is small and stays as it is where the training's is made smaller (settings.TEST_BATCH).
+    fixed = copies * _parameters(train) * FLOAT + sum(times * _activations(net) for net, times in nets[1:] if net)
+    if workspace is not None:
+        return Need(fixed + workspace + GPU_CONTEXT, per_pair)
+    # A snapshot is put together in memory, weights and momentum, before it is written.
+    fixed += HOST_PROGRAM + sum(times * _columns(net) for net, times in nets if net)
+    fixed += 2 * _parameters(train) * FLOAT if deploy else 0
+    return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))    # ready pairs, a byte a pixel
+
+
+def workspace_limit(total):
+    """Bytes of workspace that our Caffe lets cuDNN have on a card with `total` bytes (tools/caffe/patches)."""
+    megabytes = os.environ.get("CAFFE_CUDNN_WORKSPACE_MB")
+    return int(megabytes) * 2 ** 20 if megabytes else min(total // 8, 2 ** 32)
+
+
+def gpu_memory(number):
+    """Bytes of a GPU's memory: free, and in all. InputError where there is no such GPU or the driver does not say."""
+    driver = load_driver()
+    device, context, free, total = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+
+    def call(function, *arguments):
+        if status := getattr(driver, function)(*arguments):
+            raise InputError(f"--gpu {number}: the NVIDIA driver answers error {status} to {function}; look at nvidia-smi, "
+                             "or use --cpu")
+
+    call("cuInit", 0)
+    call("cuDeviceGet", ctypes.byref(device), number)
+    # The context that Caffe computes in too; it is made here where it is not there yet.
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+    call("cuCtxPushCurrent_v2", context)
+    call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    call("cuCtxPopCurrent_v2", ctypes.byref(context))
+    call("cuDevicePrimaryCtxRelease_v2", device)
+    return free.value, total.value
+
+
+def _parameters(net):
+    """Numbers in the parameters; those that two layers share by name count once."""
+    counted, total = set(), 0
+    for of in shaped(net):
+        for i, shape in enumerate(of.params):
+            name = of.layer.param[i].name if i < len(of.layer.param) else ""
+            if not name or name not in counted:
+                total += math.prod(shape)
+            counted.add(name)
+    return total
+
+
+def _activations(net, backward=False):
+    """Bytes of the blobs, and of what layers keep of the same size, with gradients where there is a backward pass.
+
+    A layer in place writes into its bottom's blob. A blob that several layers read has one gradient for each reader
+    beside its own (Caffe puts a Split there); their values are one.
+    """
+    counts, learning, writer, readers, kept = {}, set(), {}, Counter(), 0
+    for number, of in enumerate(shaped(net)):
+        readers.update((name, writer[name]) for name in of.layer.bottom)
+        rates = [param.lr_mult for param in of.layer.param] + [1] * (len(of.params) - len(of.layer.param))
+        learns = learning.intersection(of.layer.bottom) or any(rates)
+        for name, shape in zip(of.layer.top, of.tops):
+            counts[name], writer[name] = math.prod(shape), number
+            if backward and learns:
+                learning.add(name)
+        kept += _kept(of, backward)
+    gradients = sum(counts[name] for name in learning)
+    gradients += sum(count * counts[name] for (name, _), count in readers.items() if count > 1 and name in learning)
+    return (sum(counts.values()) + gradients + kept) * FLOAT
+
+
+def _kept(of, backward):
+    """Numbers that a layer keeps for itself, in blobs that grow with the batch."""
+    size = math.prod(of.bottoms[0]) if of.bottoms else 0
+    if of.layer.type == "BatchNorm":        # deviations and normalised values at every place; their gradient
+        return (3 if backward else 2) * size
+    if of.layer.type in ("Scale", "Dropout"):
+        return size
+    if of.layer.type == "SoftmaxWithLoss":
+        return 2 * size
+    if of.layer.type == "Pooling" and of.layer.pooling_param.pool == caffe_pb2.PoolingParameter.MAX:
+        return math.prod(of.tops[0])
+    return 0
+
+
+def _columns(net):
+    """Bytes that convolutions on the CPU unfold one image into, a buffer for each layer."""
+    total = 0
+    for of in shaped(net):
+        if of.layer.type == "Convolution" and geometry(of.layer) != (1, 1, 0):
+            total += math.prod(of.params[0][1:]) * math.prod(of.tops[0][2:])
+    return total * FLOAT

@@ -1,0 +1,50 @@
+"""How long a stage is: epochs of pairs turned into iterations (paper, section III-C.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """iterations: of the whole run; lr_final_from: the first one at the final learning rate.
+
+    ends: for each epoch, the number of pairs up to its end; step: pairs in an iteration.
+    test_batches: whole batches in the held-out pairs.
+    """
+    iterations: int
+    lr_final_from: int
+    ends: np.ndarray
+    step: int
+    test_batches: int
+
+    def epoch(self, iteration):
+        """The epoch, from 0, that an iteration's first pair belongs to."""
+        return int(np.searchsorted(self.ends, iteration * self.step, side="right"))
+
+    def starts(self):
+        """The iteration, from 0, that each epoch of the run begins with: a list by epoch."""
+        starts = [-(-int(end) // self.step) for end in (0, *self.ends[:-1])]
+        return [start for start in starts if start < self.iterations]
+
+
+def schedule(settings, pairs, held_out):
+    """The Schedule of `settings` over two PairStores; InputError where fewer epochs were prepared.
+
+    Of `pairs` only offsets and path are looked at, of `held_out` only total.
+    """
+    prepared = len(pairs.offsets) - 1
+    epochs = prepared if settings.epochs is None else settings.epochs
+    if epochs > prepared:
+        raise InputError(f"epochs is {epochs}, but {pairs.path} holds pairs for {prepared}: "
+                         f"set epochs={prepared} or prepare the data with --epochs {epochs}")
+    last = round(epochs * 10 / 75) if settings.lr_final_epochs is None else settings.lr_final_epochs
+    if last > epochs:
+        raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
+    step = settings.batch * settings.iter_size
+    up_to = [-(-int(end) // step) for end in pairs.offsets]
+    iterations = min(up_to[epochs], settings.max_iter or up_to[epochs])
+    return Schedule(iterations, up_to[epochs - last], np.asarray(pairs.offsets[1:]), step,
+                    max(1, held_out.total // settings.test_batch))

@@ -1,0 +1,88 @@
+"""Snapshots of a training run: folders that are there whole or not at all.
+
+snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name alone, so
+that a run can be moved and two equal runs have equal bytes.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from reid.common.errors import InputError
+from reid.common.files import whole_directory
+from reid.formats import snapshot
+from reid.formats.caffemodel import read_caffemodel
+from reid.formats.snapshot import STATE, WEIGHTS
+
+
+def prefix(run):
+    """The snapshot_prefix of a run's solver: where Caffe itself writes before the files get their names."""
+    return str(Path(run) / "snapshots" / ".caffe" / "snapshot")
+
+
+def save(solver, run, keep, seconds):
+    """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
+
+    seconds: how long the training has taken so far. InputError where a weight is not finite or the disk is full.
+    """
+    if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
+        raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
+    written = Path(prefix(run))
+    for left in written.parents[1].glob(".*"):    # by a kill in the middle of a snapshot
+        shutil.rmtree(left, ignore_errors=True)
+    written.parent.mkdir(parents=True)
+    _check_space(solver, written.parent)
+    solver.snapshot()
+    folder = Path(run) / "snapshots" / f"{solver.iter:06d}"
+    with whole_directory(folder) as partial:
+        Path(f"{written}_iter_{solver.iter}.caffemodel").rename(partial / WEIGHTS)
+        read_caffemodel(partial / WEIGHTS)
+        state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
+        state.learned_net = WEIGHTS
+        (partial / STATE).write_bytes(state.SerializeToString())
+        snapshot.write(partial, solver.iter, seconds)
+    shutil.rmtree(written.parent)
+    # A later one that was found damaged takes no place among the newest: it would push out what is whole.
+    for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
+        shutil.rmtree(old)
+    return folder
+
+
+def newest(run, log=lambda line: None):
+    """The folder of the newest snapshot whose checksums hold, or None; `log` is told of those passed over."""
+    for folder in reversed(_folders(run)):
+        if snapshot.whole(folder):
+            return folder
+        log(f"{folder} is damaged or cut short, and passed over for the snapshot before it")
+    return None
+
+
+def restore(solver, folder):
+    """Put the solver back to where a snapshot was taken: weights, momentum and iteration."""
+    state = snapshot.read_state(folder / STATE)
+    state.ClearField("learned_net")
+    solver.net.copy_from(str(folder / WEIGHTS))
+    with tempfile.NamedTemporaryFile(suffix=".solverstate") as file:
+        file.write(state.SerializeToString())
+        file.flush()
+        solver.restore(file.name)
+
+
+def bytes_of_one(net):
+    """About how many bytes a snapshot of `net` takes: weights and momentum."""
+    return 2 * sum(blob.data.nbytes for blobs in net.params.values() for blob in blobs)
+
+
+def _folders(run):
+    return sorted((path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit()),
+                  key=lambda path: int(path.name))
+
+
+def _check_space(solver, folder):
+    """Caffe does not look whether its bytes reached the disk, so the room for them is looked at before."""
+    free, needed = shutil.disk_usage(folder).free, 2 * bytes_of_one(solver.net)
+    if free < needed:
+        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs {needed / 1e6:.0f} MB; "
+                         f"make room and start the same command again: it goes on from the last whole snapshot")

@@ -1,0 +1,1 @@
+"""What lies on disk: one file for each format, which alone reads, checks and writes it."""

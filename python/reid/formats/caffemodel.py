@@ -1,0 +1,92 @@
+"""Caffe's weight files, read and written without Caffe, which aborts the process where one does not fit."""
+
+import warnings
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+import numpy as np
+
+from reid.common.errors import InputError
+
+OLD_SHAPE = ("num", "channels", "height", "width")    # BlobProto's fields 1 to 4
+PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length-delimited
+
+
+def read_caffemodel(path):
+    """The blobs of a .caffemodel: {layer name: [BlobProto, …]}, layers without parameters left out.
+
+    Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own files).
+    Raises InputError naming the file where it is missing, cut short or something else.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the weights: {error.strerror}") from None
+    return parse_caffemodel(content, path)
+
+
+def parse_caffemodel(content, path):
+    """What read_caffemodel gives, of the bytes of a file; `path` is what messages call it."""
+    net = caffe_pb2.NetParameter()
+    try:
+        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
+            if net.ParseFromString(content) < len(content):
+                raise DecodeError
+    except DecodeError:
+        raise InputError(f"{path}: not a .caffemodel, or cut short: compare its size and checksum") from None
+    layers = {layer.name: list(layer.blobs) for layer in (*net.layers, *net.layer) if layer.blobs}
+    if not layers:
+        raise InputError(f"{path}: holds no layer with parameters: it is not a .caffemodel")
+    return layers
+
+
+def serialise(name, layers):
+    """The bytes of a .caffemodel: a net `name` with the blobs of `layers`, {layer name: [float32 array, …]}."""
+    net = caffe_pb2.NetParameter(name=name)
+    for layer_name, blobs in layers.items():
+        layer = net.layer.add(name=layer_name)
+        for array in blobs:
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(array.shape)
+            raw = np.ascontiguousarray(array, "<f4").tobytes()    # as in the file; a list of floats takes minutes
+            blob.MergeFromString(PACKED_DATA + _varint(len(raw)) + raw)
+    return net.SerializeToString()
+
+
+def shape(blob):
+    """The shape of a BlobProto as a tuple; the four fields of old files, where they are used, give four numbers."""
+    if _is_old(blob):
+        return blob.num, blob.channels, blob.height, blob.width
+    return tuple(blob.shape.dim)
+
+
+def fits(blob, wanted):
+    """Whether Caffe would copy a BlobProto into a blob of shape `wanted` (Blob::ShapeEquals in blob.cpp)."""
+    if _is_old(blob):
+        wanted = (1,) * (4 - len(wanted)) + tuple(wanted)
+    return shape(blob) == tuple(wanted)
+
+
+def values(blob):
+    """The values of a BlobProto as a flat array."""
+    if not blob.data:
+        return np.array(blob.double_data)
+    # Serialised, the floats follow the old shape's fields and their own key and size: far faster than one by one.
+    size = 4 * len(blob.data)
+    before = caffe_pb2.BlobProto(**{name: getattr(blob, name) for name in OLD_SHAPE if blob.HasField(name)})
+    start = before.ByteSize() + len(PACKED_DATA + _varint(size))
+    return np.frombuffer(blob.SerializeToString(), "<f4", len(blob.data), start)
+
+
+def _is_old(blob):
+    return any(blob.HasField(name) for name in OLD_SHAPE)
+
+
+def _varint(number):
+    """Protobuf's form of a non-negative integer: seven bits a byte, the lowest first."""
+    digits = []
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*digits, number])

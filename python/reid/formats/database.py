@@ -1,0 +1,100 @@
+"""One LMDB, written whole in key order and read from any number of processes: what both databases have in common."""
+
+import os
+from pathlib import Path
+
+import lmdb
+import numpy as np
+
+from reid.common.errors import InputError
+
+_VALUES_PER_COMMIT = 256
+
+
+class Writer:
+    """Fills one LMDB in key order; keys must come sorted, which keeps the file free of holes."""
+
+    def __init__(self, folder: Path, size: int):
+        self.folder, self.count = Path(folder), 0
+        try:
+            self.environment = lmdb.open(str(folder), map_size=size + (1 << 20), lock=False)
+            self.transaction = self.environment.begin(write=True)
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    def put(self, key: bytes, value: bytes) -> None:
+        try:
+            self.transaction.put(key, value, append=True)
+            self.count += 1
+            if self.count % _VALUES_PER_COMMIT == 0:
+                self.transaction.commit()
+                self.transaction = self.environment.begin(write=True)
+        except lmdb.Error as error:
+            raise self._failure(error) from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self.transaction.commit()
+            else:
+                self.transaction.abort()
+        except lmdb.Error as failure:
+            raise self._failure(failure) from failure
+        finally:
+            self.environment.close()
+
+    def _failure(self, error: lmdb.Error) -> InputError:
+        return InputError(f"{self.folder}: cannot be written ({error}); free disk space there, or choose "
+                          "another --out")
+
+
+class _Kept:
+    """The bytes of a value and the transaction they lie in.
+
+    NumPy holds on to this as long as an array looks into the bytes. LMDB's own views do not keep the file
+    mapped: such an array would crash the process once its store is gone.
+    """
+
+    def __init__(self, value: memoryview, transaction: lmdb.Transaction):
+        self.__array_interface__ = np.frombuffer(value, np.uint8).__array_interface__
+        self.transaction = transaction
+
+
+class Store:
+    """A read-only LMDB, opened at first use in each process: an LMDB handle must not cross a fork."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self._process = None
+        if not (self.path / "data.mdb").is_file():
+            raise InputError(f"{self.path}: there is no LMDB here; write it with `python -m data_prep`")
+
+    def read(self, key: bytes) -> memoryview | None:
+        """Return a view of a value, None where it is empty or the key is not there."""
+        transaction = self._snapshot()
+        value = transaction.get(key)
+        return memoryview(np.asarray(_Kept(value, transaction))) if value else None
+
+    def _snapshot(self) -> lmdb.Transaction:
+        if self._process != os.getpid():
+            try:
+                self._environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False)
+                self._transaction = self._environment.begin(buffers=True)
+            except lmdb.Error as error:
+                raise self.damaged(f"not an LMDB that can be read: {error}") from error
+            self._check_length()
+            self._process = os.getpid()
+        return self._transaction
+
+    def _check_length(self) -> None:
+        """Reading past the end of a file that was cut short would kill the process with a bus error."""
+        pages = self._environment.info()["last_pgno"] + 1
+        needed, there = pages * self._environment.stat()["psize"], (self.path / "data.mdb").stat().st_size
+        if there < needed:
+            raise self.damaged(f"cut short: {there} of {needed} bytes")
+
+    def damaged(self, what: str) -> InputError:
+        return InputError(f"{self.path}: {what}; delete the folder it lies in and prepare the data again")

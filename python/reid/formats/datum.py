@@ -1,0 +1,51 @@
+"""Caffe's Datum message, read and written without the rest of Caffe: importing `caffe` takes a second and its whole C++
+library, and neither preparing data nor the worker processes of the feed need it.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from reid.common.errors import InputError
+
+
+def _caffe_pb2():
+    """Return caffe.proto.caffe_pb2, from its own file where Caffe is not imported yet."""
+    if "caffe.proto.caffe_pb2" in sys.modules:
+        return sys.modules["caffe.proto.caffe_pb2"]
+    package = importlib.util.find_spec("caffe")
+    if package is None:
+        raise ImportError("there is no Caffe in this Python: run tools/install_caffe.sh and use .venv/bin/python")
+    path = Path(package.origin).parent / "proto" / "caffe_pb2.py"
+    spec = importlib.util.spec_from_file_location("reid.formats.caffe_pb2", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+Datum = _caffe_pb2().Datum
+
+
+def encode(image: np.ndarray, label: int) -> bytes:
+    """Return the serialised Datum of an image, uint8 (H, W, 3) BGR, stored as planes (3, H, W), and its label ≥ 0."""
+    height, width, channels = image.shape
+    planes = image.transpose(2, 0, 1).tobytes()
+    return Datum(channels=channels, height=height, width=width, data=planes, label=label).SerializeToString()
+
+
+def decode(message: bytes) -> tuple[np.ndarray, int]:
+    """Return the image, uint8 (3, H, W) BGR, read-only, and the label of a serialised Datum.
+
+    Raises InputError where the bytes are no Datum of three raw planes.
+    """
+    try:
+        datum = Datum.FromString(message)
+        image = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
+    except (DecodeError, ValueError) as error:
+        raise InputError("not a Datum of raw image planes") from error
+    if len(image) != 3:
+        raise InputError(f"a Datum of {len(image)} planes; 3 were expected (blue, green, red)")
+    return image, datum.label

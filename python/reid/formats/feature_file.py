@@ -1,0 +1,57 @@
+"""Feature files: an .npz of features (N, D) float32, ids (N,), cams (N,) and optionally names (N,)."""
+
+import io
+import zipfile
+
+import numpy as np
+
+from reid.common.errors import InputError
+from reid.common.files import write_whole
+from reid.metrics.distance import lengths
+
+
+def write_features(path, features, ids, cams, names):
+    """Write a feature file; it appears whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, features=np.asarray(features, np.float32), ids=np.array(ids), cams=np.array(cams),
+             names=np.array(names))
+    write_whole(path, buffer.getvalue())
+
+
+def read_features(path):
+    """The arrays of a feature file as a dict; InputError names the file and what is wrong with it.
+
+    features: finite numbers; ids: whole numbers or strings; cams: whole numbers from 0.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read as a feature file (.npz): {error}") from None
+    missing = {"features", "ids", "cams"} - set(arrays)
+    if missing:
+        raise InputError(f"{path}: lacks the arrays {sorted(missing)}; it holds {sorted(arrays)}")
+    features = arrays["features"]
+    for name in {"ids", "cams", "names"} & set(arrays):
+        if features.ndim != 2 or not features.size or arrays[name].shape != features.shape[:1]:
+            raise InputError(f"{path}: features {features.shape} must be (N, D), and {name} "
+                             f"{arrays[name].shape} (N,)")
+    _check_values(path, arrays)
+    return arrays
+
+
+def _check_values(path, arrays):
+    """InputError where a value cannot be what its array says."""
+    features, ids, cams = (arrays[name] for name in ("features", "ids", "cams"))
+    if features.dtype.kind not in "fiu":
+        raise InputError(f"{path}: features are of type {features.dtype}; they must be real numbers")
+    try:
+        lengths(features)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if ids.dtype.kind not in "iuU":
+        raise InputError(f"{path}: ids are of type {ids.dtype}; they must be whole numbers or strings")
+    unknown = np.flatnonzero(cams < 0) if cams.dtype.kind in "iu" else [0]
+    if len(unknown):
+        raise InputError(f"{path}: camera {cams[unknown[0]]} of image {unknown[0]} is not known; cameras are whole "
+                         "numbers from 0")

@@ -1,0 +1,86 @@
+"""The pair LMDB: for every epoch, which two images the net sees together and how each of them is augmented.
+
+Key "meta" (JSON), "labels" (int32, the class of every image among the training identities, −1 for the others) and
+"epoch/00000" … (arrays of PAIR).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from reid.common.errors import InputError
+from reid.formats.database import Store, Writer
+
+FORMAT = 1
+PAIR = np.dtype([("a", "<u4"), ("b", "<u4"), ("a_dy", "i1"), ("a_dx", "i1"), ("b_dy", "i1"), ("b_dx", "i1"),
+                 ("a_flip", "u1"), ("b_flip", "u1"), ("same", "i1")])
+"""One pair, 15 bytes. `a`, `b`: places of the images in the index. `*_dy`, `*_dx`: translation in pixels of
+the stored 256×256 image; content moves down by dy and right by dx, and the edge is repeated into the border
+that opens. `*_flip`: 1 where the image is mirrored. `same`: class of the verification softmax, SAME,
+DIFFERENT or NOT_JUDGED.
+"""
+
+SAME, DIFFERENT, NOT_JUDGED = 0, 1, -1
+
+
+def epoch_key(epoch: int) -> bytes:
+    """Return the key of an epoch's pairs."""
+    return b"epoch/%05d" % epoch
+
+
+def write_pairs(folder: Path, meta: dict, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
+    """Write a pair LMDB into an empty folder; `meta` is completed with format and counts per epoch."""
+    positive = [int(np.sum(pairs["same"] == 0)) for pairs in epochs]
+    negative = [int(np.sum(pairs["same"] == 1)) for pairs in epochs]
+    meta = {"format": FORMAT, **meta, "pairs_per_epoch": [len(pairs) for pairs in epochs],
+            "ratio_per_epoch": [round(n / p, 6) for n, p in zip(negative, positive)]}
+    size = sum(pairs.nbytes + 8192 for pairs in epochs) + labels.nbytes + 8192
+    with Writer(folder, size) as writer:
+        for number, pairs in enumerate(epochs):
+            writer.put(epoch_key(number), pairs.astype(PAIR).tobytes())
+        writer.put(b"labels", labels.astype("<i4").tobytes())
+        writer.put(b"meta", json.dumps(meta).encode())
+
+
+class PairStore(Store):
+    """Random access to a pair LMDB.
+
+    `meta`: dict; `labels`: int32 (images,); `offsets`: int64 (epochs + 1,), the place of each epoch's first
+    pair in the concatenation of all epochs; `total`: pairs in all.
+    """
+
+    def __init__(self, path: Path):
+        """Open the LMDB at `path`; InputError where it is missing, of another format or cut short."""
+        super().__init__(path)
+        self.meta = self._read_meta()
+        self.labels = self._array(b"labels", np.dtype("<i4"), self.meta["images"])
+        counts = self.meta["pairs_per_epoch"]
+        self.offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self.total = int(self.offsets[-1])
+        for number in range(len(counts)):
+            self.epoch(number)
+
+    def epoch(self, number: int) -> np.ndarray:
+        """Return the pairs of an epoch, PAIR (pairs_per_epoch[number],), a read-only view."""
+        return self._array(epoch_key(number), PAIR, self.meta["pairs_per_epoch"][number])
+
+    def _read_meta(self) -> dict:
+        value = self.read(b"meta")
+        if value is None:
+            raise self.damaged("not a pair LMDB (it holds no meta)")
+        try:
+            meta = json.loads(bytes(value))
+            known = meta["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.damaged("not a pair LMDB (its meta does not parse)") from error
+        if known != FORMAT:
+            raise self.damaged(f"pair format {known}; this version reads format {FORMAT}")
+        return meta
+
+    def _array(self, key: bytes, dtype: np.dtype, length: int) -> np.ndarray:
+        value = self.read(key)
+        if value is None or len(value) != length * dtype.itemsize:
+            there = "nothing" if value is None else f"{len(value)} bytes"
+            raise self.damaged(f"{key.decode()} holds {there}, not {length * dtype.itemsize} bytes")
+        return np.frombuffer(value, dtype)

@@ -1,0 +1,82 @@
+"""The result of a run, result.json: its figures and what they come from. It is written last, so it says: finished."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reid.common.errors import InputError
+from reid.formats import json_record
+
+NAME = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run: what was asked for, the data, the figures, and where the weights come from and lie.
+
+    Figures are summaries of reid.metrics.summary, fractions of 1. What older runs do not say is None.
+
+    init          {"file", "sha256"} of the weights at the start, None for random ones
+    data          sha256 of {"images", "train_pairs", "test_pairs"}
+    settings      reid.engine.settings.as_plain
+    before, after, histogram, chance    figures of the weights at the start, of the trained ones (None: not trained), of
+                                        colour histograms, and of a random order
+    iterations    that were trained; seconds: spent in them
+    weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
+    data_folder   of the prepared data, relative to the run where both lie below one folder
+    parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"}, or, of a
+                  file of weights, {"name"} (None: unknown); None for random weights
+    lineage       entries of reid.provenance.lineage, from the first weights to this run
+    """
+    stage: str
+    base: str
+    objective: str
+    split: str
+    init: dict | None
+    data: dict
+    settings: dict
+    dataset: str
+    generated: bool
+    split_origin: str | None = None
+    protocol: str
+    mode: str | None = None
+    data_seed: int | None = None
+    pair_schedule: str | None = None
+    manifest_sha256: str | None = None
+    split_sha256: str | None = None
+    train_identities: int | None = None
+    test_identities: int | None = None
+    before: dict
+    after: dict | None
+    histogram: dict
+    chance: dict
+    iterations: int
+    weights: dict | None
+    seconds: float | None = None
+    pairs_per_second: float | None = None
+    alarms: list | None = None
+    device: str | None = None
+    versions: dict | None = None
+    data_folder: str | None = None
+    verification_head: str | None = None
+    parent: dict | None = None
+    lineage: list | None = None
+    format: int = 1
+
+    @property
+    def parent_stage(self) -> str | None:
+        """The stage whose trained weights this run started from; None where it started from others."""
+        return (self.parent or {}).get("stage")
+
+
+def read(folder: Path) -> Result:
+    """The Result of the run in a folder; InputError where there is none or it is damaged."""
+    file = Path(folder) / NAME
+    try:
+        return json_record.read(Result, file, "delete it, and the same command makes it again")
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file; it is written when the run is finished") from None
+
+
+def write(folder: Path, result: Result) -> None:
+    """Write the Result of the run in a folder."""
+    json_record.write(Path(folder) / NAME, result)

@@ -1,0 +1,53 @@
+"""A snapshot's folder: weights.caffemodel, state.solverstate, and snapshot.json, which says whether both are whole."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+
+from reid.common.errors import InputError
+from reid.common.files import sha256_file
+from reid.formats import json_record
+
+WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files."""
+    iteration: int
+    seconds: float
+    sha256: dict
+    format: int = 1
+
+
+def write(folder: Path, iteration: int, seconds: float) -> None:
+    """Write snapshot.json of the files that lie in a folder."""
+    sums = {name: sha256_file(folder / name) for name in (WEIGHTS, STATE)}
+    json_record.write(folder / FACTS, Snapshot(iteration=iteration, seconds=seconds, sha256=sums))
+
+
+def read(folder: Path) -> Snapshot:
+    """The Snapshot in a folder; InputError where snapshot.json is damaged."""
+    return json_record.read(Snapshot, folder / FACTS, "bring it back, or delete the snapshot")
+
+
+def whole(folder: Path) -> bool:
+    """Whether the files in a folder, called by its iteration, are those that its snapshot.json says."""
+    try:
+        kept = read(folder)
+        return (kept.iteration == int(folder.name) and kept.seconds >= 0
+                and all(kept.sha256[name] == sha256_file(folder / name) for name in (WEIGHTS, STATE)))
+    except (OSError, InputError, KeyError):
+        return False
+
+
+def read_state(path: Path) -> caffe_pb2.SolverState:
+    """The solver's state in a file of Caffe's; InputError where it is cut short."""
+    state = caffe_pb2.SolverState()
+    try:
+        state.ParseFromString(Path(path).read_bytes())
+    except DecodeError:
+        raise InputError(f"{path}: cut short; is the disk full?") from None
+    return state

@@ -1,0 +1,56 @@
+"""The record beside a file of weights, FILE.json: which net it is, which mean it wants, and where it came from."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from reid.common.errors import InputError
+from reid.common.files import sha256_file, write_whole
+from reid.formats import json_record
+
+REMEDY = "bring the file back, or make again what it belongs to"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsRecord:
+    """name: what the weights are called; base: the backbone that they fit; mean: BGR, 0 to 255, that they want
+    subtracted; origin, licence: in words; sha256: of the file of weights."""
+    name: str
+    base: str
+    sha256: str
+    mean: list
+    origin: str
+    licence: str
+    format: int = 1
+
+
+def path(caffemodel: Path) -> Path:
+    """The path of the record: the caffemodel's and .json."""
+    return Path(f"{caffemodel}.json")
+
+
+def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean, origin: str, licence: str) -> WeightsRecord:
+    """Write the bytes of a caffemodel, then its record: neither is ever half there, or beside another's."""
+    path(caffemodel).unlink(missing_ok=True)
+    write_whole(caffemodel, content)
+    record = WeightsRecord(name=name, base=base, sha256=hashlib.sha256(content).hexdigest(), mean=list(mean),
+                           origin=origin, licence=licence)
+    json_record.write(path(caffemodel), record)
+    return record
+
+
+def read(caffemodel: Path) -> WeightsRecord | None:
+    """The record beside a caffemodel, None where there is none; InputError where it is damaged."""
+    file = path(caffemodel)
+    if not file.is_file():
+        return None
+    record = json_record.read(WeightsRecord, file, REMEDY)
+    if len(record.mean) != 3 or not all(isinstance(value, (int, float)) for value in record.mean):
+        raise InputError(f"{file}: mean is {record.mean}; it must be three numbers; make the weights again")
+    return record
+
+
+def whole(caffemodel: Path) -> bool:
+    """Whether a caffemodel is there with its record, and is what the record says; InputError for a damaged record."""
+    record = read(caffemodel)
+    return record is not None and Path(caffemodel).is_file() and sha256_file(caffemodel) == record.sha256

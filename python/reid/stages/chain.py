@@ -1,0 +1,147 @@
+"""Chains of stages (paper, section II-D), as experiments/stages.yaml says them: which stage starts from which."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from reid.common.errors import InputError
+from reid.engine.settings import Settings
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.heads import OBJECTIVES
+
+IMAGENET, RANDOM = "imagenet", "random"
+HEADS = ("keep", "restart")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a chain.
+
+    parent: IMAGENET, RANDOM or the name of another stage; keep_head: go on with the parent's verification head where
+    it has one; objective: None for the one that is asked for; settings: assignments, "lr=0.01".
+    """
+    stage: str
+    parent: str
+    keep_head: bool
+    objective: str | None
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chains:
+    """The contents of a chain file. stands_for: {base: ("weights" or "stage", name)}; chains: {name: {stage: Step}}."""
+    file: Path
+    stands_for: dict
+    chains: dict
+
+    def find(self, stage, name=None):
+        """The name of the chain to follow for a stage: `name`, or the file's first. None where no chain has the stage,
+        and InputError where only others than the one that was asked for have it, or there is no such chain."""
+        if name is not None and name not in self.chains:
+            raise InputError(f"--chain {name}: {self.file} has the chains {', '.join(self.chains)}")
+        holding = [other for other, steps in self.chains.items() if stage in steps]
+        if (name or next(iter(self.chains))) in holding:
+            return name or holding[0]
+        if name is None and not holding:
+            return None
+        raise InputError(f"{self.file}: chain {name or next(iter(self.chains))} has no stage {stage}"
+                         + (f"; give --chain {' or '.join(holding)}" if holding else ""))
+
+    def path_to(self, name, stage, base):
+        """The Steps to a stage of chain `name`, from the first to `stage` itself; of the first one alone the parent is
+        IMAGENET or RANDOM. InputError where nothing stands for ImageNet for the base network."""
+        steps = [self.chains[name][stage]]
+        while (parent := self.parent(steps[0], base)) in self.chains[name]:
+            steps.insert(0, self.chains[name][parent])
+        if parent == IMAGENET and base not in self.stands_for:
+            raise InputError(f"{self.file}: imagenet says nothing of base {base}, from which stage {steps[0].stage} "
+                             f"starts; it has {', '.join(self.stands_for)}")
+        return steps
+
+    def parent(self, step, base):
+        """What a Step starts from with a base network: its parent, or the stage that stands there for ImageNet."""
+        kind, name = self.stands_for.get(base, (None, None))
+        return name if step.parent == IMAGENET and kind == "stage" else step.parent
+
+
+def load(path):
+    """The Chains in a file; InputError names the file, the key, and what is allowed."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    top = _mapping(path, "the file", content, {"imagenet": dict, "chains": dict})
+    if not top.get("chains"):
+        raise InputError(f"{path}: chains is missing or empty; it says the stages of each chain")
+    stands_for = {base: _stand_in(path, base, entry) for base, entry in top.get("imagenet", {}).items()}
+    chains = {}
+    for name, stages in top["chains"].items():
+        stages = _mapping(path, f"chain {name}", stages)
+        chains[name] = {stage: _step(path, f"chain {name}, stage {stage}", stage, entry)
+                        for stage, entry in stages.items()}
+    loaded = Chains(path, stands_for, chains)
+    for name, steps in chains.items():
+        for stage in steps:
+            for base in BACKBONES:
+                _check_path(loaded, name, stage, base)
+    return loaded
+
+
+def _stand_in(path, base, entry):
+    """("weights" or "stage", name): what imagenet means for a base network."""
+    if base not in BACKBONES:
+        raise InputError(f"{path}: imagenet: base {base!r} is not known; there are {', '.join(BACKBONES)}")
+    entry = _mapping(path, f"imagenet of {base}", entry, {"weights": str, "stage": str})
+    if len(entry) != 1:
+        raise InputError(f"{path}: imagenet of {base} is {entry}; give one of weights and stage")
+    return next(iter(entry.items()))
+
+
+def _step(path, where, stage, entry):
+    entry = _mapping(path, where, entry, {"parent": str, "verification_head": str, "objective": str, "settings": dict})
+    if "parent" not in entry:
+        raise InputError(f"{path}: {where}: parent is missing; it is imagenet, random or another stage")
+    for key, allowed in (("verification_head", HEADS), ("objective", OBJECTIVES)):
+        if entry.get(key, allowed[0]) not in allowed:
+            raise InputError(f"{path}: {where}: {key} is {entry[key]!r}; it is one of {', '.join(allowed)}")
+    settings = _mapping(path, f"{where}, settings", entry.get("settings", {}), dict.fromkeys(Settings.__annotations__))
+    return Step(stage, entry["parent"], entry.get("verification_head", "keep") == "keep", entry.get("objective"),
+                tuple(f"{key}={_text(value)}" for key, value in settings.items()))
+
+
+def _mapping(path, where, value, kinds=None):
+    """`value`, checked: a mapping of strings, with no other keys than those of `kinds`, each of its type there."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{path}: {where} is {value!r}; it must be a mapping of names")
+    for key, inner in value.items() if kinds else ():
+        if key not in kinds:
+            raise InputError(f"{path}: {where}: there is no key {key!r}; there are {', '.join(kinds)}")
+        if kinds[key] and not isinstance(inner, kinds[key]):
+            raise InputError(f"{path}: {where}: {key} is {inner!r}; it must be "
+                             f"{'a name' if kinds[key] is str else 'a mapping'}")
+    return value
+
+
+def _text(value):
+    """A setting's value as --set would have it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _check_path(loaded, name, stage, base):
+    """InputError where the way to a stage meets a parent that the chain does not have, or a stage twice."""
+    steps, seen = loaded.chains[name], [stage]
+    while (parent := loaded.parent(steps[seen[-1]], base)) not in (IMAGENET, RANDOM):
+        where = f"{loaded.file}: chain {name}, stage {seen[-1]}"
+        if parent not in steps:
+            raise InputError(f"{where}: parent {parent!r} is not known" + (f" (it stands for ImageNet with base {base})"
+                             if steps[seen[-1]].parent == IMAGENET else "")
+                             + f"; the parent is {IMAGENET}, {RANDOM} or one of {', '.join(steps)}")
+        if parent in seen:
+            raise InputError(f"{where}: goes round in a cycle: {' from '.join([*seen, parent])}")
+        seen.append(parent)

@@ -1,0 +1,50 @@
+"""The end of a run: its figures and what they come from, gathered into result.json."""
+
+from reid.common.files import sha256_file
+from reid.engine.alarms import alarms
+from reid.features.histogram import histograms
+from reid.formats import result as result_file
+from reid.formats.manifest import split_checksum
+from reid.formats.result import Result
+from reid.provenance import lineage
+from reid.stages.evaluator import MULTI
+
+
+def write_result(run, done, seconds, weights, after):
+    """Write the result of a Run and log its figures.
+
+    done, seconds: iterations trained, and the time spent in them; weights: {"file", "sha256"} of the trained ones, None
+    where there was nothing to train; after: their figures.
+    """
+    result = _result(run, done, seconds, weights, after)
+    result_file.write(run.folder, result)
+    for when in ("histogram", "before", "after") if done else ("histogram", "before"):
+        figures = getattr(result, when)
+        run.log(f"{when:>9}: {_shares(figures)}")
+        for how, pooled in figures.get(MULTI, {}).items():
+            run.log(f"{'':9}  multiple query, {how}: {_shares(pooled)}")
+
+
+def _result(run, done, seconds, weights, after):
+    job, manifest, evaluator = run.job, run.manifest, run.evaluator
+    colours = {side: histograms(run.images, rows) for side, rows in evaluator.rows.items()}
+    about = dict(
+        **run.asked, **run.start(), dataset=manifest["dataset"], generated=manifest["generated"],
+        split_origin=run.entry["origin"], protocol=manifest["protocol"],
+        mode="exact" if manifest["protocol"] == "single-shot" else None,
+        data_seed=manifest["seed"], pair_schedule=manifest["schedule"],
+        manifest_sha256=sha256_file(job.data / "manifest.json"), split_sha256=split_checksum(manifest, run.name),
+        train_identities=run.entry["classes"], test_identities=evaluator.identities(),
+        before=evaluator.figures(run.kept("before")), after=after, histogram=evaluator.figures(colours),
+        chance=evaluator.chance(), iterations=done, weights=weights, seconds=round(seconds, 3),
+        pairs_per_second=round(done * run.schedule.step / seconds, 2) if done else None,
+        alarms=alarms(run.folder) if done else [], device="cpu" if job.gpu is None else "gpu", versions=run.versions,
+        data_folder=lineage.place(job.data, run.folder, job.out))
+    before = lineage.up_to(job.origin, job.settings.seed)
+    return Result(**about, lineage=[*before, lineage.entry(Result(**about))])
+
+
+def _shares(figures):
+    """The figures in per cent, in a line."""
+    ranks = ", ".join(f"rank-{k} {100 * v:.1f} %" for k, v in figures["cmc"].items())
+    return ranks + f", mAP {100 * figures['mAP']['trapezoid']:.1f} % (step {100 * figures['mAP']['step']:.1f} %)"

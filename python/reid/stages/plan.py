@@ -1,0 +1,186 @@
+"""What a command comes to: the stages of a chain up to the one that is asked for, looked at before any is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reid.common.errors import InputError
+from reid.engine import snapshots
+from reid.engine.settings import defaults, override
+from reid.formats import snapshot
+from reid.provenance.origin import origin_of
+from reid.stages import preflight, same
+from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
+from reid.stages.stage import Job, carry_out, check_stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A command.
+
+    stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last stage, None
+    for all; assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
+    stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
+    ImageNet weights of a name. The rest as in stage.Job.
+    """
+    stage: str
+    data: Path
+    out: Path
+    base: str
+    objective: str
+    splits: list[int] | None
+    assignments: list[str]
+    init: Path | None
+    gpu: int | None
+    chains: Chains
+    chain: str | None
+    catalogue: Callable[[str], Path]
+    strict: bool
+
+
+def run(request):
+    """Train what is not finished, the first stages first; returns the folders of the last stage's runs."""
+    while True:
+        checks = plan(request)
+        todo = [check for check in checks if check.todo]
+        if not todo:
+            return [run.folder for run in checks[-1].runs]
+        carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
+
+
+def plan(request):
+    """The StageChecks of all stages of a Request, the first one first. Changes nothing; InputError for what cannot work."""
+    steps = _steps(request)
+    _check_assignments(request, steps)
+    for step in steps:
+        _data(request, step, steps)
+    checks = []
+    for step in steps:
+        last = step is steps[-1]
+        try:
+            check = check_stage(_job(request, step, steps, checks), request.splits if last else [0])
+            if checks:
+                _check_begun(check, checks[-1])
+        except InputError as error:
+            raise error if last else InputError(
+                f"{error} (stage {step.stage}, from which {request.stage} starts; --init FILE starts from other weights)"
+            ) from None
+        checks.append(check)
+    preflight.space_row(request.out, sum(check.space for check in checks))
+    return checks
+
+
+def describe(checks):
+    """What would be done, a line for each run."""
+    lines = []
+    for check in checks:
+        for run in check.runs:
+            job, todo = check.job, run in check.todo
+            start = (f"from {job.parent_job.stage}, when it is trained" if job.parent_job else
+                     f"from {job.init.name} ({job.origin.describe()})" if job.init else "from random weights")
+            if job.parent_job or job.init:
+                start += {"kept": ", its verification head kept"}.get(check.head, "")
+            mark = ", generated" if run.manifest["generated"] else ""
+            lines.append(f"{job.stage} {run.name}: {_act(run) if todo else 'finished, skip'}; "
+                         f"{run.schedule.iterations} iterations of {run.schedule.step} pairs, {start}, "
+                         f"data {job.data} ({run.manifest['dataset']}{mark})")
+    return lines
+
+
+def _act(run):
+    kept = snapshots.newest(run.folder)
+    return f"go on at iteration {snapshot.read(kept).iteration}" if kept else "start"
+
+
+def _steps(request):
+    """The Steps from the first weights to the stage that is asked for; of one's own stage, that one alone."""
+    chain = None if request.init else request.chains.find(request.stage, request.chain)
+    if chain is None:
+        return [Step(request.stage, RANDOM, False, None, ())]
+    return request.chains.path_to(chain, request.stage, request.base)
+
+
+def _check_assignments(request, steps):
+    """InputError for what cannot be set, and for a setting of a stage that the command does not run."""
+    for assignment in request.assignments:
+        stage, dot, _ = assignment.partition("=")[0].rpartition(".")
+        if dot and stage not in [step.stage for step in steps]:
+            raise InputError(f"--set {assignment}: this command has no stage {stage!r}; it has "
+                             f"{', '.join(step.stage for step in steps)}")
+    for step in steps:
+        _settings(request, step, defaults(request.base))
+
+
+def _settings(request, step, settings):
+    """`settings` with those of the chain's file and those of the command."""
+    settings = override(settings, step.settings, f"{request.chains.file}, stage {step.stage}:")
+    return override(settings, _of_stage(request.assignments, step.stage))
+
+
+def _data(request, step, steps):
+    """The folder of a stage's prepared data; InputError says what can be done where there is none."""
+    single = (request.data / "manifest.json").is_file()
+    folder = request.data if single else request.data / step.stage
+    if step is steps[-1]:
+        if not (folder / "manifest.json").is_file():
+            raise InputError(f"{request.data}: holds neither manifest.json nor {step.stage}/manifest.json; prepare the "
+                             "data with `python -m data_prep`")
+        return folder
+    if single or not (folder / "manifest.json").is_file():
+        stood = request.chains.stands_for.get(request.base) == ("stage", step.stage)
+        stands = ", which stands for ImageNet," if stood else ""
+        have = "is one prepared dataset" if single else f"has no {step.stage}/manifest.json"
+        raise InputError(f"stage {step.stage}{stands} comes before {request.stage}, and --data {request.data} {have}: "
+                         f"give a folder of prepared datasets with {step.stage} among them, or "
+                         f"{_without(request, step.stage)}--init FILE")
+    return folder
+
+
+def _without(request, missing):
+    """The chains of the file on whose way to the stage the missing one is not, as a way out."""
+    names = [name for name, steps in request.chains.chains.items() if request.stage in steps and
+             missing not in [step.stage for step in request.chains.path_to(name, request.stage, request.base)]]
+    return f"--chain {' or '.join(names)}, or " if names else ""
+
+
+def _job(request, step, steps, checks):
+    """The Job of a Step; checks: the StageChecks of the ones before."""
+    init, parent_job = request.init, None
+    if checks:
+        init, parent_job = _from(checks[-1], step)
+    elif step.parent == IMAGENET:
+        init = request.catalogue(request.chains.stands_for[request.base][1])
+    init = init and init.resolve()
+    origin = origin_of(init) if init else None
+    mean = parent_job.settings.mean if parent_job else origin and origin.mean
+    usual = defaults(request.base)
+    settings = _settings(request, step, replace(usual, mean=mean) if mean else usual)
+    objective = step.objective or request.objective
+    before = checks[-1].job.objective if checks else ""
+    return Job(step.stage, _data(request, step, steps), request.out, request.base, objective, settings, init,
+               request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict)
+
+
+def _of_stage(assignments, stage):
+    """The assignments that hold for a stage, those for it alone last."""
+    every = [one for one in assignments if "." not in one.partition("=")[0]]
+    return every + [one.removeprefix(f"{stage}.") for one in assignments if one.startswith(f"{stage}.")]
+
+
+def _from(before, step):
+    """(weights, None) of the stage before, or (None, its Job) where it is not finished."""
+    run, = before.runs
+    if not run.schedule.iterations:
+        raise InputError(f"stage {before.job.stage} is not trained (epochs 0), and {step.stage} starts from it; set "
+                         f"{step.stage}.epochs=0 for this stage alone, or start it with --init FILE")
+    return (None, before.job) if before.todo else (run.folder / run.result().weights["file"], None)
+
+
+def _check_begun(check, before):
+    """InputError where a run was begun from weights of a stage that is yet to go on, and would then not be the same."""
+    result = before.runs[0].result() if before.todo else None
+    for run in check.runs if result and result.weights else ():
+        if same.started_from(run.folder) == result.weights["sha256"]:
+            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration {result.iterations}, which "
+                             f"is to go on to {before.runs[0].schedule.iterations}; leave it as it is (--set "
+                             f"{before.job.stage}.max_iter={result.iterations}), or choose another --out")

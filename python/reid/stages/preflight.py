@@ -1,0 +1,128 @@
+"""What is looked at before Caffe sees anything: Caffe aborts the whole process where something does not fit.
+
+What cannot work is an InputError. What was found is a table of Rows; a Row may be a surprise: it works, and may still
+not be what was meant.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reid.common.errors import InputError
+from reid.common.files import checksum
+from reid.nets.backbones.registry import BACKBONES
+
+PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
+IDENTIFICATION, VERIFICATION = ("id_fc_a", "id_fc_b"), "verif_fc"
+FLOAT = 4    # bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: what was looked at, what was found, and whether that is a surprise."""
+    what: str
+    found: str
+    surprise: bool = False
+
+
+def table(rows):
+    """The Rows as lines."""
+    width = max(len(row.what) for row in rows)
+    return [f"{row.what:{width}}  {'SURPRISE: ' if row.surprise else ''}{row.found}" for row in rows]
+
+
+def refuse_surprises(where, rows):
+    """InputError that lists the surprises, where there are any."""
+    found = [f"{row.what}: {row.found}" for row in rows if row.surprise]
+    if found:
+        raise InputError(f"{where}: --strict refuses {'; '.join(found)}")
+
+
+def check_stage_name(name, manifest):
+    """A stage of the paper is trained on its own dataset; any other name is free for data of one's own."""
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"stage {name!r}: use letters, digits, - and _ (it names a folder)")
+    if name in PAPERS and name != manifest["dataset"]:
+        raise InputError(f"stage {name}: --data holds {manifest['dataset']}; give the folder that was prepared "
+                         f"from {name}, or give the stage a name of your own")
+
+
+def check_split(data, name, manifest):
+    """The split is prepared, and the bytes of its LMDBs are those that the manifest says."""
+    if name not in manifest["splits"]:
+        raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest['splits']))}")
+    entry = manifest["splits"][name]
+    for folder, facts in ((data / "images", manifest["image_lmdb"]), (data / name / "train", entry["train_pairs"]),
+                          (data / name / "test", entry["test_pairs"])):
+        file = folder / "data.mdb"
+        size = file.stat().st_size if file.is_file() else None
+        if size != facts["bytes"]:
+            raise InputError(f"{file}: {'missing' if size is None else f'{size} bytes'}, and the manifest says "
+                             f"{facts['bytes']} bytes; prepare the data again")
+        if checksum(file) != facts["sha256"]:
+            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts['sha256']}: changed "
+                             "since it was prepared; prepare the data again")
+
+
+def check_classes(pairs, entry):
+    """A pair LMDB (PairStore) has the classes of the manifest's entry, so that no label lies past the head's end."""
+    if pairs.meta["classes"] != entry["classes"] or pairs.labels.max() >= entry["classes"]:
+        raise InputError(f"{pairs.path}: holds {pairs.meta['classes']} classes, labels up to {pairs.labels.max()}, and "
+                         f"the manifest says {entry['classes']} classes; prepare the data again")
+
+
+def check_base(origin, base):
+    """Weights of another base network are refused: some differ in nothing that a shape would show."""
+    if origin and origin.base not in (None, base):
+        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of {base}; give --base "
+                         f"{origin.base}, or other weights")
+
+
+def check_start(net, base):
+    """A trunk with stored statistics does not start from random weights."""
+    if any(layer.type == "BatchNorm" for layer in net.layer):
+        raise InputError(f"{base} normalises by statistics that come with its weights: give --init FILE")
+
+
+def weights_rows(wanted, layers, base):
+    """Rows of what of a file's `layers` the trunk `wanted` takes, and what is not used."""
+    known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted)}
+    unused = [name for name in layers if name not in wanted]
+    foreign = [name for name in unused if name not in known]
+    left = grouped([name for name in unused if name in known]) + (" (heads and classifiers)" if unused else "")
+    return [Row("loads", grouped(list(wanted))), Row("shapes", "as in the net, no difference"),
+            Row("unused", f"{grouped(foreign)} (of no known head or classifier)" if foreign else left, bool(foreign))]
+
+
+def grouped(names):
+    """Many layers in a few words: "161 layers, conv1 … res5c_branch2c"."""
+    if len(names) > 4:
+        return f"{len(names)} layers, {names[0]} … {names[-1]}"
+    return ", ".join(names) or "none"
+
+
+def mean_row(mean, expected, whose):
+    """Whether what is subtracted from every pixel is what the weights were trained with (None: unknown)."""
+    words = " ".join(f"{value:g}" for value in mean)
+    if expected is None:
+        return Row("mean", f"{words}; nothing says what the weights were trained with")
+    if np.allclose(mean, expected, atol=1e-3):
+        return Row("mean", f"{words}, that of {whose}")
+    return Row("mean", f"{words}, and {whose} had {' '.join(f'{value:g}' for value in expected)}", True)
+
+
+def snapshot_bytes(wanted):
+    """About how many bytes a snapshot takes: weights and momentum of parameters {layer: [shape, …]}."""
+    return 2 * FLOAT * sum(int(np.prod(one)) for shapes in wanted.values() for one in shapes)
+
+
+def space_row(folder, needed):
+    """The disk of `folder`, which need not be there yet, has room for `needed` bytes of snapshots."""
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise InputError(f"{folder}: {free / 1e6:.0f} MB free; the snapshots need {needed / 1e6:.0f} MB: make room, or "
+                         "set keep_snapshots lower")
+    return Row("disk", f"{needed / 1e6:.0f} MB for the snapshots, {free / 1e6:.0f} MB free")

@@ -1,0 +1,214 @@
+"""One stage of the staged training (paper, section II-D): splits of one dataset, trained, ranked and recorded."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Optional
+
+import caffe
+
+from reid.engine.device import build, check_gpu, use_device
+from reid.engine.memory import check_memory
+from reid.engine.settings import Settings
+from reid.features.extract import extract
+from reid.formats.caffemodel import read_caffemodel
+from reid.formats.manifest import load_manifest
+from reid.nets import fit
+from reid.nets.backbones.registry import BACKBONES
+from reid.provenance import lineage
+from reid.provenance.origin import Origin, origin_of
+from reid.stages import preflight, same
+from reid.stages.preflight import Row
+from reid.stages.run import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for: a stage on prepared data, into a folder.
+
+    init: .caffemodel to take the trunk from, or None to start from random weights; gpu: its number, or None.
+    parent_job: the Job that is to be trained before this one, whose weights it starts from in place of `init`.
+    keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight are errors.
+    """
+    stage: str
+    data: Path
+    out: Path
+    base: str
+    objective: str
+    settings: Settings
+    init: Path | None
+    gpu: int | None
+    parent_job: Optional["Job"] = None
+    keep_head: bool = False
+    strict: bool = False
+
+    @cached_property
+    def origin(self) -> Origin | None:
+        """Where the weights in `init` come from; InputError where the file is not what was recorded of it.
+
+        Looked up once: at the end of a training the file may be gone.
+        """
+        return origin_of(self.init) if self.init else None
+
+
+@dataclass(frozen=True)
+class StageCheck:
+    """A stage that was checked: its Runs, which of them are to do, and the pre-flight's Rows for each of those.
+
+    head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept), None (there is none).
+    space: bytes that the snapshots to come will take.
+    """
+    job: Job
+    runs: list
+    todo: list
+    head: str | None
+    rows: dict
+    space: int
+
+
+def check_stage(job, splits):
+    """The StageCheck of a stage, for the splits numbered `splits` (None: all that are prepared).
+
+    Changes nothing. InputError for everything that cannot work.
+    """
+    if job.gpu is not None:
+        check_gpu(job.gpu, build())
+    manifest = load_manifest(job.data)
+    preflight.check_stage_name(job.stage, manifest)
+    preflight.check_base(job.origin, job.base)
+    names = sorted(manifest["splits"]) if splits is None else [f"split{number:02d}" for number in splits]
+    runs = [Run(job, manifest, name) for name in names]
+    todo = [run for run in runs if not run.finished()]
+    wanted = fit.parameters(runs[0].nets()["deploy"])
+    training = [run for run in todo if run.schedule.iterations]
+    space = (len(training) * job.settings.keep_snapshots + 2) * preflight.snapshot_bytes(wanted) if training else 0
+    head, weights = _weights(job, runs[0], wanted, bool(todo))
+    for run in runs:
+        same.check_head(run.folder, head)
+    common = [*weights, _mean(job), *_resources(job, training, space)] if todo else []
+    check = StageCheck(job, runs, todo, head, {run.name: [*_data(run), *common] for run in todo}, space)
+    if job.strict:
+        for run in todo:
+            preflight.refuse_surprises(f"stage {job.stage} {run.name}", check.rows[run.name])
+    return check
+
+
+def carry_out(check):
+    """Train and evaluate what is to do of a stage that was checked; returns the folders of all its runs.
+
+    What is finished stays as it is, what is half done is resumed.
+    """
+    job, todo = check.job, check.todo
+    if todo:
+        use_device(job.gpu)
+        for run in todo:
+            run.write_nets()
+        start = starting_trunk(job, todo[0])
+        for run in todo:
+            run.begin(check.head)
+            run.log("pre-flight")
+            for line in preflight.table(check.rows[run.name]):
+                run.log(f"  {line}")
+        features_before(todo, start)
+        for run in todo:
+            run.train(start)
+    return [run.folder for run in check.runs]
+
+
+def starting_trunk(job, run):
+    """The deploy net of a run with the weights to start from, which were checked before."""
+    caffe.set_random_seed(job.settings.seed)
+    net = caffe.Net(str(run.folder / "deploy.prototxt"), caffe.TEST)
+    if job.init:
+        net.copy_from(str(job.init))
+    return net
+
+
+def features_before(runs, start):
+    """Keep the features that the weights at the start give: each image is computed once, in however many splits."""
+    runs = [run for run in runs if not run.has_before()]
+    if runs:
+        job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
+        runs[0].log(f"features of {len(images)} images from the weights at the start")
+        features = extract(start, BACKBONES[job.base].feature, runs[0].images, images, job.settings)
+        place = {row: number for number, row in enumerate(images)}
+        for run in runs:
+            run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.evaluator.rows.items()})
+
+
+def _weights(job, run, wanted, needed):
+    """What becomes of the verification head, and Rows of what the weights hold; without those where not `needed`."""
+    head = ("kept" if job.keep_head else "fresh") if "v" in job.objective else None
+    fresh = ["id_fc"] * ("i" in job.objective) + [preflight.VERIFICATION] * (head == "fresh")
+    if not needed:
+        return head, []
+    if job.parent_job:
+        return head, [Row("weights", f"the last snapshot of {job.parent_job.stage}, which is trained first"),
+                      Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
+    if not job.init:
+        preflight.check_start(run.nets()["deploy"], job.base)
+        return head, [Row("weights", f"random, seed {job.settings.seed}"),
+                      Row("starts fresh", f"{preflight.grouped(list(wanted))}, {', '.join(fresh)}")]
+    layers = read_caffemodel(job.init)
+    fit.check(job.init, layers, wanted, f"{job.base} at this input size")
+    rows = [_origin_row(job.origin)]
+    if head == "kept":
+        if preflight.VERIFICATION in layers:
+            shapes = fit.parameters(run.nets()["train"])[preflight.VERIFICATION]
+            head_layer = {preflight.VERIFICATION: layers.pop(preflight.VERIFICATION)}
+            fit.check(job.init, head_layer, {preflight.VERIFICATION: shapes}, job.base)
+        else:
+            head = "absent"
+            fresh.append(preflight.VERIFICATION)
+    rows += preflight.weights_rows(wanted, layers, job.base)
+    return head, [*rows, Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
+
+
+def _origin_row(origin):
+    known = bool(origin.run and lineage.known(lineage.of_result(origin.result)) or origin.record)
+    text = origin.describe() + (", whose own first weights are of unknown origin" if origin.run and not known else "")
+    return Row("weights", f"{origin.file.name}, sha256 {origin.sha256[:12]}…: {text}", not known)
+
+
+def _head_rows(job, head):
+    """What becomes of the verification head of the stage before."""
+    if head == "absent":
+        return [Row("verif_fc", f"to be kept, but {job.init} holds none: it starts fresh", True)]
+    if head != "kept":
+        return []
+    stage, before = ((job.parent_job.stage, job.parent_job.settings.verif_scale) if job.parent_job else
+                     (job.origin.result.stage, job.origin.result.settings["verif_scale"]))
+    if before != job.settings.verif_scale:
+        return [Row("verif_fc", f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
+                                f"{job.settings.verif_scale:g}", True)]
+    return [Row("verif_fc", f"kept from {stage}")]
+
+
+def _mean(job):
+    """Whether the mean is that of the weights."""
+    if job.parent_job:
+        return preflight.mean_row(job.settings.mean, job.parent_job.settings.mean, job.parent_job.stage)
+    return preflight.mean_row(job.settings.mean, job.origin and job.origin.mean, job.origin and job.origin.describe())
+
+
+def _data(run):
+    """Rows of a run's data."""
+    manifest, labels = run.manifest, run.labels[run.labels >= 0]
+    mark = ", generated data" if manifest["generated"] else ""
+    rows = [Row("data", f"{manifest['dataset']} {run.name}{mark} in {run.job.data}: images, training and held-out "
+                        "pairs have the manifest's sha256"),
+            Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry['classes']} classes"),
+            Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs")]
+    if run.evaluator.alone:
+        rows.append(Row("multi_query", f"{run.evaluator.alone} queries have no images to be pooled from but themselves",
+                        surprise=True))
+    return rows
+
+
+def _resources(job, training, space):
+    """Rows of disk and memory, where there is anything to train."""
+    if not training:
+        return []
+    rows = [preflight.space_row(job.out, space)]
+    needed, free = check_memory(training[0].nets(), job.settings, job.gpu)
+    return [*rows, Row("memory", f"about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB free")]

@@ -1,0 +1,63 @@
+"""A run that starts from a file of weights with a record, taken through everything that reads its result."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from reid.engine.settings import defaults, override
+from reid.formats import result as result_file, weights_record
+from reid.formats.snapshot import WEIGHTS
+from reid.report.results import gather
+from reid.stages.stage import Job
+from stages import run_stage
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def train(data, out, init=None):
+    few = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=2", "workers=0"]
+    return run_stage(Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), few), init, None), [0])[0]
+
+
+@pytest.fixture(scope="module")
+def runs(prepared_viper, tmp_path_factory):
+    """The folder of a run of two iterations from people.caffemodel, which two other iterations made."""
+    folder = tmp_path_factory.mktemp("from_file")
+    first = train(prepared_viper, folder / "first")
+    weights_record.write(folder / "people.caffemodel", (first / "snapshots/000002" / WEIGHTS).read_bytes(), name="people",
+                         base="tiny", mean=defaults("tiny").mean, origin="two iterations", licence="free")
+    train(prepared_viper, folder / "runs", folder / "people.caffemodel")
+    return folder / "runs"
+
+
+def say(tool, *arguments):
+    done = subprocess.run([sys.executable, ROOT / "tools" / tool, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_result_names_the_file_and_its_record(runs):
+    result = result_file.read(runs / "viper/split00")
+    assert result.parent["name"] == "people" and result.parent_stage is None
+    assert result.init["file"] == "people.caffemodel" and result.lineage[0]["origin"] == "two iterations"
+
+
+def test_it_is_reported_under_the_name_of_the_file(runs, tmp_path):
+    said = say("report.py", "--runs", runs, "--out", tmp_path / "report")
+    assert "tiny (V+I) from people.caffemodel, after 2 iterations" in said
+    assert gather(runs)[0].groups[0].name == "tiny (V+I) from people.caffemodel"
+    assert (tmp_path / "report/curves-viper-01.png").is_file()
+
+
+def test_its_lineage_ends_at_the_record(runs):
+    assert say("lineage.py", runs / "viper/split00").rpartition("from ")[2].startswith("people: two iterations; licence free")
+
+
+def test_its_ranked_lists_are_drawn(runs, generated_viper, tmp_path):
+    features = runs / "viper/split00/features/after"
+    said = say("ranked_lists.py", "--query", features / "query.npz", "--gallery", features / "gallery.npz", "--protocol",
+               "single-shot", "--images", generated_viper, "--out", tmp_path / "worst.png", "--worst", 2)
+    assert "2 queries" in said and cv2.imread(str(tmp_path / "worst.png")).std() > 10

@@ -1,0 +1,47 @@
+"""Cores and memory: the machine's, and a container's share of them."""
+
+import pytest
+
+from reid.common import machine
+
+GB = 10 ** 9
+
+
+@pytest.fixture
+def container(tmp_path, monkeypatch):
+    """A machine of 16 GB, 12 of them free, and a container on it; the function sets one file of its cgroup."""
+    (tmp_path / "meminfo").write_text("MemTotal: 15625000 kB\nMemFree: 1000 kB\nMemAvailable: 11718750 kB\nHugePages: 0\n")
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: range(8))
+    return lambda name, text: (tmp_path / name).write_text(f"{text}\n")
+
+
+def test_without_a_container_it_is_the_machines(container):
+    assert machine.memory() == (16 * GB, 12 * GB) and machine.cores() == 8
+    container("memory.max", "max")
+    container("cpu.max", "max 100000")
+    assert machine.memory() == (16 * GB, 12 * GB) and machine.cores() == 8
+
+
+def test_a_containers_share_of_the_cores_is_rounded_up(container):
+    container("cpu.max", "150000 100000")
+    assert machine.cores() == 2
+    container("cpu.max", "1600000 100000")
+    assert machine.cores() == 8
+
+
+def test_page_cache_is_no_use_of_a_containers_memory(container):
+    container("memory.max", 4 * GB)
+    container("memory.current", 3 * GB)
+    container("memory.stat", f"anon {GB}\nfile {2 * GB}\nshmem 0\ninactive_file {GB + GB // 2}\nactive_file {GB // 2}")
+    assert machine.memory() == (4 * GB, 3 * GB)
+
+
+def test_shared_memory_is_a_use_of_it(container):
+    container("memory.max", 4 * GB)
+    container("memory.current", 3 * GB)
+    container("memory.stat", f"anon {GB}\nfile {2 * GB}\nshmem {2 * GB}\ninactive_file 0\nactive_file 0")
+    assert machine.memory() == (4 * GB, GB)
+    container("memory.max", 2 * GB)
+    assert machine.memory() == (2 * GB, 0)
