@@ -201,6 +201,9 @@ def test_schedule_by_hand(prepared_viper):
     assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
     assert plan.test_batches == 48 // 7                                 # 12 probes × 4 held-out pairs
     assert schedule(override(defaults("tiny"), ["max_iter=5"]), pairs, held_out).iterations == 5
+    # 1.5 epochs are 180 pairs; the last 10/75 of them, 0.2 epochs, begin after 156: ⌈180/21⌉, ⌈156/21⌉
+    part = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "epochs=1.5"]), pairs, held_out)
+    assert (part.iterations, part.lr_final_from) == (9, 8)
     with pytest.raises(InputError, match="epochs is 9, but .*train holds pairs for 3"):
         schedule(override(defaults("tiny"), ["epochs=9"]), pairs, held_out)
 

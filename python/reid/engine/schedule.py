@@ -40,11 +40,16 @@ def schedule(settings, pairs, held_out):
     if epochs > prepared:
         raise InputError(f"epochs is {epochs}, but {pairs.path} holds pairs for {prepared}: "
                          f"set epochs={prepared} or prepare the data with --epochs {epochs}")
-    last = round(epochs * 10 / 75) if settings.lr_final_epochs is None else settings.lr_final_epochs
+    last = epochs * 10 / 75 if settings.lr_final_epochs is None else settings.lr_final_epochs
     if last > epochs:
         raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
     step = settings.batch * settings.iter_size
-    up_to = [-(-int(end) // step) for end in pairs.offsets]
-    iterations = min(up_to[epochs], settings.max_iter or up_to[epochs])
-    return Schedule(iterations, up_to[epochs - last], np.asarray(pairs.offsets[1:]), step,
+
+    def iterations_in(epochs):
+        """Iterations that begin in the first `epochs` epochs, a fraction of the last of them included."""
+        end = round(np.interp(epochs, range(prepared + 1), pairs.offsets))
+        return -(-end // step)
+
+    whole = iterations_in(epochs)
+    return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last), np.asarray(pairs.offsets[1:]), step,
                     max(1, held_out.total // settings.test_batch))

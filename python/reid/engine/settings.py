@@ -35,12 +35,12 @@ class Settings:
     verif_weight: float = Heads.verif_weight    # weight λ of the verification loss in eq. 6
     two_branch: bool = False             # write the trunk twice, as in Fig. 1, instead of once over both images
     # The solver
-    epochs: int | None = None            # passes over the pairs (paper: at most 75); none: all prepared; 0: no training
+    epochs: float | None = None          # passes over the pairs (paper: at most 75), 0.5: half of one; none: all prepared; 0: no training
     max_iter: int | None = None          # stop after this many iterations, wherever the epochs are; none: do not
     iter_size: int = 1                   # passes whose gradients are added up for one update
     lr: float = 0.001                    # learning rate (paper: 0.001)
     lr_final: float = 0.0001             # learning rate of the last epochs (paper: 0.0001)
-    lr_final_epochs: int | None = None   # how many those are (paper: 10 of 75); none: in that proportion
+    lr_final_epochs: float | None = None # how many those are (paper: 10 of 75); none: in that proportion
     momentum: float = 0.9                # of the gradient descent
     weight_decay: float = 0.0005         # L2 penalty on the weights
     clip_gradients: float                # largest L2 norm of the whole gradient; -1: any
@@ -109,7 +109,7 @@ def _parse(key, kind, text, where):
     """The value of a setting from its text, by its declared type."""
     try:
         if isinstance(kind, types.UnionType):
-            return None if text == "none" else int(text)
+            return None if text == "none" else _number(text) if kind == float | None else int(text)
         if kind is bool:
             return {"true": True, "false": False}[text]
         if kind is Size:
@@ -121,8 +121,14 @@ def _parse(key, kind, text, where):
         return kind(text)
     except (ValueError, KeyError):
         words = {int: "a whole number", float: "a number", bool: "true or false", Size: "HEIGHTxWIDTH, as 128x64",
-                 int | None: "a whole number or none"}
+                 int | None: "a whole number or none", float | None: "a number or none"}
         raise InputError(f"{where} {key}={text}: {key} is {words.get(kind, 'three numbers, as 104,117,124')}") from None
+
+
+def _number(text):
+    """A whole number as an int, so that 6 and 6.0 are one setting."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _check(settings):
