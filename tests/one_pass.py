@@ -38,14 +38,14 @@ def main(base, device, out):
     np.savez(out, **kept)
 
 
-def alive(base, path):
+def alive(base, path, pairs=PAIRS, size=None, seed=3):
     """The training net with pixels, labels and weights that give every parameter a gradient, alike in every process.
 
     Without dropout: CPU and GPU draw their masks from other generators.
     """
-    height, width = INPUT.get(base, (64, 32))
+    height, width = size or INPUT.get(base, (64, 32))
     heads = Heads("vi", CLASSES, verif_scale=BACKBONES[base].verif_scale, verif_lr_mult=10, dropout=0)
-    proto = train_net(base, heads, Source("", "", PAIRS, 224, height, width, BACKBONES[base].mean, 0, 0))
+    proto = train_net(base, heads, Source("", "", pairs, 224, height, width, BACKBONES[base].mean, 0, 0))
     feed_by_hand(proto)
     for layer in proto.layer:
         if layer.type == "Dropout":
@@ -55,7 +55,13 @@ def alive(base, path):
     with open(path, "w") as file:
         file.write(text_format.MessageToString(proto))
     net = caffe.Net(path, caffe.TRAIN)
-    random = np.random.default_rng(3)
+    draw(net, base, seed)
+    return net
+
+
+def draw(net, base, seed=3):
+    """Weights, pixels and labels."""
+    random = np.random.default_rng(seed)
     for name, blobs in net.params.items():
         if name.startswith("bn"):
             for blob, value in zip(blobs, (0, 1, 1)):
@@ -66,11 +72,10 @@ def alive(base, path):
         elif name != "id_fc_b":
             deviation = (2 / np.prod(blobs[0].shape[1:])) ** 0.5
             blobs[0].data[...] = (random.random(blobs[0].data.shape, np.float32) - 0.5) * (12 ** 0.5 * deviation)
-    random = np.random.default_rng(4)
+    random = np.random.default_rng(seed + 1)
     net.blobs["data"].data[...] = random.uniform(-2, 2, net.blobs["data"].data.shape) * (16 if base == "tiny" else 1)
     for name, labels in (("label_a", (3, 5, 1)), ("label_b", (3, 6, 2)), ("same", (0, 1, 1))):
-        net.blobs[name].data[...] = labels
-    return net
+        net.blobs[name].data[...] = labels[:len(net.blobs[name].data)]
 
 
 if __name__ == "__main__":

@@ -35,12 +35,15 @@ class ConvolutionGroup : public FusedLayers<float> {
       const vector<Blobs>& tops)
       : FusedLayers<float>(first, layers, bottoms, tops),
         convolution_(dynamic_cast<OneDNNConvolutionLayer*>(layers[0].get())) {
-    epilogue_.relu = strcmp(layers.back()->type(), "ReLU") == 0;
+    relu_ = strcmp(layers.back()->type(), "ReLU") == 0;
+    // oneDNN's ReLU makes 0 of NaN. Features come from weights that were finite when they were kept; a training that
+    // runs out of bounds is to be seen, so there ReLU is a pass of its own.
+    epilogue_.relu = relu_ && layers[0]->layer_param().phase() == TEST;
     if (layers.size() > 2) { norm_.reset(new FrozenNorm<float>(layers[1], layers[2])); }
   }
 
   virtual void Backward(const vector<bool>& propagate_down) {
-    if (epilogue_.relu) {
+    if (relu_) {
       const shared_ptr<SyncedMemory>& data = tops_[0][0]->data(), & diff = tops_[0][0]->diff();
       const Layout layout = CommonLayout({data.get(), diff.get()});
       const float* y = Read<float>(data, layout);
@@ -69,6 +72,11 @@ class ConvolutionGroup : public FusedLayers<float> {
     if (Caffe::mode() != Caffe::CPU || !convolution_->Ready(bottoms_[0], tops_[0])) { return false; }
     if (norm_) { Fold(); }
     convolution_->ForwardWith(&epilogue_, bottoms_[0], tops_[0]);
+    if (relu_ && !epilogue_.relu) {
+      const shared_ptr<SyncedMemory>& data = tops_[0][0]->data();
+      float* y = Change<float>(data, CommonLayout({data.get()}));
+      ForPieces(tops_[0][0]->count(), [=](size_t at, size_t n) { loops::Relu(n, 0.f, y + at, y + at); });
+    }
     return true;
   }
 
@@ -98,6 +106,7 @@ class ConvolutionGroup : public FusedLayers<float> {
   OneDNNConvolutionLayer* convolution_;
   shared_ptr<FrozenNorm<float> > norm_;
   Epilogue epilogue_;
+  bool relu_;
   vector<size_t> folded_;
 };
 #endif

@@ -1,0 +1,355 @@
+"""The CPU engine (tools/caffe/engine): oneDNN's convolutions, fused layers, blocked memory, against Caffe's own layers.
+
+CAFFE_ONEDNN=0 and CAFFE_FUSE=0 give those; Caffe reads both when a net is made (the solver: at every update).
+"""
+import caffe
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+import one_pass
+from reid.nets.backbones.registry import BACKBONES
+from reid.nets.by_hand import feed_by_hand
+from reid.nets.solver import solver as solver_proto
+from reid.nets.two_branch import two_branch
+
+OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}
+
+
+@pytest.fixture
+def switch(monkeypatch):
+    """A function: which of the engine's parts the next nets use, as environment variables."""
+    def switch(**environment):
+        for name in OWN:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+    switch()
+    return switch
+
+
+def apart(one, other):
+    """L2 difference, relative to `one`; to 1 where that is all but zero (a bias before batch statistics learns nothing)."""
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    length = np.linalg.norm(one)
+    return np.linalg.norm(one - other) / (length if length > 1e-4 else 1)
+
+
+def net(tmp_path, layers, shape, phase=caffe.TRAIN, seed=0):
+    """A net of `layers` (prototxt) over blob "data" of `shape`, all parameters and the input drawn from `seed`."""
+    path = tmp_path / "net.prototxt"
+    dims = " ".join(f"dim: {dim}" for dim in shape)
+    path.write_text(f'force_backward: true layer {{ name: "data" type: "Input" top: "data" '
+                    f'input_param {{ shape {{ {dims} }} }} }} {layers}')
+    made = caffe.Net(str(path), phase)
+    draw(made, seed)
+    return made
+
+
+def draw(made, seed=0):
+    random = np.random.default_rng(seed)
+    for name, blobs in made.params.items():
+        for i, blob in enumerate(blobs):
+            blob.data[...] = random.normal(0, 0.3, blob.data.shape)
+        if name.startswith("bn"):
+            blobs[1].data[...] = random.uniform(0.5, 2, blobs[1].data.shape)
+            blobs[2].data[...] = 1.25
+    for name in made.inputs:
+        made.blobs[name].data[...] = random.normal(0, 1, made.blobs[name].data.shape)
+
+
+def whole_pass(made):
+    """Output, and the gradients of the data and of every parameter, of the sum of output · a fixed pattern."""
+    made.clear_param_diffs()
+    made.forward()
+    [out] = made.outputs
+    value = made.blobs[out].data.copy()
+    made.blobs[out].diff[...] = np.random.default_rng(9).normal(0, 1, value.shape)
+    made.backward()
+    kept = {"out": value, "data": made.blobs["data"].diff.copy()}
+    return kept | {f"{name}/{i}": blob.diff.copy() for name, blobs in made.params.items() if not name.startswith("bn")
+                   for i, blob in enumerate(blobs)}
+
+
+def conv(name, bottom, outputs, more="kernel_size: 3 pad: 1"):
+    return (f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+            f'convolution_param {{ num_output: {outputs} {more} }} }}')
+
+
+def norm(blob, stored="true", name="bn", top=None, scale='axis: 1 bias_term: true'):
+    top = top or blob
+    return (f'layer {{ name: "{name}" type: "BatchNorm" bottom: "{blob}" top: "{top}" '
+            f'batch_norm_param {{ use_global_stats: {stored} }} }}'
+            f'layer {{ name: "sc{name}" type: "Scale" bottom: "{top}" top: "{top}" scale_param {{ {scale} }} }}')
+
+
+def relu(blob, slope=0, top=None):
+    return (f'layer {{ name: "relu_{blob}" type: "ReLU" bottom: "{blob}" top: "{top or blob}" '
+            f'relu_param {{ negative_slope: {slope} }} }}')
+
+
+BLOCK = (conv("c", "data", 32) + norm("c") + relu("c") + conv("d", "c", 32) + norm("d", name="bnd")
+         + 'layer { name: "sum" type: "Eltwise" bottom: "c" bottom: "d" top: "sum" }' + relu("sum")
+         + conv("e", "sum", 16, "kernel_size: 1 stride: 2"))
+
+
+# The nets of this project
+
+@pytest.mark.parametrize("form", ["stacked", "two branches"])
+@pytest.mark.parametrize("base", BACKBONES)
+def test_losses_features_and_gradients_are_caffes(base, form, tmp_path, switch, monkeypatch):
+    """To 1e-5. A ReLU whose input is all but zero can come out on either side, and then every gradient below differs: in
+    one of five draws no ReLU does."""
+    if form == "two branches":
+        feed = one_pass.feed_by_hand
+
+        def as_two_branches(proto):
+            feed(proto)
+            proto.CopyFrom(two_branch(proto, BACKBONES[base].feature))
+        monkeypatch.setattr(one_pass, "feed_by_hand", as_two_branches)
+    feature = "feature_a" if form == "two branches" else BACKBONES[base].feature
+    size = (64, 64) if base == "tiny" else (32, 32)
+    worst = []
+    for seed in range(5):
+        found = []
+        for environment in (OWN, {}):
+            switch(**environment)
+            made = one_pass.alive(base, f"{tmp_path}/net.prototxt", pairs=2, size=size, seed=seed)
+            made.forward()
+            made.backward()
+            kept = {name: made.blobs[name].data.copy() for name in (feature, *made.outputs)}
+            kept |= {f"{name}/{i}": blob.diff.copy() for name, blobs in made.params.items() if not name.startswith("bn")
+                     for i, blob in enumerate(blobs)}
+            found.append(kept)
+        own, engine = found
+        assert all(np.abs(values).max() > 0 for values in own.values())
+        assert any((own[name] != engine[name]).any() for name in own)      # it is another engine
+        assert max(apart(own[name], engine[name]) for name in (feature, *made.outputs)) < 1e-5
+        # Of squares of small differences: their roundings weigh twice.
+        assert apart(own["verif_fc/0"], engine["verif_fc/0"]) < 3e-5
+        worst.append(max((apart(own[name], engine[name]), name) for name in own if name != "verif_fc/0"))
+        if worst[-1][0] < 1e-5:
+            return
+    assert False, worst
+
+
+# What is fused, and what is not
+
+def test_a_block_is_fused_and_right_by_finite_differences(tmp_path, switch):
+    made = net(tmp_path, BLOCK, (2, 16, 6, 5))
+    gradients = whole_pass(made)
+    pattern = np.random.default_rng(9).normal(0, 1, gradients["out"].shape)
+    random = np.random.default_rng(1)
+
+    def value():
+        return float((made.forward()["e"].astype(float) * pattern).sum())
+
+    blobs = {"data": made.blobs["data"]}
+    blobs |= {f"{name}/{i}": blob for name, of in made.params.items() if not name.startswith("bn") for i, blob in enumerate(of)}
+    for name, blob in blobs.items():
+        numbers, right = blob.data.reshape(-1), 0
+        for at in random.integers(0, numbers.size, 12):
+            sides = []
+            for step in (1e-3, -2e-3, 1e-3):      # up, down, back
+                numbers[at] += step
+                sides.append(value())
+            right += (sides[0] - sides[1]) / 2e-3 == pytest.approx(gradients[name].reshape(-1)[at], rel=0.01, abs=0.02)
+        assert right >= 9, name      # where a ReLU has its corner in between, the slope is another
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_a_block_is_caffes(phase, tmp_path, switch):
+    engine = whole_pass(net(tmp_path, BLOCK, (3, 16, 7, 9), phase))
+    switch(CAFFE_ONEDNN="0")      # BatchNorm, Scale and ReLU in one pass, the convolution Caffe's
+    norms = whole_pass(net(tmp_path, BLOCK, (3, 16, 7, 9), phase))
+    switch(CAFFE_FUSE="0")        # the convolution oneDNN's, every layer by itself
+    single = whole_pass(net(tmp_path, BLOCK, (3, 16, 7, 9), phase))
+    switch(**OWN)
+    own = whole_pass(net(tmp_path, BLOCK, (3, 16, 7, 9), phase))
+    for other in (engine, norms, single):
+        assert max(apart(own[name], other[name]) for name in own) < 3e-6
+
+
+@pytest.mark.parametrize("layers", [
+    conv("c", "data", 16) + norm("c", stored="false"),
+    conv("c", "data", 16) + norm("c", top="n"),
+    conv("c", "data", 16) + relu("c", slope=0.1),
+    conv("c", "data", 16) + relu("c", top="r"),
+    conv("c", "data", 16) + norm("c", scale="axis: 1"),
+    conv("c", "data", 16) + norm("c", scale="axis: 2 num_axes: 1 bias_term: true"),
+    # somebody reads what lies between: Caffe puts a Split there, so the layers are no neighbours
+    conv("c", "data", 16) + norm("c", top="n") + 'layer { name: "sum" type: "Eltwise" bottom: "c" bottom: "n" top: "s" }',
+    # a coefficient, a product, three bottoms
+    conv("c", "data", 16) + 'layer { name: "s" type: "Eltwise" bottom: "c" bottom: "data" top: "s" '
+                            'eltwise_param { coeff: 1 coeff: -1 } }' + relu("s"),
+    conv("c", "data", 16) + 'layer { name: "s" type: "Eltwise" bottom: "c" bottom: "data" top: "s" '
+                            'eltwise_param { operation: PROD } }' + relu("s"),
+    conv("c", "data", 16) + 'layer { name: "s" type: "Eltwise" bottom: "c" bottom: "data" bottom: "data" top: "s" }' + relu("s"),
+], ids=["batch statistics", "out of place", "slope", "relu out of place", "no bias", "another axis", "read in between",
+        "coefficient", "product", "three bottoms"])
+def test_what_cannot_be_fused_is_not(layers, tmp_path, switch):
+    as_it_is = whole_pass(net(tmp_path, layers, (4, 16, 5, 6)))
+    switch(CAFFE_FUSE="0")
+    single = whole_pass(net(tmp_path, layers, (4, 16, 5, 6)))
+    assert all((as_it_is[name] == single[name]).all() for name in single)
+    switch(**OWN)
+    own = whole_pass(net(tmp_path, layers, (4, 16, 5, 6)))
+    assert max(apart(own[name], single[name]) for name in own) < 3e-6
+
+
+def test_a_scale_with_two_bottoms_is_not_fused(tmp_path, switch):
+    layers = (conv("c", "data", 16) + 'layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" '
+              'batch_norm_param { use_global_stats: true } } layer { name: "g" type: "Pooling" bottom: "data" top: "g" '
+              'pooling_param { pool: AVE global_pooling: true } } layer { name: "f" type: "Reshape" bottom: "g" top: "f" '
+              'reshape_param { shape { dim: 2 dim: 16 } } } layer { name: "s" type: "Scale" bottom: "c" bottom: "f" top: "c" '
+              'scale_param { axis: 0 } }')
+    as_it_is = whole_pass(net(tmp_path, layers, (2, 16, 5, 6)))
+    switch(**OWN)
+    own = whole_pass(net(tmp_path, layers, (2, 16, 5, 6)))
+    assert max(apart(own[name], as_it_is[name]) for name in own) < 3e-6
+
+
+# Nobody notices: ranges, views, callbacks
+
+def test_a_range_that_ends_inside_a_group_gives_what_is_there(tmp_path, switch):
+    made = net(tmp_path, BLOCK, (2, 16, 6, 6))
+    made.forward(end="c")
+    engine = made.blobs["c"].data.copy()
+    switch(**OWN)
+    own = net(tmp_path, BLOCK, (2, 16, 6, 6))
+    own.forward(end="c")
+    assert apart(own.blobs["c"].data, engine) < 3e-6 and (engine < 0).any()      # no ReLU yet
+
+
+def test_backward_layer_by_layer_is_backward_at_once(tmp_path, switch):
+    at_once = whole_pass(net(tmp_path, BLOCK, (2, 16, 6, 6)))
+    made = net(tmp_path, BLOCK, (2, 16, 6, 6))
+    made.forward()
+    made.blobs["e"].diff[...] = np.random.default_rng(9).normal(0, 1, at_once["out"].shape)
+    for layer in reversed(range(len(made.layers))):
+        made._backward(layer, layer)
+    for name, blobs in made.params.items():
+        for i, blob in enumerate([] if name.startswith("bn") else blobs):
+            assert apart(at_once[f"{name}/{i}"], blob.diff) < 3e-6, name
+
+
+def test_a_view_that_python_keeps_stays_right(tmp_path, switch):
+    made = net(tmp_path, BLOCK + 'layer { name: "pool" type: "Pooling" bottom: "e" top: "pool" '
+                                 'pooling_param { pool: MAX kernel_size: 2 } }', (2, 16, 6, 6))
+    first = made.forward()["pool"].copy()
+    views = {name: made.blobs[name].data for name in ("c", "sum", "e")}
+    weights = made.params["d"][0].data
+    made.blobs["data"].data[...] *= 2
+    second = made.forward()["pool"].copy()
+    kept = {name: view.copy() for name, view in views.items()}
+    weights[...] *= 3      # through a view from before
+    third = made.forward()["pool"].copy()
+    switch(**OWN)
+    own = net(tmp_path, BLOCK + 'layer { name: "pool" type: "Pooling" bottom: "e" top: "pool" '
+                                'pooling_param { pool: MAX kernel_size: 2 } }', (2, 16, 6, 6))
+    assert apart(own.forward()["pool"], first) < 3e-6
+    own.blobs["data"].data[...] *= 2
+    assert apart(own.forward()["pool"], second) < 3e-6
+    for name, values in kept.items():
+        assert apart(own.blobs[name].data, values) < 3e-6, name
+    own.params["d"][0].data[...] *= 3
+    assert apart(own.forward()["pool"], third) < 3e-6
+
+
+def test_looking_at_gradients_changes_nothing(tmp_path, switch):
+    layers = BLOCK + ('layer { name: "pool" type: "Pooling" bottom: "e" top: "pool" pooling_param { pool: MAX kernel_size: 2 } }'
+                      + conv("f", "pool", 16))
+    made = net(tmp_path, layers, (2, 16, 8, 8))
+    first = whole_pass(made)
+    for blob in made.blobs.values():
+        assert np.isfinite(blob.diff).all() and np.isfinite(blob.data).all()
+    second = whole_pass(made)
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_callbacks_see_every_layer(tmp_path, switch):
+    made = net(tmp_path, BLOCK, (2, 16, 6, 6))
+    seen = []
+    made.after_forward(lambda layer: seen.append((layer, made.blobs["c"].data.min())))
+    made.forward()
+    assert [layer for layer, _ in seen] == list(range(len(made.layers)))
+    assert dict(seen)[1] < 0 and dict(seen)[4] == 0      # the convolution's output, then ReLU's
+
+
+def test_not_a_number_goes_through(tmp_path, switch):
+    made = net(tmp_path, BLOCK, (2, 16, 6, 6))
+    made.blobs["data"].data[1] = np.nan
+    out = made.forward()["e"]
+    assert np.isnan(out[1]).all() and np.isfinite(out[0]).all()
+
+
+# What oneDNN does not compute, and shapes
+
+@pytest.mark.parametrize("more, shape", [
+    ("kernel_size: 3 group: 4", (2, 16, 7, 7)), ("kernel_size: 3 dilation: 2", (2, 16, 9, 9)),
+    ("kernel_h: 1 kernel_w: 5 pad_h: 0 pad_w: 2", (2, 16, 7, 8)), ("kernel_size: 3 stride: 3 pad: 4", (2, 5, 7, 8)),
+    ("kernel_size: 7 stride: 2 pad: 3", (1, 3, 33, 17)), ("kernel_size: 1 stride: 2", (3, 24, 5, 5)),
+    ("kernel_size: 3 bias_term: false", (2, 16, 3, 3)), ("kernel_size: 2 engine: CAFFE", (2, 16, 3, 3)),
+    ("kernel_size: [3, 2, 2]", (2, 3, 5, 5, 5)), ("kernel_size: 3", (2, 16, 9)),
+    ("kernel_size: 5 force_nd_im2col: true", (2, 16, 9, 8))])
+@pytest.mark.parametrize("outputs", [16, 20])
+def test_every_convolution_is_caffes(more, shape, outputs, tmp_path, switch):
+    layers = conv("c", "data", outputs, more)
+    engine = whole_pass(net(tmp_path, layers, shape))
+    switch(**OWN)
+    own = whole_pass(net(tmp_path, layers, shape))
+    assert max(apart(own[name], engine[name]) for name in own) < 2e-6
+
+
+@pytest.mark.parametrize("pooling", ["pool: MAX kernel_size: 3 stride: 2", "pool: AVE kernel_size: 3 stride: 2 pad: 1",
+                                     "pool: MAX kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR",
+                                     "pool: AVE global_pooling: true"])
+def test_pooling_of_blocked_memory_is_caffes(pooling, tmp_path, switch):
+    layers = conv("c", "data", 32) + f'layer {{ name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param {{ {pooling} }} }}'
+    engine = whole_pass(net(tmp_path, layers, (2, 16, 8, 7)))
+    switch(**OWN)
+    own = whole_pass(net(tmp_path, layers, (2, 16, 8, 7)))
+    assert max(apart(own[name], engine[name]) for name in own) < 2e-6
+
+
+def test_a_net_may_change_its_shape(tmp_path, switch):
+    made = net(tmp_path, BLOCK, (2, 16, 6, 6), caffe.TEST)
+    images = np.random.default_rng(2).normal(0, 1, (5, 16, 6, 6))
+    alone = []
+    for image in images:
+        made.blobs["data"].reshape(1, 16, 6, 6)
+        made.blobs["data"].data[...] = image
+        alone.append(made.forward()["e"][0].copy())
+    made.blobs["data"].reshape(5, 16, 6, 6)
+    made.blobs["data"].data[...] = images
+    assert apart(alone, made.forward()["e"]) < 1e-6
+
+
+# The update
+
+@pytest.mark.parametrize("iter_size", [1, 3])
+@pytest.mark.parametrize("clip", [-1, 0.5])
+def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
+    weights = []
+    for environment in ({"CAFFE_FUSE": "0"}, {}):
+        proto = one_pass.train_net("tiny", one_pass.Heads("vi", 7, verif_scale=0.2, verif_lr_mult=10, dropout=0), one_pass.Source(
+            "", "", 3, 224, 64, 64, BACKBONES["tiny"].mean, 0, 0))
+        feed_by_hand(proto)
+        (tmp_path / "train").write_text(text_format.MessageToString(proto))
+        switch(CAFFE_FUSE="0")      # the nets alike: what is compared is the update
+        settings = solver_proto(tmp_path / "train", tmp_path / "train", lr=0.01, lr_final=0.01, lr_final_from=100, max_iter=100,
+                                iter_size=iter_size, momentum=0.9, weight_decay=0.05, clip_gradients=clip, test_iter=1,
+                                test_interval=100, display=0, snapshot=0, snapshot_prefix=tmp_path / "none", seed=1, gpu=False)
+        settings.ClearField("test_net"), settings.ClearField("test_iter"), settings.ClearField("test_interval")
+        (tmp_path / "solver").write_text(text_format.MessageToString(settings))
+        made = caffe.SGDSolver(str(tmp_path / "solver"))
+        one_pass.draw(made.net, "tiny")
+        before = [blob.data.copy() for blobs in made.net.params.values() for blob in blobs]
+        switch(**environment)
+        made.step(4)
+        weights.append([blob.data.copy() for blobs in made.net.params.values() for blob in blobs])
+    upstream, ours = weights
+    moved = [np.linalg.norm(a - b) for a, b in zip(upstream, before)]
+    assert sum(step > 0 for step in moved) > 20
+    for a, b, step in zip(upstream, ours, moved):
+        assert np.linalg.norm(a - b) <= 2e-5 * step + 1e-7
