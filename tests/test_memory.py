@@ -16,7 +16,6 @@ from reid.engine import memory
 from reid.engine.settings import defaults, override
 from reid.layers.feed import PairFeed
 from reid.layers.source import Source
-from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net, test_net as make_test_net, train_net
 from reid.nets.heads import Heads
@@ -67,7 +66,7 @@ def test_a_layer_that_no_generated_net_has_is_named():
 
 # Bytes
 
-def test_bytes_of_a_small_net_by_hand():
+def test_bytes_of_a_small_net_by_hand(monkeypatch):
     n = caffe.NetSpec()
     n.data, n.label = caffe.layers.Input(name="data", ntop=2, shape=[dict(dim=[4, 3, 8, 8]), dict(dim=[2])])
     n.conv = caffe.layers.Convolution(n.data, num_output=5, kernel_size=3, pad=1)              # 4·5·64 = 1280
@@ -87,11 +86,36 @@ def test_bytes_of_a_small_net_by_hand():
     parameters = 5 * 27 + 5 + 5 + 5 + 1 + 5 + 5
     needed = memory.need(train, deploy=deploy, workers=0, workspace=700)
     assert needed.bytes(2) == (values + gradients + kept + 4 * parameters + 2 * 3 * 64) * 4 + 700 + memory.GPU_CONTEXT
-    columns = 27 * 64                        # one image, unfolded for the 3×3 convolution
+    columns = (3 + machine.cores()) * 5 * 27     # the convolution's weights in other orders, a gradient for each thread
     snapshot = 2 * parameters * 4
     on_host = memory.need(train, deploy=deploy, workers=3, workspace=None)
     assert on_host.fixed - memory.HOST_PROGRAM == needed.fixed - 700 - memory.GPU_CONTEXT + columns * 4 + snapshot
     assert on_host.per_pair - needed.per_pair == (2 * 3 + 1) * 2 * 3 * 64      # pairs made ahead, a byte a pixel
+    twice = memory.need(train, deploy=deploy, workers=3, workspace=None, passes=2)
+    assert twice.fixed - on_host.fixed == 2 * 5 * 27 * 4                       # kept in the orders of both passes
+    monkeypatch.setenv("CAFFE_ONEDNN", "0")
+    columns_of_caffe = 27 * 64               # one image, unfolded for the 3×3 convolution
+    assert memory.need(train, deploy=deploy, workers=3, workspace=None).fixed - on_host.fixed == (columns_of_caffe - columns) * 4
+
+
+def test_stored_statistics_keep_nothing_where_the_convolution_does_them(monkeypatch):
+    """The activations of a convolution with BatchNorm and Scale, in bytes, in turn as each part of the engine goes."""
+    n = caffe.NetSpec()
+    n.data, n.label = caffe.layers.Input(name="data", ntop=2, shape=[dict(dim=[2, 3, 8, 8]), dict(dim=[1])])
+    n.conv = caffe.layers.Convolution(n.data, num_output=5, kernel_size=3, pad=1)
+    n.norm = caffe.layers.BatchNorm(n.conv, in_place=True, use_global_stats=True, param=[dict(lr_mult=0)] * 3)
+    n.scale = caffe.layers.Scale(n.conv, in_place=True, bias_term=True)
+    blob, given = 2 * 5 * 64, 2 * 3 * 64 + 1
+
+    def per_pair(workspace):
+        return memory.need(n.to_proto(), workers=0, workspace=workspace).per_pair - (2 * 3 * 64 if workspace is None else 0)
+
+    assert per_pair(None) == (given + 2 * blob) * 4                # values and gradients
+    assert per_pair(0) == (given + 3 * blob) * 4                   # on a GPU the normalised values too
+    monkeypatch.setenv("CAFFE_ONEDNN", "0")
+    assert per_pair(None) == (given + 3 * blob) * 4
+    monkeypatch.setenv("CAFFE_FUSE", "0")
+    assert per_pair(None) == per_pair(0) == (given + 6 * blob) * 4      # three in BatchNorm, one in Scale
 
 
 PEAK = """
@@ -147,10 +171,11 @@ def test_where_nothing_fits_no_batch_is_suggested():
 
 def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
     tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4"])
-    monkeypatch.setattr(machine, "memory", lambda: (1e9, 176.5e6))      # enough, but not with the held-out pairs
+    enough = memory.need(**tiny, workers=2, workspace=None, tested=False).bytes(4)      # but not with the held-out pairs
+    monkeypatch.setattr(machine, "memory", lambda: (1e9, enough))
     needed, free = memory.check_memory(tiny, override(settings, ["test_every=0"]), None)
-    assert needed <= free == 176.5e6
-    with pytest.raises(InputError, match="batch is 4: the training needs about 0.18 GB of memory, and 0.18 GB are free"):
+    assert needed == free == enough
+    with pytest.raises(InputError, match="batch is 4: the training needs about 0.1. GB of memory, and 0.1. GB are free"):
         memory.check_memory(tiny, settings, None)
     monkeypatch.setenv("CAFFE_CUDNN_WORKSPACE_MB", "1000")
     monkeypatch.setattr(memory, "gpu_memory", lambda number: (1e8, 1e9))

@@ -44,7 +44,8 @@ def check_memory(nets, settings, gpu):
     else:
         whose, (free, total) = f"memory on GPU {gpu}", gpu_memory(gpu)
         workspace = workspace_limit(total)
-    needed = need(**nets, workers=settings.workers, workspace=workspace, tested=settings.test_every > 0)
+    needed = need(**nets, workers=settings.workers, workspace=workspace, tested=settings.test_every > 0,
+                  passes=settings.iter_size)
     check_fits(needed, settings, free, whose)
     return needed.bytes(settings.batch), free
 
@@ -61,25 +62,26 @@ def check_fits(needed, settings, free, whose):
                      f"{whose}, and {free / 1e9:.2f} GB are free; {way_out}")
 
 
-def need(train, test=None, deploy=None, *, workers, workspace, tested=True):
+def need(train, test=None, deploy=None, *, workers, workspace, tested=True, passes=1):
     """The Need of a training with these nets, NetParameters.
 
     A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the weights at
     the start and of the trained ones, which it shares. What is not given does not count. workers: processes that prepare
     batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets on the CPU; tested: whether the
-    test net is ever run.
+    test net is ever run; passes: of the training net with the same weights (iter_size).
     """
+    cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
     # Weights, gradients and momentum; those of the start; the test net's own, until it shares the training net's.
     copies = 3 + (deploy is not None) + (test is not None)
     pairs = shaped(train)[0].tops
-    per_pair = _activations(train, backward=True) / pairs[1][0]
+    per_pair = _activations(train, cpu, backward=True) / pairs[1][0]
     # The test net's batch is small and stays as it is where the training's is made smaller (settings.TEST_BATCH).
-    fixed = copies * _parameters(train) * FLOAT + sum(times * _activations(net) for net, times in nets[1:] if net)
-    if workspace is not None:
+    fixed = copies * _parameters(train) * FLOAT + sum(times * _activations(net, cpu) for net, times in nets[1:] if net)
+    if not cpu:
         return Need(fixed + workspace + GPU_CONTEXT, per_pair)
     # A snapshot is put together in memory, weights and momentum, before it is written.
-    fixed += HOST_PROGRAM + sum(times * _columns(net) for net, times in nets if net)
+    fixed += HOST_PROGRAM + _convolving(nets, passes)
     fixed += 2 * _parameters(train) * FLOAT if deploy else 0
     return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))    # ready pairs, a byte a pixel
 
@@ -123,13 +125,13 @@ def _parameters(net):
     return total
 
 
-def _activations(net, backward=False):
+def _activations(net, cpu, backward=False):
     """Bytes of the blobs, and of what layers keep of the same size, with gradients where there is a backward pass.
 
     A layer in place writes into its bottom's blob. A blob that several layers read has one gradient for each reader
     beside its own (Caffe puts a Split there); their values are one.
     """
-    counts, learning, writer, readers, kept = {}, set(), {}, Counter(), 0
+    counts, learning, writer, readers, kept, stored = {}, set(), {}, Counter(), 0, False
     for number, of in enumerate(shaped(net)):
         readers.update((name, writer[name]) for name in of.layer.bottom)
         rates = [param.lr_mult for param in of.layer.param] + [1] * (len(of.params) - len(of.layer.param))
@@ -138,18 +140,26 @@ def _activations(net, backward=False):
             counts[name], writer[name] = math.prod(shape), number
             if backward and learns:
                 learning.add(name)
-        kept += _kept(of, backward)
+        if of.layer.type != "Scale":
+            norm = of.layer.batch_norm_param
+            stored = of.layer.type == "BatchNorm" and (norm.use_global_stats or not backward)
+        kept += _kept(of, stored and _engine("CAFFE_FUSE"), cpu, backward)
     gradients = sum(counts[name] for name in learning)
     gradients += sum(count * counts[name] for (name, _), count in readers.items() if count > 1 and name in learning)
     return (sum(counts.values()) + gradients + kept) * FLOAT
 
 
-def _kept(of, backward):
-    """Numbers that a layer keeps for itself, in blobs that grow with the batch."""
+def _kept(of, fused, cpu, backward):
+    """Numbers that a layer keeps for itself, in blobs that grow with the batch.
+
+    fused: of a BatchNorm with stored statistics and its Scale, whether the engine computes both in one pass.
+    """
     size = math.prod(of.bottoms[0]) if of.bottoms else 0
     if of.layer.type == "BatchNorm":        # deviations and normalised values at every place; their gradient
-        return (3 if backward else 2) * size
-    if of.layer.type in ("Scale", "Dropout"):
+        return 0 if fused else (3 if backward else 2) * size
+    if of.layer.type == "Scale":            # one for it and BatchNorm; none where the convolution does it too
+        return 0 if fused and cpu and _engine("CAFFE_ONEDNN") else size
+    if of.layer.type == "Dropout":
         return size
     if of.layer.type == "SoftmaxWithLoss":
         return 2 * size
@@ -158,8 +168,30 @@ def _kept(of, backward):
     return 0
 
 
+def _engine(switch):
+    """Whether a part of the CPU engine (docs/engine.md) is on."""
+    return os.environ.get(switch) != "0"
+
+
+def _convolving(nets, passes):
+    """Bytes that convolutions on the CPU take for themselves. nets: (NetParameter, how often a run holds it).
+
+    With oneDNN: for all layers together, copies of one layer's weights in other orders and a sum of its gradient for each
+    thread; and, where weights are used again unchanged, each layer's in the order that its passes want. Else Caffe's: one
+    image, unfolded, for every layer.
+    """
+    if not _engine("CAFFE_ONEDNN"):
+        return sum(times * _columns(net) for net, times in nets if net)
+    weights = {i: [math.prod(of.params[0]) for of in shaped(net) if of.layer.type == "Convolution"]
+               for i, (net, times) in enumerate(nets) if net and times}
+    kept = sum(nets[i][1] * sum(sizes) for i, sizes in weights.items() if i > 0)
+    kept += 2 * sum(weights[0]) if passes > 1 else 0
+    shared = (3 + machine.cores()) * max(max(sizes, default=0) for sizes in weights.values())
+    return (kept + shared) * FLOAT
+
+
 def _columns(net):
-    """Bytes that convolutions on the CPU unfold one image into, a buffer for each layer."""
+    """Bytes that Caffe's own convolutions unfold one image into, a buffer for each layer."""
     total = 0
     for of in shaped(net):
         if of.layer.type == "Convolution" and geometry(of.layer) != (1, 1, 0):
