@@ -137,17 +137,20 @@ def test_the_doctor_says_what_to_do_and_exits_1():
     assert "wrong: LMDB does not import: " in run.stdout and "; as root: tools/install_caffe.sh" in run.stdout
 
 
-def test_more_threads_than_a_container_was_given_cores_are_named(monkeypatch):
-    openblas = ctypes.CDLL(next(path for path in doctor.mapped("blas") if "openblas" in Path(path).name))
-    before = openblas.openblas_get_num_threads()
-    monkeypatch.setattr(doctor, "cores", lambda: 1)
-    try:
-        openblas.openblas_set_num_threads(2)
-        rows, wrong = doctor.blas()
-    finally:
-        openblas.openblas_set_num_threads(before)
-    assert rows[0][1].startswith("OpenBLAS ") and rows[0][1].endswith(", 2 threads")
-    assert len(wrong) == 1 and wrong[0].endswith("export OPENBLAS_NUM_THREADS=1")
+def test_the_engine_is_named():
+    rows, wrong = doctor.engine()
+    assert wrong == [] and [name for name, _ in rows] == ["BLAS", "oneDNN"]
+    assert rows[0][1].startswith("OpenBLAS ") and rows[1][1].startswith("2.")
+    flags = Path("/proc/cpuinfo").read_text()
+    unit = "AVX-512" if "avx512bw" in flags else "AVX2" if "avx2" in flags else "not used"
+    assert rows[1][1].split(", ")[1].startswith(unit)
+
+
+def test_a_caffe_without_the_engine_is_wrong(monkeypatch):
+    monkeypatch.setattr(doctor, "loaded", lambda part: [])
+    rows, wrong = doctor.engine()
+    assert rows == [("BLAS", "none")]
+    assert len(wrong) == 2 and "libopenblas0-openmp" in wrong[0] and "without oneDNN" in wrong[1]
 
 
 def test_the_doctor_without_caffe_says_how_to_get_it(tmp_path):
@@ -173,7 +176,7 @@ def test_little_memory_little_disk_and_a_folder_of_another_user_are_named(monkey
 def test_the_doctor_lists_driver_and_cards_and_which_cannot_be_used(machine, monkeypatch):
     machine(Driver(H200, ("Tesla V100", 70, 16_000_000_000), cuda=13010))
     monkeypatch.setattr(device, "build", lambda: GPU_BUILD)
-    monkeypatch.setattr(doctor, "mapped", lambda part: [])
+    monkeypatch.setattr(doctor, "loaded", lambda part: [])
     rows, cannot = doctor.graphics()
     assert rows[0] == ("CUDA", "13.0.2, code for [75, 80, 86, 89, 90, 100, 120]") and rows[1] == ("cuDNN", "9.13.0")
     assert rows[2][0] == "driver" and rows[2][1].endswith("up to CUDA 13.1")

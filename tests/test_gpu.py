@@ -37,7 +37,7 @@ DEVICES = ["cpu", pytest.param(str(GPU), marks=on_gpu)]
 
 
 def in_a_process(*command, **environment):
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     ended = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, f"{ended.stdout[-2000:]}{ended.stderr[-4000:]}"
     return ended.stdout
@@ -65,7 +65,7 @@ def test_loss_and_gradients_are_the_cpus(base, where, tmp_path):
     if where == "cpu" and base in ("vgg16", "resnet50-torchvision"):
         pytest.skip("between two CPUs resnet50 and tiny are enough; on a GPU all bases run")
     cpu = one_pass(base, "cpu", f"{tmp_path}/cpu.npz")
-    other = one_pass(base, where, f"{tmp_path}/other.npz", CAFFE_TF32="0", OPENBLAS_NUM_THREADS="2")
+    other = one_pass(base, where, f"{tmp_path}/other.npz", CAFFE_TF32="0", OMP_NUM_THREADS="2")
     assert cpu.keys() == other.keys() and {"loss_id_a", "loss_id_b", "loss_verif"} < cpu.keys()
     for name, values_ in cpu.items():
         assert np.isfinite(values_).all() and np.abs(values_).max() > 0, name

@@ -10,20 +10,21 @@ import sys
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.common.machine import cores, memory
+from reid.common.machine import cores, loaded, memory
 from reid.engine import device
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "scikit-learn": "sklearn",
            "OpenCV": "cv2", "LMDB": "lmdb", "h5py": "h5py", "Matplotlib": "matplotlib", "PyYAML": "yaml"}
 GB = 1e9
+VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}    # dnnl_cpu_isa_t: the units that the engine uses (tools/caffe/engine/layout.cpp)
 LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB    # one small batch of ResNet-50; a dataset and the snapshots of a stage
 
 
 def main():
     argparse.ArgumentParser(prog="tools/doctor", description=__doc__).parse_args()
     wrong = []
-    for section in (software, blas, machine):
+    for section in (software, engine, machine):
         rows, complaints = section()
         show(rows)
         wrong += complaints
@@ -66,21 +67,31 @@ def software():
     return rows, wrong
 
 
-def blas():
-    """Which BLAS this process has loaded (Caffe's and NumPy's), its threads, and whether they fit the cores."""
-    libraries = mapped("blas")
-    openblas = [path for path in libraries if "openblas" in Path(path).name]
-    if not openblas:
-        return [("BLAS", ", ".join(libraries) or "none")], [
-            "Caffe and NumPy do not compute with OpenBLAS; as root: apt-get install libopenblas0-pthread"]
-    library = ctypes.CDLL(openblas[0])
-    library.openblas_get_config.restype = ctypes.c_char_p
-    threads, granted = library.openblas_get_num_threads(), cores()
-    rows = [("BLAS", f"{library.openblas_get_config().decode()}, {threads} threads")]
-    if threads > granted:
-        return rows, [f"OpenBLAS computes with {threads} threads on {granted} cores, which is slower than with "
-                      f"{granted}; export OPENBLAS_NUM_THREADS={granted}"]
-    return rows, []
+def engine():
+    """Which OpenBLAS and oneDNN this process has loaded, and a complaint where Caffe computes without them."""
+    rows, wrong = [], []
+    openblas, onednn = loaded("openblas"), loaded("dnnl")
+    if openblas:
+        library = ctypes.CDLL(openblas[0])
+        library.openblas_get_config.restype = ctypes.c_char_p
+        config = library.openblas_get_config().decode()
+        own = "" if "USE_OPENMP" in config else (
+            "; its threads and oneDNN's wait for each other, a little faster is libopenblas0-openmp: "
+            "update-alternatives --config libopenblas.so.0-x86_64-linux-gnu")
+        rows.append(("BLAS", config + own))
+    else:
+        rows.append(("BLAS", ", ".join(loaded("blas")) or "none"))
+        wrong.append("Caffe and NumPy do not compute with OpenBLAS; as root: apt-get install libopenblas0-openmp")
+    if onednn:
+        library = ctypes.CDLL(onednn[0])
+        library.dnnl_version.restype = ctypes.POINTER(ctypes.c_int * 3)
+        version = ".".join(map(str, library.dnnl_version().contents))
+        isa = library.dnnl_get_effective_cpu_isa()
+        known = [name for name, bits in VECTORS.items() if isa & bits == bits]
+        rows.append(("oneDNN", f"{version}, {known[0] if known else 'not used: the processor has no AVX2'}"))
+    else:
+        wrong.append("this Caffe was built without oneDNN, which takes three times as long; run tools/install_caffe.sh again")
+    return rows, wrong
 
 
 def machine():
@@ -127,7 +138,7 @@ def cuda(made):
     if not made.get("gpu"):
         return []
     rows = [("CUDA", f"{made['cuda']}, code for {made['architectures']}"), ("cuDNN", made["cudnn"])]
-    for path in mapped("libcudnn.so")[:1]:
+    for path in loaded("libcudnn.so")[:1]:
         version = ctypes.CDLL(path).cudnnGetVersion()
         rows[-1] = ("cuDNN", f"{version // 10000}.{version % 10000 // 100}.{version % 100}, {path}")
     return rows
@@ -142,13 +153,6 @@ def driver():
     module = Path("/sys/module/nvidia/version")
     version = f"{module.read_text().strip()}, " if module.is_file() else ""
     return [("driver", f"{version}up to CUDA {known // 1000}.{known % 1000 // 10}")]
-
-
-def mapped(part):
-    """Paths of the loaded libraries whose file name holds `part`."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
-    return sorted(path for path in paths if part in Path(path).name and ".so" in path)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,13 @@ def parse_arguments():
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="that compute on the CPU; default: one for each core, one in all for tiny")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="[STAGE.]key=value",
                         help="settings, as in docs/training.md, of all stages or of one")
     arguments = parser.parse_args()
+    if arguments.threads is not None:
+        arguments.set.append(f"threads={arguments.threads}")
     if arguments.init and arguments.chain:
         parser.error("--init starts from a file, --chain from other stages: give one of them")
     return arguments

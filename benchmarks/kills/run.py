@@ -105,11 +105,10 @@ def place(kill):
 
 def launch(data, out, log):
     """The whole chain as a user starts it, in a process group of its own."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     with open(log, "a") as file:
         return subprocess.Popen(
             [ROOT / "tools/train_stage.sh", STAGES[-1], "--data", data, "--out", out, "--base", "tiny", "--cpu", "--set",
-             *SETTINGS], stdout=file, stderr=file, env=environment, start_new_session=True)
+             *SETTINGS], stdout=file, stderr=file, start_new_session=True)
 
 
 def fall(kill, data, out, log, began):

@@ -34,7 +34,8 @@ class Variant:
     environment: tuple = ()
 
 
-ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"))
+OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}      # Caffe's own layers, one by one
+ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"), Variant("Caffe, its own layers", "ours", (), tuple(OWN.items())))
 ON_GPU = (Variant("Caffe", "ours"),
           Variant("Caffe, TF32 off", "ours", environment=(("CAFFE_TF32", "0"),)),
           Variant("Caffe, stock settings", "ours", environment=tuple(STOCK.items())),
@@ -112,7 +113,7 @@ def measure(side, arguments, options, environment=()):
     """What a process of measure.py prints. InputError with its last words where it fails."""
     python = options.torch_python if side == "peer" else sys.executable
     ended = child(HERE / "measure.py", side, *arguments, python=python,
-                  OPENBLAS_NUM_THREADS=str(options.threads), OMP_NUM_THREADS=str(options.threads), **dict(environment))
+                  OMP_NUM_THREADS=str(options.threads), **dict(environment))
     if ended.returncode:
         words = "; ".join(ended.stderr.strip().splitlines()[-3:])
         raise InputError(f"measure.py {side} {' '.join(map(str, arguments))} ended with {ended.returncode}: {words}")

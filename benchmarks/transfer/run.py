@@ -28,8 +28,7 @@ WAYS = [("paper", "vi"), ("direct", "vi"), ("direct", "v"), ("direct", "i"), ("s
 
 def run(*command):
     """Run a command of the project; its output is shown only where it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}")
 

@@ -33,6 +33,13 @@ def memory() -> tuple[int, int]:
     return total, free
 
 
+def loaded(part: str) -> list[str]:
+    """Paths of the shared libraries in this process whose file name holds `part`."""
+    lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines())
+    paths = {words[5] for words in lines if len(words) == 6}
+    return sorted(path for path in paths if part in Path(path).name and ".so" in path)
+
+
 def _numbers(file: Path) -> dict[str, int]:
     """The numbers of a file of lines "name number …"."""
     lines = (line.split() for line in file.read_text().splitlines())

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from reid.common import machine
 from reid.common.errors import InputError
 
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and the compute capability it starts at, 7.5
@@ -35,6 +36,16 @@ def use_device(gpu):
         check_gpu(gpu, build())
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
+
+
+def use_threads(count):
+    """Let Caffe compute with `count` threads from now on: oneDNN, the engine's loops and OpenBLAS, which share one pool.
+
+    Where OpenBLAS was built with threads of its own (tools/doctor says so), it gets as many.
+    """
+    ctypes.CDLL("libgomp.so.1").omp_set_num_threads(count)
+    for path in machine.loaded("openblas"):
+        ctypes.CDLL(path).openblas_set_num_threads(count)
 
 
 def build():

@@ -29,6 +29,7 @@ class Settings:
     mean: tuple[float, float, float]     # subtracted from every pixel, in the order blue, green, red
     crop: int = 224                      # side of the random crop of the stored 256×256 image (paper: 224)
     workers: int = 2                     # processes that prepare batches ahead; 0: none
+    threads: int | None = None           # that compute on the CPU; none: the base network's, as many as cores but for tiny
     # The net
     dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
     verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is
@@ -62,7 +63,7 @@ class Settings:
 
 
 # What a value must be, beyond its type: lowest, highest.
-BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "dropout": (0, 0.99),
+BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024), "dropout": (0, 0.99),
           "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "epochs": (0, math.inf),
           "max_iter": (1, math.inf), "iter_size": (1, math.inf), "lr": (1e-12, math.inf),
           "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
@@ -71,7 +72,7 @@ BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "dro
           "evaluate_every": (0, math.inf), "snapshot_every": (1, math.inf), "keep_snapshots": (1, math.inf)}
 VIEWS = ("crop", "resize")
 # These change how a run is watched or fed, never what it computes: a run may go on with other values of them.
-FREE = {"workers", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "evaluate_every"}
+FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "evaluate_every"}
 
 
 def defaults(base):

@@ -7,7 +7,8 @@ from typing import Optional
 
 import caffe
 
-from reid.engine.device import build, check_gpu, use_device
+from reid.common.machine import cores
+from reid.engine.device import build, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory
 from reid.engine.settings import Settings
 from reid.features.extract import extract
@@ -101,6 +102,7 @@ def carry_out(check):
     job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
+        use_threads(job.settings.threads or BACKBONES[job.base].threads or cores())
         for run in todo:
             run.write_nets()
         start = starting_trunk(job, todo[0])

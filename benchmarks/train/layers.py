@@ -1,0 +1,91 @@
+"""Milliseconds and share that each kind of layer takes of a training iteration, forward and backward, and the solver's part.
+
+    .venv/bin/python benchmarks/train/layers.py --base resnet50 --input 128x64 --batch 16 [--gpu 0] [--repeats 5] [--each]
+
+A layer and those that work in place on its blob go together, as the engine computes them; CAFFE_FUSE=0 and CAFFE_ONEDNN=0
+in the environment show what it is without. Each is timed alone and the least of the repeats counts, on a GPU after
+everything before it has ended.
+"""
+import argparse
+import ctypes
+import os
+import sys
+import time
+
+os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is imported
+
+import measure
+import ours
+from reid.common.errors import command_line
+from reid.nets.backbones.registry import BACKBONES
+
+
+@command_line
+def main():
+    options = parse_options()
+    training = ours.Training(options)
+    net = training.net
+    wait = (lambda: None) if options.gpu is None else ctypes.CDLL("libcudart.so.13").cudaDeviceSynchronize
+
+    def least(work):
+        work()
+        times = []
+        for _ in range(options.repeats):
+            wait()
+            began = time.perf_counter()
+            work()
+            wait()
+            times.append(1e3 * (time.perf_counter() - began))
+        return min(times)
+
+    training.update()
+    units = together(net)
+    forward = [least(lambda unit=unit: net._forward(unit[0], unit[-1])) for unit in units]
+    backward = [least(lambda unit=unit: net._backward(unit[-1], unit[0])) for unit in reversed(units)][::-1]
+    whole = least(training.update)
+    kinds = {}
+    for unit, there, back in zip(units, forward, backward):
+        row = kinds.setdefault(" + ".join(net.layers[i].type for i in unit), [0, 0, 0])
+        for i, value in enumerate((1, there, back)):
+            row[i] += value
+    passes = sum(forward) + sum(backward)
+    print(f"{options.base}, {options.batch} pairs of {options.input[0]}×{options.input[1]}, "
+          f"{'CPU' if options.gpu is None else 'GPU'}, load {os.getloadavg()[0]:.1f}; "
+          f"{measure.resident() / 1e9:.2f} GB at most, {training.estimate / 1e9:.2f} expected\n")
+    print("| layers | number | forward, ms | backward, ms | share of the update |\n| --- | --- | --- | --- | --- |")
+    for kind, (count, there, back) in sorted(kinds.items(), key=lambda item: -sum(item[1][1:])):
+        print(f"| {kind} | {count} | {there:.1f} | {back:.1f} | {100 * (there + back) / whole:.1f} % |")
+    print(f"| the solver, and what lies between | | | | {100 * (whole - passes) / whole:.1f} % |\n"
+          f"| all | {len(net.layers)} | {sum(forward):.1f} | {sum(backward):.1f} | {whole:.1f} ms |")
+    if options.each:
+        for unit, there, back in zip(units, forward, backward):
+            print(f"{' '.join(net._layer_names[i] for i in unit):60} {there:9.3f} {back:9.3f}")
+    return 0
+
+
+def together(net):
+    """Numbers of the layers in lists: each with those after it that work in place on its one blob."""
+    units = []
+    for i, name in enumerate(net._layer_names):
+        tops, bottoms = net.top_names[name], net.bottom_names[name]
+        if units and len(tops) == 1 and tops == bottoms == net.top_names[net._layer_names[units[-1][0]]]:
+            units[-1].append(i)
+        else:
+            units.append([i])
+    return units
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", choices=BACKBONES, default="resnet50")
+    parser.add_argument("--input", type=lambda text: tuple(map(int, text.split("x"))), default=(128, 64), metavar="HxW")
+    parser.add_argument("--batch", type=int, default=16, help="pairs (default: 16)")
+    parser.add_argument("--gpu", type=int, metavar="N", help="default: the CPU")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--each", action="store_true", help="every layer too")
+    parser.set_defaults(classes=751, rate=0.001, data=None)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
