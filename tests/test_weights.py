@@ -460,7 +460,7 @@ def test_what_is_no_file_of_weights(tmp_path, monkeypatch, capsys):
         assert said in capsys.readouterr().err
 
 
-def test_the_sidecar_tells_whether_a_caffemodel_is_whole(tmp_path):
+def test_the_record_tells_whether_a_caffemodel_is_whole(tmp_path):
     path = tmp_path / "a.caffemodel"
     weights_record.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
     assert weights_record.whole(path)
