@@ -4,10 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from reid.common.errors import command_line
 from reid.common.files import write_whole
+from reid.report import paper as papers
 from reid.report.curves import draw
 from reid.report.results import gather
 from reid.report.table import as_csv, as_markdown, as_text, tables
@@ -22,7 +21,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
 
-    paper = yaml.safe_load(PAPER.read_text())
+    paper = papers.load(PAPER)
     sections = gather(arguments.runs)
     every = [table for section in sections for table in tables(section, paper)]
     arguments.out.mkdir(parents=True, exist_ok=True)

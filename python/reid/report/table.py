@@ -114,7 +114,7 @@ def _rebuilt(section, paper):
         rows = paper["table2"]["rows"] if section.dataset == "market1501" else []
         return [(row, Row("paper", row["method"], 1, _plain(TABLE2, row["single_query"] + row["multi_query"])))
                 for row in rows if "base" in row]
-    splits = paper["table1"]["splits"].get(section.dataset)
+    splits = paper["datasets"].get(section.dataset, {}).get("splits")
     return [(row, Row("paper", row["method"], splits, _plain(TABLE1, row[section.dataset])))
             for row in paper["table1"]["rows"] if "base" in row and row.get(section.dataset)]
 
