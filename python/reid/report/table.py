@@ -40,15 +40,15 @@ class Table:
     rows: list
 
 
-def tables(section, paper):
+def tables(section, paper, competitors=False):
     """The Tables of a Section: Table I or II, and Table III where its dataset is trained in one of its other ways.
 
-    paper: experiments/paper.yaml.
+    paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with the rows of other methods.
     """
     marks = (GENERATED,) if section.generated else ()
     data = "generated people" if section.generated else section.dataset
     out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks,
-                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper))]
+                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper, competitors))]
     others = _table3_rows(section, paper["table3"])
     if any(row.source == "ours" for row in others):
         out.append(Table(section, f"{section.stage} ({data}): Table III, losses and pre-training, in %",
@@ -92,15 +92,17 @@ def as_csv(tables):
     return file.getvalue()
 
 
-def _main_rows(section, paper):
-    """The Rows of Table I or II: each of the paper's that is rebuilt, ours of the same nets under it, what is left of
-    ours, and what a colour histogram and chance would give."""
+def _main_rows(section, paper, competitors):
+    """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under them, what is
+    left of ours, and what a colour histogram and chance would give."""
     out, placed = [], []
-    for theirs, row in _rebuilt(section, paper):
-        out.append(row)
+    for theirs, row in _printed(section, paper):
+        if "base" not in theirs:
+            out += [row] if competitors else []
+            continue
         ours = [group for group in section.groups if _same(group, theirs, ("base", "objective"))]
         placed += ours
-        out += [row for group in ours for row in _ours(group)]
+        out += [row, *(row for group in ours for row in _ours(group))]
     out += [row for group in section.groups if group not in placed for row in _ours(group)]
     every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
@@ -108,15 +110,15 @@ def _main_rows(section, paper):
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
-def _rebuilt(section, paper):
-    """(the paper's row, its Row) of Table I or II for a section's dataset, those that this project rebuilds."""
+def _printed(section, paper):
+    """(the paper's row, its Row) of Table I or II for a section's dataset. A competitor's random splits are its own."""
+    splits = paper["datasets"].get(section.dataset, {}).get("splits")
     if section.protocol == "market1501":
         rows = paper["table2"]["rows"] if section.dataset == "market1501" else []
-        return [(row, Row("paper", row["method"], 1, _plain(TABLE2, row["single_query"] + row["multi_query"])))
-                for row in rows if "base" in row]
-    splits = paper["datasets"].get(section.dataset, {}).get("splits")
-    return [(row, Row("paper", row["method"], splits, _plain(TABLE1, row[section.dataset])))
-            for row in paper["table1"]["rows"] if "base" in row and row.get(section.dataset)]
+        return [(row, Row("paper", row["method"], splits, _plain(TABLE2, row["single_query"] + row["multi_query"])))
+                for row in rows]
+    return [(row, Row("paper", row["method"], splits if "base" in row else None, _plain(TABLE1, row[section.dataset])))
+            for row in paper["table1"]["rows"] if row.get(section.dataset)]
 
 
 def _table3_rows(section, table3):
