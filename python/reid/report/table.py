@@ -95,15 +95,18 @@ def as_csv(tables):
 def _main_rows(section, paper, competitors):
     """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under them, what is
     left of ours, and what a colour histogram and chance would give."""
-    out, placed = [], []
-    for theirs, row in _printed(section, paper):
+    out, placed, printed = [], [], _printed(section, paper)
+    for theirs, row in printed:
         if "base" not in theirs:
             out += [row] if competitors else []
             continue
-        ours = [group for group in section.groups if _same(group, theirs, ("base", "objective"))]
+        ours = [group for group in section.groups if _belongs(group, theirs)]
         placed += ours
         out += [row, *(row for group in ours for row in _ours(group))]
-    out += [row for group in section.groups if group not in placed for row in _ours(group)]
+    for group in section.groups:
+        if group not in placed:
+            near = any(_same(group, theirs, ("base", "objective")) for theirs, _ in printed)
+            out += _ours(group, _unlike_baseline(group) if near else "")
     every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
     return out + [Row("ours", name, len(every), _figures([getattr(result, key) for result in every.values()]))
@@ -121,6 +124,28 @@ def _printed(section, paper):
             for row in paper["table1"]["rows"] if row.get(section.dataset)]
 
 
+def _belongs(group, theirs):
+    """Whether a group is a row of the paper's: its net and losses, and for a Baseline nothing but ImageNet before it."""
+    return _same(group, theirs, ("base", "objective")) and not _unlike_baseline(group)
+
+
+def _unlike_baseline(group):
+    """Why identification alone is not the paper's Baseline; "" where it is, or where it is not identification alone.
+
+    The paper's Baseline is a net of ImageNet's trained on the dataset alone, so its parent is a recorded file of weights.
+    """
+    result = group.results[0]
+    if result.objective != "i":
+        return ""
+    if result.init is None:
+        return "not the paper's Baseline: not pre-trained"
+    if result.parent_stage:
+        return "not the paper's Baseline: at the end of a chain"
+    if not (result.parent or {}).get("name"):
+        return "the paper's Baseline only if these weights are ImageNet's; their origin is unknown"
+    return ""
+
+
 def _table3_rows(section, table3):
     """The Rows of Table III with ours of the same base, objective and pre-training; it may mean either dataset."""
     out = []
@@ -134,15 +159,16 @@ def _table3_rows(section, table3):
 
 
 def _same(group, theirs, keys):
-    return all(getattr(group.results[0], key) == theirs[key] for key in keys)
+    return all(getattr(group.results[0], key) == theirs.get(key) for key in keys)
 
 
-def _ours(group):
+def _ours(group, remark=""):
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
-    out = [Row("ours", f"{group.name}, before", len(group.results), _figures([r.before for r in group.results]))]
+    name = f"{group.name} ({remark})" if remark else group.name
+    out = [Row("ours", f"{name}, before", len(group.results), _figures([r.before for r in group.results]))]
     if group.results[0].after:
-        name = f"{group.name}, after {group.results[0].iterations} iterations"
-        out.append(Row("ours", name, len(group.results), _figures([r.after for r in group.results])))
+        after = f"{name}, after {group.results[0].iterations} iterations"
+        out.append(Row("ours", after, len(group.results), _figures([r.after for r in group.results])))
     return out
 
 
