@@ -77,6 +77,47 @@ def test_a_stage_is_named_by_the_one_it_starts_from(tmp_path):
     assert gather(tmp_path)[0].groups[0].name == "resnet50 (V+I) from cuhk01"
 
 
+def test_only_identification_straight_from_imagenet_stands_under_baseline(tmp_path):
+    init, imagenet = {"file": "resnet50.caffemodel", "sha256": "11"}, {"name": "resnet50", "file": "x", "sha256": "11"}
+    ways = {"direct": dict(init=init, parent=imagenet), "nodrop": dict(init=init, parent=imagenet),
+            "chain": dict(init={"file": "weights.caffemodel", "sha256": "22"}, parent={"stage": "cuhk01"}),
+            "unknown": dict(init={"file": "w.caffemodel", "sha256": "33"}, parent={"name": None}),
+            "old": dict(init={"file": "old.caffemodel", "sha256": "44"}), "random": dict(init=None)}
+    for place, (name, about) in enumerate(ways.items()):
+        write(tmp_path / name, 0, .05, .1 + place / 100, about={"objective": "i", **about},
+              dropout=0 if name == "nodrop" else 0.5)
+    write(tmp_path / "tiny", 0, .05, .3, base="tiny", about={"objective": "i", "init": None}, dropout=.5)
+    section, = gather(tmp_path)
+    rows = [(row.source, row.method) for row in tables(section, PAPER)[0].rows if "before" not in row.method]
+    place = rows.index(("paper", "ResNet-50-Baseline [18]"))
+    assert rows[place + 1:] == [
+        ("ours", "resnet50 (I) from resnet50.caffemodel, dropout=0.5, after 40 iterations"),
+        ("ours", "resnet50 (I) from resnet50.caffemodel, dropout=0, after 40 iterations"),
+        ("paper", "Ours (ResNet-50)"),
+        ("ours", "resnet50 (I) from cuhk01, dropout=0.5 (not the paper's Baseline: at the end of a chain), after 40 iterations"),
+        ("ours", "resnet50 (I) from old.caffemodel, dropout=0.5 (the paper's Baseline only if these weights are ImageNet's; "
+                 "their origin is unknown), after 40 iterations"),
+        ("ours", "resnet50 (I) from random weights, dropout=0.5 (not the paper's Baseline: not pre-trained), after 40 iterations"),
+        ("ours", "tiny (I) from random weights, dropout=0.5, after 40 iterations"),
+        ("ours", "resnet50 (I) from w.caffemodel, dropout=0.5 (the paper's Baseline only if these weights are ImageNet's; "
+                 "their origin is unknown), after 40 iterations"),
+        ("ours", "colour histogram"), ("ours", "chance")]
+
+
+def test_competitors_stand_in_the_papers_order_where_they_are_asked_for(tmp_path):
+    write(tmp_path / "viper", 0, .05, .4)
+    write(tmp_path / "market", 0, 0, .1, about={"stage": "market1501", "dataset": "market1501", "protocol": "market1501",
+          "before": market(.1), "after": market(.7), "histogram": market(.05), "chance": {"cmc": {"1": .01}}})
+    for section, table, column in zip(gather(tmp_path), ("table2", "table1"), ("single_query", "viper")):
+        printed = [row["method"] for row in PAPER[table]["rows"] if row[column]]
+        plain, every = (tables(section, PAPER, competitors)[0].rows for competitors in (False, True))
+        assert [row.method for row in every if row.source == "paper"] == printed
+        assert [row for row in every if row.source == "ours"] == [row for row in plain if row.source == "ours"]
+        assert len(plain) == len(every) - len([row for row in PAPER[table]["rows"] if row[column] and "base" not in row])
+    gog, = (row for row in every if row.method == "GOG [23]")
+    assert gog.splits is None and gog.figures == {"r=1": (49.7, None), "r=5": (79.7, None), "r=10": (88.7, None)}
+
+
 def test_generated_data_is_marked_and_never_mixed_with_real(tmp_path):
     write(tmp_path / "real", 0, .05, .4, base="tiny")
     write(tmp_path / "made", 0, .05, .4, base="tiny", generated=True)
@@ -124,8 +165,9 @@ def test_table_three_stands_beside_other_losses_and_pretraining(tmp_path):
 def test_command_writes_tables_and_curves(tmp_path):
     write(tmp_path / "runs", 0, .05, .4, base="tiny", generated=True)
     done = subprocess.run([sys.executable, ROOT / "tools/report.py", "--runs", tmp_path / "runs", "--out",
-                           tmp_path / "out"], capture_output=True, text=True)
+                           tmp_path / "out", "--competitors"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "GOG [23]" in done.stdout and "GOG [23]" in (tmp_path / "out/table.csv").read_text()
     assert GENERATED in done.stdout and "tiny (V+I)" in done.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "curves-viper-01.png", "table.csv", "table.md", "table.txt"]

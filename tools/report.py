@@ -4,10 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from reid.common.errors import command_line
 from reid.common.files import write_whole
+from reid.report import paper as papers
 from reid.report.curves import draw
 from reid.report.results import gather
 from reid.report.table import as_csv, as_markdown, as_text, tables
@@ -20,11 +19,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, required=True, help="folder with runs of tools/train_stage.sh")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--competitors", action="store_true",
+                        help="print the other methods' rows of Tables I and II too, as the paper gives them")
     arguments = parser.parse_args()
 
-    paper = yaml.safe_load(PAPER.read_text())
+    paper = papers.load(PAPER)
     sections = gather(arguments.runs)
-    every = [table for section in sections for table in tables(section, paper)]
+    every = [table for section in sections for table in tables(section, paper, arguments.competitors)]
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(map(as_text, every))
     write_whole(arguments.out / "table.txt", text)

@@ -40,15 +40,15 @@ class Table:
     rows: list
 
 
-def tables(section, paper):
+def tables(section, paper, competitors=False):
     """The Tables of a Section: Table I or II, and Table III where its dataset is trained in one of its other ways.
 
-    paper: experiments/paper.yaml.
+    paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with the rows of other methods.
     """
     marks = (GENERATED,) if section.generated else ()
     data = "generated people" if section.generated else section.dataset
     out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks,
-                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper))]
+                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper, competitors))]
     others = _table3_rows(section, paper["table3"])
     if any(row.source == "ours" for row in others):
         out.append(Table(section, f"{section.stage} ({data}): Table III, losses and pre-training, in %",
@@ -92,31 +92,58 @@ def as_csv(tables):
     return file.getvalue()
 
 
-def _main_rows(section, paper):
-    """The Rows of Table I or II: each of the paper's that is rebuilt, ours of the same nets under it, what is left of
-    ours, and what a colour histogram and chance would give."""
-    out, placed = [], []
-    for theirs, row in _rebuilt(section, paper):
-        out.append(row)
-        ours = [group for group in section.groups if _same(group, theirs, ("base", "objective"))]
+def _main_rows(section, paper, competitors):
+    """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under them, what is
+    left of ours, and what a colour histogram and chance would give."""
+    out, placed, printed = [], [], _printed(section, paper)
+    for theirs, row in printed:
+        if "base" not in theirs:
+            out += [row] if competitors else []
+            continue
+        ours = [group for group in section.groups if _belongs(group, theirs)]
         placed += ours
-        out += [row for group in ours for row in _ours(group)]
-    out += [row for group in section.groups if group not in placed for row in _ours(group)]
+        out += [row, *(row for group in ours for row in _ours(group))]
+    for group in section.groups:
+        if group not in placed:
+            near = any(_same(group, theirs, ("base", "objective")) for theirs, _ in printed)
+            out += _ours(group, _unlike_baseline(group) if near else "")
     every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
     return out + [Row("ours", name, len(every), _figures([getattr(result, key) for result in every.values()]))
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
-def _rebuilt(section, paper):
-    """(the paper's row, its Row) of Table I or II for a section's dataset, those that this project rebuilds."""
+def _printed(section, paper):
+    """(the paper's row, its Row) of Table I or II for a section's dataset. A competitor's random splits are its own."""
+    splits = paper["datasets"].get(section.dataset, {}).get("splits")
     if section.protocol == "market1501":
         rows = paper["table2"]["rows"] if section.dataset == "market1501" else []
-        return [(row, Row("paper", row["method"], 1, _plain(TABLE2, row["single_query"] + row["multi_query"])))
-                for row in rows if "base" in row]
-    splits = paper["table1"]["splits"].get(section.dataset)
-    return [(row, Row("paper", row["method"], splits, _plain(TABLE1, row[section.dataset])))
-            for row in paper["table1"]["rows"] if "base" in row and row.get(section.dataset)]
+        return [(row, Row("paper", row["method"], splits, _plain(TABLE2, row["single_query"] + row["multi_query"])))
+                for row in rows]
+    return [(row, Row("paper", row["method"], splits if "base" in row else None, _plain(TABLE1, row[section.dataset])))
+            for row in paper["table1"]["rows"] if row.get(section.dataset)]
+
+
+def _belongs(group, theirs):
+    """Whether a group is a row of the paper's: its net and losses, and for a Baseline nothing but ImageNet before it."""
+    return _same(group, theirs, ("base", "objective")) and not _unlike_baseline(group)
+
+
+def _unlike_baseline(group):
+    """Why identification alone is not the paper's Baseline; "" where it is, or where it is not identification alone.
+
+    The paper's Baseline is a net of ImageNet's trained on the dataset alone, so its parent is a recorded file of weights.
+    """
+    result = group.results[0]
+    if result.objective != "i":
+        return ""
+    if result.init is None:
+        return "not the paper's Baseline: not pre-trained"
+    if result.parent_stage:
+        return "not the paper's Baseline: at the end of a chain"
+    if not (result.parent or {}).get("name"):
+        return "the paper's Baseline only if these weights are ImageNet's; their origin is unknown"
+    return ""
 
 
 def _table3_rows(section, table3):
@@ -132,15 +159,16 @@ def _table3_rows(section, table3):
 
 
 def _same(group, theirs, keys):
-    return all(getattr(group.results[0], key) == theirs[key] for key in keys)
+    return all(getattr(group.results[0], key) == theirs.get(key) for key in keys)
 
 
-def _ours(group):
+def _ours(group, remark=""):
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
-    out = [Row("ours", f"{group.name}, before", len(group.results), _figures([r.before for r in group.results]))]
+    name = f"{group.name} ({remark})" if remark else group.name
+    out = [Row("ours", f"{name}, before", len(group.results), _figures([r.before for r in group.results]))]
     if group.results[0].after:
-        name = f"{group.name}, after {group.results[0].iterations} iterations"
-        out.append(Row("ours", name, len(group.results), _figures([r.after for r in group.results])))
+        after = f"{name}, after {group.results[0].iterations} iterations"
+        out.append(Row("ours", after, len(group.results), _figures([r.after for r in group.results])))
     return out
 
 
