@@ -33,7 +33,7 @@ def steps(solver, run, iterations, keep=2):
     """Take a snapshot at each of the iterations."""
     for iteration in iterations:
         solver.step(iteration - solver.iter)
-        snapshots.save(solver, run, keep, seconds=1.5)
+        snapshots.save(solver, run, keep, seconds=1.5, trained_with={})
 
 
 def names(run):

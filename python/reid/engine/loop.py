@@ -15,12 +15,12 @@ from reid.engine.tables import Table
 from reid.formats import snapshot
 
 
-def train(solver, run, settings, schedule, evaluate, log):
+def train(solver, run, settings, schedule, evaluate, log, trained_with):
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
     solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
     evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
-    as {"1": …}. log: function of a line.
+    as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
     Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
     diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
     """
@@ -68,7 +68,7 @@ def train(solver, run, settings, schedule, evaluate, log):
                 log(f"test identities: {describe(values)}")
             stopping = bool(asked)
             if last or stopping or solver.iter % settings.snapshot_every == 0:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
 
     if solver.iter < schedule.iterations:
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
