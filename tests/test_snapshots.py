@@ -1,12 +1,12 @@
 """Snapshots: as many as are asked for, there whole or not at all, and never taken up again where they are damaged."""
 
-import json
 import shutil
 
 import caffe
 import numpy as np
 import pytest
 
+from records import edit
 from reid.engine import snapshots
 from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
@@ -69,8 +69,7 @@ def flip(name):
 
 def rewrite(**changes):
     def damage(folder):
-        facts = json.loads((folder / FACTS).read_text()) | changes
-        (folder / FACTS).write_text(json.dumps(facts))
+        edit(folder / FACTS, lambda facts: facts.update(changes))
     return damage
 
 
