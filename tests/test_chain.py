@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
+from data_prep.check import prove
 from data_prep.prepare import prepare
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import checksum
 from reid.formats.caffemodel import read_caffemodel, values
@@ -36,7 +38,8 @@ def chains(folder, content=FILE):
 
 def request(data, out, stage="third", assignments=(), **other):
     given = dict(stage=stage, data=data, out=out, base="tiny", objective="vi", splits=[0], init=None, gpu=None, chain=None,
-                 assignments=[*SMALL, *assignments], catalogue=None, strict=False)
+                 assignments=[*SMALL, *assignments], catalogue=None, strict=False,
+                 check_data=prove)
     if "chains" not in other:
         given["chains"] = load(chains(data))
     return Request(**{**given, **other})
@@ -240,9 +243,7 @@ def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_
     assert not any(looked.todo for looked in plan.plan(asked))
     prepare("viper", generated_viper, edited / "second", splits=[1], epochs=3)     # another split changes nothing of it
     assert not any(looked.todo for looked in plan.plan(asked))
-    manifest = json.loads((edited / "second/manifest.json").read_text())
-    manifest["splits"]["split00"]["query"].reverse()
-    (edited / "second/manifest.json").write_text(json.dumps(manifest))
+    edit(edited / "second/manifest.json", lambda manifest: manifest["splits"]["split00"]["query"].reverse())
     with pytest.raises(InputError, match="second/split00: .*second/manifest.json has changed since.*from which third"):
         plan.plan(asked)
     shutil.rmtree(edited / "second")
@@ -259,7 +260,7 @@ def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_
 def test_a_finished_run_of_before_there_were_chains_is_a_parent(copy, data):
     file = copy / "second/split00/result.json"
     old = {key: value for key, value in json.loads(file.read_text()).items()
-           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder")}
+           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder", "checksum")}
     file.write_text(json.dumps(old))
     (copy / "second/split00/start.json").unlink()
     shutil.rmtree(copy / "third")
@@ -308,10 +309,8 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
         net.layer.remove(layer)
     file.write_bytes(net.SerializeToString())
     for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):     # all of it made to fit
-        facts = json.loads(name.read_text())
-        (facts.get("weights") or facts["sha256"])["sha256" if "weights" in facts else file.name] = \
-            checksum(file)
-        name.write_text(json.dumps(facts))
+        edit(name, lambda facts: (facts.get("weights") or facts["sha256"]).update(
+            {"sha256" if "weights" in facts else file.name: checksum(file)}))
     looked = plan.plan(request(data, copy))[-1]
     assert looked.head == "absent" and any(row.surprise and "holds none" in row.found for row in looked.rows["split00"])
     with pytest.raises(InputError, match="--strict refuses verif_fc: to be kept"):

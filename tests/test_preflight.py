@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override
@@ -127,9 +128,7 @@ def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, train
     spoil(file)
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*snapshot.json says"):
         check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
-    facts = json.loads((file.parent / "snapshot.json").read_text())
-    facts["sha256"][file.name] = sha256_file(file)
-    (file.parent / "snapshot.json").write_text(json.dumps(facts))
+    edit(file.parent / "snapshot.json", lambda facts: facts["sha256"].update({file.name: sha256_file(file)}))
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*result.json says"):
         check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
     assert not (tmp_path / "runs").exists()

@@ -1,12 +1,12 @@
 """Snapshots: as many as are asked for, there whole or not at all, and never taken up again where they are damaged."""
 
-import json
 import shutil
 
 import caffe
 import numpy as np
 import pytest
 
+from records import edit
 from reid.engine import snapshots
 from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
@@ -33,7 +33,7 @@ def steps(solver, run, iterations, keep=2):
     """Take a snapshot at each of the iterations."""
     for iteration in iterations:
         solver.step(iteration - solver.iter)
-        snapshots.save(solver, run, keep, seconds=1.5)
+        snapshots.save(solver, run, keep, seconds=1.5, trained_with={})
 
 
 def names(run):
@@ -69,8 +69,7 @@ def flip(name):
 
 def rewrite(**changes):
     def damage(folder):
-        facts = json.loads((folder / FACTS).read_text()) | changes
-        (folder / FACTS).write_text(json.dumps(facts))
+        edit(folder / FACTS, lambda facts: facts.update(changes))
     return damage
 
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine import snapshots
@@ -190,10 +191,9 @@ def with_pairs(prepared, data, pairs, epochs):
     shutil.rmtree(target)
     target.mkdir()
     write_pairs(target, pairs.meta, pairs.labels, epochs)
-    manifest = json.loads((data / "manifest.json").read_text())
     file = target / "data.mdb"
-    manifest["splits"]["split00"]["train_pairs"] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    facts = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+    edit(data / "manifest.json", lambda manifest: manifest["splits"]["split00"].update(train_pairs=facts))
     return data
 
 

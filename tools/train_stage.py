@@ -20,7 +20,7 @@ def main():
         stage=arguments.stage, data=arguments.data.resolve(), out=arguments.out.resolve(), base=arguments.base,
         objective=arguments.objective, splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init,
         gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
-        strict=arguments.strict)
+        strict=arguments.strict, check_data=check_data)
     if arguments.dry_run:
         print("\n".join(describe(plan(request))))
         return 0
@@ -65,6 +65,12 @@ def catalogue(name):
     """The path of ImageNet weights by their name in weights/."""
     from weights.catalogue import path    # only where a chain starts from ImageNet
     return path(name)
+
+
+def check_data(folder, splits):
+    """Refuse prepared data that `python -m data_prep.check` would."""
+    from data_prep.check import prove    # only where something is trained
+    prove(folder, splits)
 
 
 def _splits(text):

@@ -128,7 +128,7 @@ def measure(driven, bare, folder, settings, options, iterations):
     driven.step = timed
     plan = Schedule(iterations, 10 ** 9, np.asarray(PairStore(options.data / "split00/train").offsets[1:]),
                     settings.batch, 1)
-    train(driven, folder, settings, plan, block, lambda line: None)
+    train(driven, folder, settings, plan, block, lambda line: None, {})
     return [np.array(seconds[1:]) for seconds in (mine, theirs, inside)]    # what happens once is in the first
 
 

@@ -16,12 +16,12 @@ from reid.engine.tables import Table
 from reid.formats import snapshot
 
 
-def train(solver, run, settings, schedule, evaluate, log):
+def train(solver, run, settings, schedule, evaluate, log, trained_with):
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
     solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
     evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
-    as {"1": …}. log: function of a line.
+    as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
     Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
     diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
     """
@@ -80,10 +80,10 @@ def train(solver, run, settings, schedule, evaluate, log):
             # The snapshot comes first: what looks at the weights can take minutes, and a kill costs only that.
             due = last or bool(asked) or solver.iter % settings.snapshot_every == 0
             if due:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
             look(asked)
             if asked and not due:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
             stopping = bool(asked)
 
     if solver.iter < schedule.iterations:

@@ -21,7 +21,8 @@ class Request:
     stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last stage, None
     for all; assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
     stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
-    ImageNet weights of a name. The rest as in stage.Job.
+    ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these names are not
+    what they claim to be. The rest as in stage.Job.
     """
     stage: str
     data: Path
@@ -35,6 +36,7 @@ class Request:
     chains: Chains
     chain: str | None
     catalogue: Callable[[str], Path]
+    check_data: Callable[[Path, list[str]], None]
     strict: bool
 
 
@@ -45,6 +47,7 @@ def run(request):
         todo = [check for check in checks if check.todo]
         if not todo:
             return [run.folder for run in checks[-1].runs]
+        request.check_data(todo[0].job.data, [run.name for run in todo[0].todo])
         carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
 
 

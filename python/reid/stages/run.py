@@ -109,7 +109,8 @@ class Run:
             try:
                 kept, seconds = train(
                     solver, self.folder, self.job.settings, self.schedule,
-                    lambda: self.evaluator.figures(self.features(trunk, (QUERY, GALLERY)))["cmc"], self.log)
+                    lambda: self.evaluator.figures(self.features(trunk, (QUERY, GALLERY)))["cmc"], self.log,
+                    same.trained_with(self.asked, self.start()["verification_head"]))
             finally:
                 for net in (solver.net, *solver.test_nets):
                     net.layers[0].close()
