@@ -50,7 +50,7 @@ def parse_arguments():
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")
     parser.add_argument("--threads", type=int, metavar="N",
-                        help="that compute on the CPU; default: one for each core, one in all for tiny")
+                        help="that compute on the CPU; default: one for each core")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="[STAGE.]key=value",
                         help="settings, as in docs/training.md, of all stages or of one")
     arguments = parser.parse_args()

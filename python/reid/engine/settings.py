@@ -29,7 +29,7 @@ class Settings:
     mean: tuple[float, float, float]     # subtracted from every pixel, in the order blue, green, red
     crop: int = 224                      # side of the random crop of the stored 256×256 image (paper: 224)
     workers: int = 2                     # processes that prepare batches ahead; 0: none
-    threads: int | None = None           # that compute on the CPU; none: the base network's, as many as cores but for tiny
+    threads: int | None = None           # that compute on the CPU; none: one for each core
     # The net
     dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
     verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is

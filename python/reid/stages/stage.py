@@ -104,7 +104,7 @@ def carry_out(check):
     job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
-        use_threads(job.settings.threads or BACKBONES[job.base].threads or cores())
+        use_threads(job.settings.threads or cores())
         for run in todo:
             run.write_nets()
         start = starting_trunk(job, todo[0])
