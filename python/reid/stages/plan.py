@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.common.lock import in_use
 from reid.engine import snapshots
 from reid.engine.settings import defaults, override
 from reid.formats import snapshot
@@ -41,14 +42,18 @@ class Request:
 
 
 def run(request):
-    """Train what is not finished, the first stages first; returns the folders of the last stage's runs."""
-    while True:
-        checks = plan(request)
-        todo = [check for check in checks if check.todo]
-        if not todo:
-            return [run.folder for run in checks[-1].runs]
-        request.check_data(todo[0].job.data, [run.name for run in todo[0].todo])
-        carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
+    """Train what is not finished, the first stages first; returns the folders of the last stage's runs.
+
+    InputError for what cannot work, and where another process works in request.out.
+    """
+    with in_use(request.out):
+        while True:
+            checks = plan(request)
+            todo = [check for check in checks if check.todo]
+            if not todo:
+                return [run.folder for run in checks[-1].runs]
+            request.check_data(todo[0].job.data, [run.name for run in todo[0].todo])
+            carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
 
 
 def plan(request):
