@@ -10,7 +10,8 @@ from data_prep.splits.load import COMMITTED, RULES, SEED
 from reid.common.errors import command_line
 from reid.common.files import write_whole
 
-IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values() for rule in dataset.rules.values()}
+IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values()
+              for rule in dataset.rules.values()}
 
 
 def text(name: str) -> str:
