@@ -68,7 +68,8 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     if not DATASETS[index.dataset].as_distributed:
         check_shared(index, checksums)
     return {
-        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
+        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant,
+        "generated": index.generated,
         "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
         "size": SIZE, "identities": identities,
         "images": {"path": [image.path for image in index.images],

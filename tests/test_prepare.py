@@ -21,8 +21,7 @@ from reid.common.files import sha256_file, whole_directory, write_whole
 from reid.formats import datum
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
-from reid.formats.pair_lmdb import PAIR
-from reid.formats.pair_lmdb import PairStore
+from reid.formats.pair_lmdb import PAIR, PairStore
 
 
 def stored(raw, name):

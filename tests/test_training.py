@@ -1,4 +1,4 @@
-"""One stage in real Caffe, on generated people with the tiny net: figures, files, stopping, going on, refusing."""
+"""One stage in real Caffe, on generated people with tiny: figures, files, stops, resumes, refusals."""
 
 import json
 import math
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from caffe.proto import caffe_pb2
+from stages import run_stage
 
 from records import edit
 from reid.common.errors import InputError
@@ -38,11 +39,10 @@ from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
 from reid.stages.stage import Job
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",
-         "workers=1"]
+SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6",
+         "snapshot_every=5", "workers=1"]
 
 
 TRUNK = fit.parameters(deploy_net("tiny", 8, 64, 64))
@@ -70,18 +70,22 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
     assert [p.name for p in sorted((trained / "snapshots").iterdir())] == ["000010", "000012"]
     losses, tests = read(trained / "losses.csv"), read(trained / "test.csv")
     assert losses["iteration"] == list(range(1, 13)) and all(map(math.isfinite, losses["loss_verif"]))
-    assert tests["iteration"] == [6, 12] and 0 <= min(tests["accuracy_verif"]) <= max(tests["accuracy_verif"]) <= 1
-    assert read(trained / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"], abs=1e-6)
+    assert tests["iteration"] == [6, 12]
+    assert 0 <= min(tests["accuracy_verif"]) <= max(tests["accuracy_verif"]) <= 1
+    assert read(trained / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"],
+                                                                           abs=1e-6)
 
 
 def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_viper):
-    net = caffe.Net(str(trained / "deploy.prototxt"), str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
-    image, _ = ImageStore(prepared_viper / "images").get(load_manifest(prepared_viper)["splits"]["split00"]["query"][3])
+    net = caffe.Net(str(trained / "deploy.prototxt"),
+                    str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
+    query = load_manifest(prepared_viper)["splits"]["split00"]["query"]
+    image, _ = ImageStore(prepared_viper / "images").get(query[3])
     net.blobs["data"].reshape(1, 3, 64, 64)
     net.blobs["data"].data[0] = view(image, defaults("tiny"))
     feature = net.forward()[BACKBONES["tiny"].feature].ravel()
-    np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3], feature, rtol=1e-4,
-                               atol=1e-5)
+    np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3],
+                               feature, rtol=1e-4, atol=1e-5)
 
 
 def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_path, capfd):
@@ -115,10 +119,10 @@ def test_no_epochs_is_evaluation_alone(prepared_viper, tmp_path):
 
 
 def start(data, out):
-    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
-               "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "GLOG_minloglevel": "2"})
+    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out,
+               "--base", "tiny", "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True, env={**os.environ, "GLOG_minloglevel": "2"})
 
 
 def wait_for_iteration(run, process, iteration):
@@ -146,7 +150,8 @@ def test_killed_and_interrupted_ends_in_the_same_bytes(prepared_viper, tmp_path)
 
     process = start(prepared_viper, tmp_path / "broken")
     assert process.wait() == 0, process.stderr.read()
-    for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate", "losses.csv", "test.csv",
+    for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate",
+                 "losses.csv", "test.csv",
                  "evaluation.csv", "features/before/query.npz", "features/after/gallery.npz"):
         assert (run / name).read_bytes() == (straight / name).read_bytes(), name
 
@@ -181,7 +186,8 @@ def test_one_batch_of_eight_pairs_is_learnt_by_heart(prepared_viper, tmp_path):
     folder, = run_stage(Job("viper", data, tmp_path / "runs", "tiny", "vi", asked, None, None), [0])
     losses = read(folder / "losses.csv")
     assert losses["loss_verif"][-1] < .05
-    np.testing.assert_allclose(losses["lr"], [1e-3] * 22 + [1e-4] * 3, rtol=1e-5)    # 10 of 75 epochs: 3 of 25
+    # 10 of 75 epochs: 3 of 25
+    np.testing.assert_allclose(losses["lr"], [1e-3] * 22 + [1e-4] * 3, rtol=1e-5)
 
 
 def with_pairs(prepared, data, pairs, epochs):
@@ -199,8 +205,10 @@ def with_pairs(prepared, data, pairs, epochs):
 
 def test_schedule_by_hand(prepared_viper):
     pairs, held_out = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
-    assert pairs.offsets.tolist() == [0, 120, 240, 360]                 # 12 identities × 2 images × 5 translations
-    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]), pairs, held_out)
+    # 12 identities × 2 images × 5 translations
+    assert pairs.offsets.tolist() == [0, 120, 240, 360]
+    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]),
+                    pairs, held_out)
     assert (plan.iterations, plan.lr_final_from, plan.step) == (18, 12, 21)    # ⌈360/21⌉, ⌈240/21⌉
     assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
     assert plan.test_batches == tuple(range(48 // 7))                                 # 12 probes × 4 held-out pairs
@@ -314,7 +322,8 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="batch is 10000000.* GB of memory.*iter_size"):
         run_stage(job(prepared_viper, tmp_path, "batch=10000000"), [0])
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
+    monkeypatch.setattr(shutil, "disk_usage",
+                        lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):
         run_stage(job(prepared_viper, tmp_path / "not/yet/there"), [0])
     assert not (tmp_path / "not").exists() and not (tmp_path / "viper").exists()

@@ -11,7 +11,8 @@ from reid.common.errors import command_line
 from reid.common.files import write_whole
 from reid.formats.json_record import signed
 
-IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values() for rule in dataset.rules.values()}
+IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values()
+              for rule in dataset.rules.values()}
 
 
 def text(name: str) -> str:

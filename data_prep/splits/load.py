@@ -85,14 +85,16 @@ def _rule(index: Index) -> Rule:
 def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[str]]]:
     """Return where a split comes from, and the identities that train, are tested and perhaps validate."""
     rule, dataset = _rule(index), DATASETS[index.dataset]
-    people = sorted({image.identity for image in index.images if not image.role and dataset.divided(image.identity)})
+    people = sorted({image.identity for image in index.images
+                     if not image.role and dataset.divided(image.identity)})
     if index.test_sets:
         return (f"the dataset's own test set #{number}, validation from seed {SEED}",
                 _around(index.test_sets[number], people, number, rule))
     if rule.name and not index.generated:
         parts = committed(rule.name)[number]
         return (f"committed {rule.name}.json #{number}",
-                {part: [dataset.prefix + identity for identity in identities] for part, identities in parts.items()})
+                {part: [dataset.prefix + identity for identity in identities]
+                 for part, identities in parts.items()})
     return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
 
 
