@@ -98,7 +98,7 @@ def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_pat
     prepare("viper", generated_viper, out, [0], epochs=1)
     assert sorted(path.name for path in out.iterdir()) == ["images", "manifest.json", "split00"]
     assert train(prepared_viper, tmp_path / "runs").returncode == 0
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["viper"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [".features", "viper"]
 
 
 def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):

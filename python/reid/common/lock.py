@@ -10,6 +10,7 @@ from pathlib import Path
 from reid.common.errors import InputError
 
 NAME = ".lock"
+ENDING = 2.0    # seconds that a killed process, or a child that it had just forked, may take to be gone
 _held: set[int] = set()    # descriptors of this process
 
 
@@ -42,6 +43,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 def _take(folder: Path) -> int:
     """A descriptor of the folder's lock file, locked."""
+    last_try = time.monotonic() + ENDING
     while True:
         descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -50,6 +52,9 @@ def _take(folder: Path) -> int:
             holder = os.read(descriptor, 100).decode(errors="replace")
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
+                if time.monotonic() < last_try:
+                    time.sleep(0.05)
+                    continue
                 raise InputError(f"{folder}: in use by {holder or 'another process'}; wait until it has ended, or choose "
                                  "another --out") from None
             raise

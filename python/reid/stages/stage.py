@@ -134,7 +134,7 @@ def features_before(runs, start):
     if runs:
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
-        features = extract_kept(job.out / "features" / f"{_key(job, runs[0])}.rows", start, BACKBONES[job.base].feature,
+        features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start, BACKBONES[job.base].feature,
                                 runs[0].images, images, job.settings, runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
