@@ -2,6 +2,8 @@
 
 CAFFE_ONEDNN=0 and CAFFE_FUSE=0 give those; Caffe reads both when a net is made (the solver: at every update).
 """
+from pathlib import Path
+
 import caffe
 import numpy as np
 import one_pass
@@ -14,6 +16,7 @@ from reid.nets.solver import solver as solver_proto
 from reid.nets.two_branch import two_branch
 
 OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}
+VECTORS = "avx2" in Path("/proc/cpuinfo").read_text()      # without, convolutions stay Caffe's
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def test_losses_features_and_gradients_are_caffes(base, form, tmp_path, switch, 
             found.append(kept)
         own, engine = found
         assert all(np.abs(values).max() > 0 for values in own.values())
-        assert any((own[name] != engine[name]).any() for name in own)      # it is another engine
+        assert not VECTORS or any((own[name] != engine[name]).any() for name in own)      # it is another engine
         assert max(apart(own[name], engine[name]) for name in (feature, *made.outputs)) < 1e-5
         # Of squares of small differences: their roundings weigh twice.
         assert apart(own["verif_fc/0"], engine["verif_fc/0"]) < 3e-5
@@ -350,18 +353,19 @@ def test_a_net_may_change_its_shape(tmp_path, switch):
 @pytest.mark.parametrize("iter_size", [1, 3])
 @pytest.mark.parametrize("clip", [-1, 0.5])
 def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
-    weights = []
+    """Four steps with momentum and decay. They are small, so that no ReLU turns over; the step is left in `diff`."""
+    found = []
     for environment in ({"CAFFE_FUSE": "0"}, {}):
-        proto = one_pass.train_net(
-            "tiny", one_pass.Heads("vi", 7, verif_scale=0.2, verif_lr_mult=10, dropout=0),
-            one_pass.Source("", "", 3, 224, 64, 64, BACKBONES["tiny"].mean, 0, 0))
+        heads = one_pass.Heads("vi", 7, verif_scale=0.2, verif_lr_mult=10, dropout=0)
+        source = one_pass.Source("", "", 3, 224, 64, 64, BACKBONES["tiny"].mean, 0, 0)
+        proto = one_pass.train_net("tiny", heads, source)
         feed_by_hand(proto)
         (tmp_path / "train").write_text(text_format.MessageToString(proto))
         switch(CAFFE_FUSE="0")      # the nets alike: what is compared is the update
-        settings = solver_proto(tmp_path / "train", tmp_path / "train", lr=0.01, lr_final=0.01,
-                                lr_final_from=100, max_iter=100, iter_size=iter_size, momentum=0.9,
-                                weight_decay=0.05, clip_gradients=clip, test_iter=1, test_interval=100,
-                                display=0, snapshot=0, snapshot_prefix=tmp_path / "none", seed=1, gpu=False)
+        settings = solver_proto(
+            tmp_path / "train", tmp_path / "train", lr=1e-6, lr_final=1e-6, lr_final_from=100, max_iter=100,
+            iter_size=iter_size, momentum=0.9, weight_decay=0.5, clip_gradients=clip, test_iter=1, test_interval=100,
+            display=0, snapshot=0, snapshot_prefix=tmp_path / "none", seed=1, gpu=False)
         for field in ("test_net", "test_iter", "test_interval"):
             settings.ClearField(field)
         (tmp_path / "solver").write_text(text_format.MessageToString(settings))
@@ -370,12 +374,13 @@ def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
         before = [blob.data.copy() for blobs in made.net.params.values() for blob in blobs]
         switch(**environment)
         made.step(4)
-        weights.append([blob.data.copy() for blobs in made.net.params.values() for blob in blobs])
-    upstream, ours = weights
-    moved = [np.linalg.norm(a - b) for a, b in zip(upstream, before)]
-    assert sum(step > 0 for step in moved) > 20
-    for a, b, step in zip(upstream, ours, moved):
-        assert np.linalg.norm(a - b) <= 2e-5 * step + 1e-7
+        found.append([(blob.diff.copy(), blob.data - start) for blob, start in zip(
+            [blob for blobs in made.net.params.values() for blob in blobs], before)])
+    upstream, ours = found
+    assert sum(np.linalg.norm(step) > 0 for step, _ in upstream) > 20
+    for (step, moved), (our_step, we_moved) in zip(upstream, ours):
+        assert np.linalg.norm(step - our_step) <= 1e-4 * np.linalg.norm(step)
+        assert np.abs(moved - we_moved).max() <= 1e-3 * np.abs(moved).max() + 1e-7
 
 
 def test_an_array_keeps_its_memory_and_no_longer_than_it_lives(tmp_path, switch):
