@@ -35,9 +35,11 @@ def _options(arguments) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole is kept")
     parser.add_argument("--split", type=_splits, metavar="K|all",
                         help=f"one split, or all (default: all; {_named('first_only')}: 0)")
-    parser.add_argument("--variant", choices=sorted({name for dataset in DATASETS.values() for name in dataset.variants}),
-                        help="; ".join(f"{dataset.name}: {dataset.variants_are} (default: {dataset.variants[0]})"
-                                       for dataset in DATASETS.values() if dataset.variants))
+    varied = [dataset for dataset in DATASETS.values() if dataset.variants]
+    parser.add_argument("--variant",
+                        choices=sorted({name for dataset in varied for name in dataset.variants}),
+                        help="; ".join(f"{of.name}: {of.variants_are} (default: {of.variants[0]})"
+                                       for of in varied))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")
     parser.add_argument("--schedule", choices=RATIOS, default="literal",

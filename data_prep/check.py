@@ -13,8 +13,8 @@ import numpy as np
 
 from data_prep.index import JUNK
 from data_prep.readers.registry import DATASETS
-from reid.common.errors import command_line
-from reid.common.files import sha256_file
+from reid.common.errors import InputError, command_line
+from reid.common.files import checksum
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore
@@ -27,16 +27,17 @@ class NotProved(Exception):
     """A claim that does not hold; the message names the file and the place."""
 
 
-def check(out: Path):
+def check(out: Path, splits=None):
     """Yield a sentence for each claim of `out` that holds; raise NotProved at the first that does not.
 
-    Raises InputError where the folder is not a prepared one at all.
+    splits: the names of those to look at (None: all). Raises InputError where the folder is not a prepared one at all.
     """
     out, manifest = Path(out), load_manifest(out)
-    yield _checksums(out, manifest)
+    names = sorted(manifest["splits"] if splits is None else splits)
+    yield _checksums(out, manifest, names)
     yield _images(out, manifest)
     yield _names(out, manifest)
-    for name in sorted(manifest["splits"]):
+    for name in names:
         split = manifest["splits"][name]
         classes = _classes(name, manifest, split)
         yield f"{name}: {split['origin']}: {_people(name, manifest, split)}"
@@ -44,21 +45,30 @@ def check(out: Path):
         yield f"{name}/test: {_held_out(out / name / 'test', manifest, split, classes)}"
 
 
+def prove(out: Path, splits) -> None:
+    """Raise InputError where a claim of `out` and of its splits named `splits` does not hold."""
+    try:
+        for _ in check(out, splits):
+            pass
+    except NotProved as failure:
+        raise InputError(f"{out}: {failure}; prepare the data again") from None
+
+
 def _claim(holds, where, what: str) -> None:
     if not np.all(holds):
         raise NotProved(f"{where}: {what}")
 
 
-def _checksums(out: Path, manifest: dict) -> str:
+def _checksums(out: Path, manifest: dict, names: list[str]) -> str:
     facts = {out / "images": manifest["image_lmdb"]}
-    for name, split in manifest["splits"].items():
-        facts |= {out / name / role: split[f"{role}_pairs"] for role in ("train", "test")}
+    for name in names:
+        facts |= {out / name / role: manifest["splits"][name][f"{role}_pairs"] for role in ("train", "test")}
     for folder, fact in facts.items():
         file = folder / "data.mdb"
         _claim(file.is_file(), file, "missing")
         size = file.stat().st_size
         _claim(size == fact["bytes"], file, f"{size} bytes, not {fact['bytes']}")
-        _claim(sha256_file(file) == fact["sha256"], file, "its SHA-256 is not the manifest's")
+        _claim(checksum(file) == fact["sha256"], file, "its SHA-256 is not the manifest's")
     return f"{len(facts)} databases have the bytes and the SHA-256 of the manifest"
 
 

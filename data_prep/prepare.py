@@ -18,6 +18,7 @@ from data_prep import pairs as schedules
 from data_prep.index import JUNK, Index, check_shared
 from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
+from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory
 from reid.common.rng import generator
@@ -34,23 +35,27 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
     `flip` and `variant` None take the dataset's own rule too. What is whole already is kept; a folder that
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
-    with the raw data.
+    with the raw data. One process at a time works in `out`.
     """
     if epochs < 1 or seed < 0:
         raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
-    index = read(dataset, Path(raw), variant)
-    if splits is None:
-        splits = [0] if DATASETS[dataset].first_only else "all"
-    numbers = range(split_count(index)) if splits == "all" else splits
-    resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
-    flip = DATASETS[dataset].flip if flip is None else flip
-    manifest = _begin(Path(out), _inputs(index, seed, epochs, schedule, flip))
-    if not _whole(Path(out) / "images", manifest["image_lmdb"]):
-        _prepare_images(Path(out), index, manifest)
-    moves = schedules.translations(len(index.images), seed)
-    for name, (number, split) in tqdm(resolved.items(), "splits", disable=None):
-        if not _split_whole(Path(out), name, manifest):
-            _prepare_split(Path(out), name, number, split, moves, manifest)
+    raw, out = Path(raw), Path(out)
+    if raw.is_dir() and out.resolve().is_relative_to(raw.resolve()):
+        raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")
+    with lock.in_use(out):
+        index = read(dataset, raw, variant)
+        if splits is None:
+            splits = [0] if DATASETS[dataset].first_only else "all"
+        numbers = range(split_count(index)) if splits == "all" else splits
+        resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
+        flip = DATASETS[dataset].flip if flip is None else flip
+        manifest = _begin(out, _inputs(index, seed, epochs, schedule, flip))
+        if not _whole(out / "images", manifest["image_lmdb"]):
+            _prepare_images(out, index, manifest)
+        moves = schedules.translations(len(index.images), seed)
+        for name, (number, split) in tqdm(resolved.items(), "splits", disable=None):
+            if not _split_whole(out, name, manifest):
+                _prepare_split(out, name, number, split, moves, manifest)
     return manifest
 
 
@@ -63,7 +68,8 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     if not DATASETS[index.dataset].as_distributed:
         check_shared(index, checksums)
     return {
-        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant, "generated": index.generated,
+        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant,
+        "generated": index.generated,
         "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
         "size": SIZE, "identities": identities,
         "images": {"path": [image.path for image in index.images],
@@ -77,11 +83,9 @@ def _begin(out: Path, inputs: dict) -> dict:
     """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
     if not path.exists():
-        # All that a kill can leave behind before there is a manifest is the manifest half written.
-        foreign = not out.is_dir() or any(entry.name != ".manifest.json.partial" for entry in out.iterdir())
-        if out.exists() and foreign:
+        # All that a kill can leave behind before there is a manifest is the manifest half written, and the lock.
+        if any(entry.name not in (".manifest.json.partial", lock.NAME) for entry in out.iterdir()):
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
-        out.mkdir(parents=True, exist_ok=True)
         manifest = {**inputs, "image_lmdb": None, "splits": {}}
         manifests.write(out, manifest)
         return manifest

@@ -19,7 +19,7 @@ def generated_viper(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def prepared_viper(generated_viper, tmp_path_factory):
-    """Split 0 of it as data_prep writes it, 3 epochs of pairs: 12 identities train, 12 are tested. Read only."""
+    """Split 0 of it as data_prep writes it, 3 epochs of pairs: 12 identities train, 12 test. Read only."""
     folder = tmp_path_factory.mktemp("prepared") / "viper"
     prepare("viper", generated_viper, folder, splits=[0], epochs=3)
     return folder

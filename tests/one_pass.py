@@ -1,6 +1,7 @@
-"""Not a test: what tests/test_gpu.py runs in a process of its own, because Caffe reads its switches when it starts.
+"""Not a test: what tests/test_gpu.py runs in a process of its own, where Caffe reads its switches afresh.
 
-    python one_pass.py BASE DEVICE OUT.npz      losses and all gradients of one pass; DEVICE: cpu, or a GPU's number
+python one_pass.py BASE DEVICE OUT.npz      losses and all gradients of one pass
+                                            DEVICE: cpu, or a GPU's number
 """
 
 import os
@@ -39,7 +40,7 @@ def main(base, device, out):
 
 
 def alive(base, path, pairs=PAIRS, size=None, seed=3):
-    """The training net with pixels, labels and weights that give every parameter a gradient, alike in every process.
+    """The training net with pixels, labels and weights that give every parameter a gradient, always the same.
 
     Without dropout: CPU and GPU draw their masks from other generators.
     """
@@ -71,9 +72,11 @@ def draw(net, base, seed=3):
             blobs[1].data[...] = random.uniform(-0.1, 0.1, blobs[1].data.shape)
         elif name != "id_fc_b":
             deviation = (2 / np.prod(blobs[0].shape[1:])) ** 0.5
-            blobs[0].data[...] = (random.random(blobs[0].data.shape, np.float32) - 0.5) * (12 ** 0.5 * deviation)
+            noise = random.random(blobs[0].data.shape, np.float32) - 0.5
+            blobs[0].data[...] = noise * (12 ** 0.5 * deviation)
     random = np.random.default_rng(seed + 1)
-    net.blobs["data"].data[...] = random.uniform(-2, 2, net.blobs["data"].data.shape) * (16 if base == "tiny" else 1)
+    pixels = random.uniform(-2, 2, net.blobs["data"].data.shape)
+    net.blobs["data"].data[...] = pixels * (16 if base == "tiny" else 1)
     for name, labels in (("label_a", (3, 5, 1)), ("label_b", (3, 6, 2)), ("same", (0, 1, 1))):
         net.blobs[name].data[...] = labels[:len(net.blobs[name].data)]
 

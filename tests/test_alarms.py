@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from stages import run_stage
 
 from reid.common.errors import InputError
 from reid.engine.alarms import WINDOW, Alarms, alarms
 from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
 from reid.stages.stage import Job
-from stages import run_stage
 
 HEALTHY = {"loss_id_a": .5, "loss_id_b": .5, "loss_verif": .4}
 FLAT = {"loss_id_a": math.log(12), "loss_id_b": math.log(12), "loss_verif": math.log(2)}
@@ -86,7 +86,8 @@ def job(data, out, *assignments):
 
 
 def test_the_literal_reading_of_the_paper_explodes_before_a_loss_overflows(prepared_viper, tmp_path):
-    with pytest.raises(InputError, match="diverged, exploding gradients: one update changed conv1 by .*verif_scale"):
+    with pytest.raises(InputError,
+                       match="diverged, exploding gradients: one update changed conv1 by .*verif_scale"):
         run_stage(job(prepared_viper, tmp_path, "verif_scale=1", "clip_gradients=-1"), [0])
     assert max(read(tmp_path / "viper/split00/losses.csv")["loss_verif"]) < 87
 

@@ -1,6 +1,4 @@
-"""Everything that can be wrong with the input ends in one sentence that names it, and leaves nothing
-half-written.
-"""
+"""Everything that can be wrong with the input ends in one sentence that names it; nothing is half-written."""
 
 import resource
 import shutil

@@ -1,6 +1,6 @@
-"""tools/bundle.sh: what it refuses, what it follows, and that its Python stands on nothing outside the bundle.
+"""tools/bundle.sh: what it refuses, what it follows, and that its Python needs nothing outside the bundle.
 
-A whole bundle is hundreds of megabytes and minutes of compression; docs/docker.md tells where one was seen to run.
+A whole bundle is hundreds of megabytes and minutes of compression; docs/docker.md tells where one has run.
 """
 import json
 import os
@@ -44,7 +44,8 @@ def test_a_machine_that_is_not_debian_and_a_bundle_are_refused(monkeypatch, tmp_
 @on_debian
 def test_packages_are_followed_through_dependencies_alternatives_and_provided_names():
     found = bundle.closure(["python3-sklearn", "python3-h5py"])
-    assert {"python3-sklearn", "python3-scipy", "python3-numpy", "libpython3.11-stdlib", "libc6"} <= set(found)
+    assert {"python3-sklearn", "python3-scipy", "python3-numpy", "libpython3.11-stdlib",
+            "libc6"} <= set(found)
     assert "python3-h5py-serial" in found    # python3-h5py wants python3-h5py-serial | python3-h5py-mpi
     assert "python3-pythran" not in found
 
@@ -60,7 +61,8 @@ def test_python_started_by_the_bundles_loader_needs_nothing_of_the_machine(tmp_p
     bundle.write_starters(venv / "bin", system_cuda=False)
     (tmp_path / "python").symlink_to(venv / "bin/python3")
     code = ("import ctypes, ssl, sys; print(sys.prefix, sys.executable); "
-            "print(*{line.split(maxsplit=5)[5].strip() for line in open('/proc/self/maps') if '.so' in line}, sep='\\n')")
+            "maps = [line for line in open('/proc/self/maps') if '.so' in line]; "
+            "print(*{line.split(maxsplit=5)[5].strip() for line in maps}, sep='\\n')")
     run = subprocess.run([tmp_path / "python", "-c", code], capture_output=True, text=True,
                          env={"PATH": os.defpath, "PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"})
     first, *libraries = run.stdout.splitlines()

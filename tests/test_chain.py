@@ -1,4 +1,7 @@
-"""Stages one after another, on generated people with the tiny net: the chain file, what runs, what is kept, refused."""
+"""Chains of stages, on generated people with the tiny net.
+
+The file, what runs, what is kept, what is refused.
+"""
 
 import json
 import shutil
@@ -10,7 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
+from data_prep.check import prove
 from data_prep.prepare import prepare
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import checksum
 from reid.formats.caffemodel import read_caffemodel, values
@@ -36,7 +41,8 @@ def chains(folder, content=FILE):
 
 def request(data, out, stage="third", assignments=(), **other):
     given = dict(stage=stage, data=data, out=out, base="tiny", objective="vi", splits=[0], init=None, gpu=None, chain=None,
-                 assignments=[*SMALL, *assignments], catalogue=None, strict=False)
+                 assignments=[*SMALL, *assignments], catalogue=None, strict=False,
+                 check_data=prove)
     if "chains" not in other:
         given["chains"] = load(chains(data))
     return Request(**{**given, **other})
@@ -80,7 +86,8 @@ def test_the_committed_chains_are_the_papers():
     assert committed.find("viper") == "paper" and committed.find("people") is None
     assert way("paper", "viper", "resnet50") == ["large", "cuhk01", "viper"]
     assert way("paper", "viper", "tiny") == ["pretraining", "large", "cuhk01", "viper"]
-    assert way("paper", "market1501", "vgg16") == ["market1501"] and way("direct", "viper", "resnet50") == ["viper"]
+    assert way("paper", "market1501", "vgg16") == ["market1501"]
+    assert way("direct", "viper", "resnet50") == ["viper"]
     assert way("scratch", "viper", "tiny") == ["viper"]
     assert committed.path_to("paper", "viper", "tiny")[0].objective == "i"
     assert all(step.keep_head for step in committed.chains["paper"].values())
@@ -89,16 +96,20 @@ def test_the_committed_chains_are_the_papers():
 @pytest.mark.parametrize("change, words", [
     (lambda f: f.update(rows=1), ["no key 'rows'", "imagenet, chains"]),
     (lambda f: f.update(chains=[]), ["chains is []", "a mapping"]),
-    (lambda f: f["chains"]["long"]["third"].update(head="keep"), ["long", "third", "'head'", "verification_head"]),
+    (lambda f: f["chains"]["long"]["third"].update(head="keep"),
+     ["long", "third", "'head'", "verification_head"]),
     (lambda f: f["chains"]["long"]["third"].update(verification_head="new"), ["'new'", "keep, restart"]),
     (lambda f: f["chains"]["long"]["third"].update(objective="id"), ["'id'", "vi, v, i"]),
     (lambda f: f["chains"]["long"]["third"].update(parent=3), ["parent is 3", "a name"]),
     (lambda f: f["chains"]["long"]["third"].pop("parent"), ["third", "parent is missing"]),
     (lambda f: f["chains"]["long"]["third"].update(settings={"speed": 1}), ["'speed'", "lr_final"]),
-    (lambda f: f["chains"]["long"]["third"].update(parent="fourth"), ["third", "'fourth'", "first, second, third"]),
-    (lambda f: f["chains"]["long"]["second"].update(parent="third"), ["cycle", "second from third from second"]),
+    (lambda f: f["chains"]["long"]["third"].update(parent="fourth"),
+     ["third", "'fourth'", "first, second, third"]),
+    (lambda f: f["chains"]["long"]["second"].update(parent="third"),
+     ["cycle", "second from third from second"]),
     (lambda f: f["chains"]["long"]["first"].update(parent="imagenet"), ["cycle", "first from first"]),
-    (lambda f: f["chains"]["fresh"]["second"].update(parent="imagenet"), ["fresh", "'first'", "ImageNet with base tiny"]),
+    (lambda f: f["chains"]["fresh"]["second"].update(parent="imagenet"),
+     ["fresh", "'first'", "ImageNet with base tiny"]),
     (lambda f: f["imagenet"].update(resnet=dict(weights="x")), ["'resnet'", "resnet50"]),
     (lambda f: f["imagenet"].update(tiny=dict(weights="x", stage="first")), ["one of weights and stage"]),
 ])
@@ -169,21 +180,25 @@ def test_a_restarted_head_is_fresh_and_one_choice_binds_the_folder(trained, data
     assert not kept["verif_fc"][1].any()
     keeping = json.loads(json.dumps(FILE))
     keeping["chains"]["fresh"]["third"]["verification_head"] = "keep"
-    with pytest.raises(InputError, match="third/split00: was begun with a fresh verification head, not a kept one"):
+    with pytest.raises(InputError,
+                       match="third/split00: was begun with a fresh verification head, not a kept one"):
         plan.plan(request(data, tmp_path, chain="fresh", chains=load(chains(tmp_path, keeping))))
 
 
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(copy, data, tmp_path):
     assert not (tmp_path / "new").exists()
     lines = plan.describe(plan.plan(request(data, tmp_path / "new")))
-    assert [line.split(";")[0] for line in lines] == [f"{s} split00: start" for s in ("first", "second", "third")]
-    assert "random weights" in lines[0] and "from second, when it is trained, its verification head kept" in lines[2]
+    assert [line.split(";")[0] for line in lines] == [f"{s} split00: start"
+                                                      for s in ("first", "second", "third")]
+    assert "random weights" in lines[0]
+    assert "from second, when it is trained, its verification head kept" in lines[2]
     assert not (tmp_path / "new").exists()
     (copy / "third/split00/result.json").unlink()
     shutil.rmtree(copy / "third/split00/snapshots/000002")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     lines = plan.describe(plan.plan(request(data, copy)))
-    assert [line.split(";")[0] for line in lines] == ["first split00: finished, skip", "second split00: finished, skip",
+    assert [line.split(";")[0] for line in lines] == ["first split00: finished, skip",
+                                                      "second split00: finished, skip",
                                                       "third split00: go on at iteration 1"]
     assert "2 iterations of 4 pairs" in lines[2] and "(second split00, 2 iterations)" in lines[2]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -207,10 +222,13 @@ def test_missing_data_of_a_parent_is_one_error_with_ways_out(data, tmp_path):
 
 
 @pytest.mark.parametrize("other, words", [
-    (dict(objective="v"), r"second/split00: was begun with objective vi, not v;.*stage second, from which third"),
-    (dict(base="vgg16", chain="fresh"), r"second/split00: was begun with base tiny, not vgg16;.*from which third"),
+    (dict(objective="v"),
+     r"second/split00: was begun with objective vi, not v;.*stage second, from which third"),
+    (dict(base="vgg16", chain="fresh"),
+     r"second/split00: was begun with base tiny, not vgg16;.*from which third"),
     (dict(assignments=["second.lr=0.1"]), r"was begun with settings.lr 0.001, not 0.1.*from which third"),
-    (dict(assignments=["second.max_iter=3"]), r"third/split00: was begun from second at iteration 2, which is to go on to 3"),
+    (dict(assignments=["second.max_iter=3"]),
+     r"third/split00: was begun from second at iteration 2, which is to go on to 3"),
     (dict(assignments=["fourth.lr=1"]), "no stage 'fourth'; it has first, second, third"),
     (dict(assignments=["third.speed=1"]), "'speed'"),
     (dict(chain="short"), "--chain short:.*long, fresh"),
@@ -232,17 +250,17 @@ def test_nothing_stands_for_imagenet(data, tmp_path):
         plan.plan(request(data, tmp_path, base="vgg16"))
 
 
-def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_viper, trained, copy, tmp_path):
+def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_viper, trained,
+                                                      copy, tmp_path):
     edited = tmp_path / "edited"
     for stage in ("first", "second", "third"):
         shutil.copytree(prepared_viper, edited / stage)
     asked = request(edited, copy, chains=load(chains(tmp_path)))
     assert not any(looked.todo for looked in plan.plan(asked))
-    prepare("viper", generated_viper, edited / "second", splits=[1], epochs=3)     # another split changes nothing of it
+    # another split changes nothing of it
+    prepare("viper", generated_viper, edited / "second", splits=[1], epochs=3)
     assert not any(looked.todo for looked in plan.plan(asked))
-    manifest = json.loads((edited / "second/manifest.json").read_text())
-    manifest["splits"]["split00"]["query"].reverse()
-    (edited / "second/manifest.json").write_text(json.dumps(manifest))
+    edit(edited / "second/manifest.json", lambda manifest: manifest["splits"]["split00"]["query"].reverse())
     with pytest.raises(InputError, match="second/split00: .*second/manifest.json has changed since.*from which third"):
         plan.plan(asked)
     shutil.rmtree(edited / "second")
@@ -252,14 +270,15 @@ def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_
         byte = file.read(1)
         file.seek(200_000)
         file.write(bytes([byte[0] ^ 1]))
-    with pytest.raises(InputError, match="second/images/data.mdb: sha256 is .*the manifest says .*changed since it was prep"):
+    with pytest.raises(InputError, match="second/images/data.mdb: sha256 is .*the manifest says .*changed "
+                                         "since it was prep"):
         plan.plan(asked)
 
 
 def test_a_finished_run_of_before_there_were_chains_is_a_parent(copy, data):
     file = copy / "second/split00/result.json"
     old = {key: value for key, value in json.loads(file.read_text()).items()
-           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder")}
+           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder", "checksum")}
     file.write_text(json.dumps(old))
     (copy / "second/split00/start.json").unlink()
     shutil.rmtree(copy / "third")
@@ -286,14 +305,16 @@ def test_imagenet_is_an_entry_of_the_catalogue_and_brings_its_mean(trained, data
     file = tmp_path / "people.caffemodel"
     shutil.copy(weights(trained, "first"), file)
     sidecar(file)
-    content = {"imagenet": {"tiny": {"weights": "people"}}, "chains": {"all": {"second": {"parent": "imagenet"},
-                                                                              "third": {"parent": "second"}}}}
+    content = {"imagenet": {"tiny": {"weights": "people"}},
+               "chains": {"all": {"second": {"parent": "imagenet"},
+                                 "third": {"parent": "second"}}}}
     asked = dict(chains=load(chains(tmp_path, content)), catalogue={"people": file}.get)
     second, third = plan.plan(request(data, tmp_path / "runs", **asked))
     assert second.job.settings.mean == third.job.settings.mean == (1, 2, 3)
     assert not any(row.surprise for row in second.rows["split00"] + third.rows["split00"])
     other = request(data, tmp_path / "runs", assignments=["third.mean=9,9,9"], strict=True, **asked)
-    with pytest.raises(InputError, match="stage third split00: --strict refuses mean: 9 9 9, and second had 1 2 3"):
+    with pytest.raises(InputError,
+                       match="stage third split00: --strict refuses mean: 9 9 9, and second had 1 2 3"):
         plan.plan(other)
 
 
@@ -308,25 +329,26 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
         net.layer.remove(layer)
     file.write_bytes(net.SerializeToString())
     for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):     # all of it made to fit
-        facts = json.loads(name.read_text())
-        (facts.get("weights") or facts["sha256"])["sha256" if "weights" in facts else file.name] = \
-            checksum(file)
-        name.write_text(json.dumps(facts))
+        edit(name, lambda facts: (facts.get("weights") or facts["sha256"]).update(
+            {"sha256" if "weights" in facts else file.name: checksum(file)}))
     looked = plan.plan(request(data, copy))[-1]
-    assert looked.head == "absent" and any(row.surprise and "holds none" in row.found for row in looked.rows["split00"])
+    assert looked.head == "absent"
+    assert any(row.surprise and "holds none" in row.found for row in looked.rows["split00"])
     with pytest.raises(InputError, match="--strict refuses verif_fc: to be kept"):
         plan.plan(request(data, copy, strict=True))
 
 
 def test_the_command_line_says_and_does_the_same(data, tmp_path):
     file = chains(tmp_path)
-    command = [ROOT / "tools/train_stage.sh", "third", "--data", data, "--out", tmp_path / "runs", "--base", "tiny", "--chains",
-               file, "--chain", "fresh", "--strict", "--set", *SMALL, "third.max_iter=1"]
+    command = [ROOT / "tools/train_stage.sh", "third", "--data", data, "--out", tmp_path / "runs", "--base",
+               "tiny", "--chains", file, "--chain", "fresh", "--strict", "--set", *SMALL, "third.max_iter=1"]
     done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
     assert done.returncode == 0 and not (tmp_path / "runs").exists()
-    assert done.stdout.splitlines()[1].startswith("third split00: start; 1 iterations of 4 pairs, from second, when it is")
+    assert done.stdout.splitlines()[1].startswith("third split00: start; 1 iterations of 4 pairs, from "
+                                                  "second, when it is")
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and f"result: {tmp_path}/runs/third/split00/result.json" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert f"result: {tmp_path}/runs/third/split00/result.json" in done.stdout, done.stderr
     done = subprocess.run([*command, "--init", file], capture_output=True, text=True)
     assert done.returncode == 2 and "give one of them" in done.stderr
 

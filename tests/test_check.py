@@ -1,6 +1,5 @@
 """The proof of a prepared folder: it passes what is right, and each kind of forgery is found and named."""
 
-import json
 import shutil
 
 import lmdb
@@ -9,6 +8,7 @@ import pytest
 
 from data_prep import check as module
 from data_prep.check import NotProved, check
+from records import edit
 from reid.common.files import sha256_file
 from reid.formats.pair_lmdb import PAIR
 
@@ -26,12 +26,13 @@ def rewrite(folder, key, change):
             values.put(key, change(values.get(key)))
     out = folder.parent if folder.name == "images" else folder.parent.parent
     facts = {"sha256": sha256_file(folder / "data.mdb"), "bytes": (folder / "data.mdb").stat().st_size}
-    manifest = json.loads((out / "manifest.json").read_text())
-    if folder.name == "images":
-        manifest["image_lmdb"] = facts
-    else:
-        manifest["splits"][folder.parent.name][f"{folder.name}_pairs"] = facts
-    (out / "manifest.json").write_text(json.dumps(manifest))
+
+    def enter(manifest):
+        if folder.name == "images":
+            manifest["image_lmdb"] = facts
+        else:
+            manifest["splits"][folder.parent.name][f"{folder.name}_pairs"] = facts
+    edit(out / "manifest.json", enter)
 
 
 def forged(change):
@@ -137,10 +138,10 @@ def test_a_single_changed_byte_is_found(prepared, capsys):
 
 
 def test_an_identity_on_both_sides_is_found(prepared):
-    manifest = json.loads((prepared / "manifest.json").read_text())
-    split = manifest["splits"]["split00"]
-    split["query"][0] = split["train"][0]
-    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    def forge(manifest):
+        split = manifest["splits"]["split00"]
+        split["query"][0] = split["train"][0]
+    edit(prepared / "manifest.json", forge)
     with pytest.raises(NotProved, match="split00: an identity trains and is tested"):
         list(check(prepared))
 

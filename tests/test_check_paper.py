@@ -17,9 +17,10 @@ from reid.report.paper import load
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = ROOT / "experiments/paper.yaml"
 NET = {"base": "resnet50", "objective": "vi"}
+RANKS = {"here": [1, 5]}
 
 
-def table(rows, title="Table I, small", protocol="single-shot", columns={"here": [1, 5]}, **other):
+def table(rows, title="Table I, small", protocol="single-shot", columns=RANKS, **other):
     return {"title": title, "protocol": protocol, "columns": columns, "rows": rows, **other}
 
 

@@ -1,7 +1,8 @@
-"""What crosses between the machine's memory and the GPU in an iteration: the batch in and the small head, nothing else.
+"""What crosses between the machine's memory and the GPU in an iteration: the batch and the small head alone.
 
-Worked out from the generated nets and from how Caffe holds a blob (SyncedMemory): it is copied where a layer that computes on
-the CPU stands beside one on the GPU. Nothing is counted on a card here: the driver's tools for that are not part of the build.
+Worked out from the generated nets and from how Caffe holds a blob (SyncedMemory): it is copied where a layer
+that computes on the CPU stands beside one on the GPU. Nothing is counted on a card here: the driver's tools
+for that are not part of the build.
 """
 
 import math
@@ -14,7 +15,8 @@ from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 
-ON_CPU = ("Python", "Input", "DummyData")      # of the layers in our nets, those that Caffe has no GPU code for
+# of the layers in our nets, those that Caffe has no GPU code for
+ON_CPU = ("Python", "Input", "DummyData")
 FLOAT = 4
 OBJECTIVES = ("vi", "v", "i")
 
@@ -31,17 +33,22 @@ def copies(base, objective, pairs):
             unread.pop(name, None)
         unread |= zip(layer.top, sizes[len(layer.bottom):])
         if layer.type == "DummyData":
-            assert layer.dummy_data_param.data_filler[0].type == "constant"     # filled and copied once, not each time
+            # filled and copied once, not each time
+            assert layer.dummy_data_param.data_filler[0].type == "constant"
         elif layer.type in ON_CPU:
             for name, size in zip([*layer.bottom, *layer.top], sizes):
                 crossing[f"{layer.name}: {name}"] = size
                 if layer.bottom:                                                # gradients go the other way
                     crossing[f"{layer.name}: gradient of {name}"] = size
-        elif layer.type == "BatchNorm":                # Caffe reads how often statistics were added up on the CPU
+        elif layer.type == "BatchNorm":
+            # Caffe reads how often statistics were added up on the CPU
             crossing[f"{layer.name}: factor"] = FLOAT
-    crossing |= {f"read: {name}": size for name, size in unread.items()}        # the losses, by the training loop
-    first = next(of for of in shaped(net) if of.params)                         # whose update the alarms look at
-    crossing |= {f"alarms: {what} of {first.layer.name}": FLOAT * math.prod(first.params[0]) for what in ("value", "change")}
+    # the losses, by the training loop
+    crossing |= {f"read: {name}": size for name, size in unread.items()}
+    # whose update the alarms look at
+    first = next(of for of in shaped(net) if of.params)
+    crossing |= {f"alarms: {what} of {first.layer.name}": FLOAT * math.prod(first.params[0])
+                 for what in ("value", "change")}
     return crossing
 
 
@@ -63,12 +70,15 @@ def test_nothing_crosses_but_the_batch_and_the_small_head(base, objective):
         assert not head
     rest = {name: size for name, size in crossing.items() if name not in head}
     assert {name for name in rest if name.startswith("read")} == {
-        f"read: loss_{name}" for name in (["id_a", "id_b"] if "i" in objective else []) + ["verif"] * ("v" in objective)}
-    assert {name.split(": ")[1].split(" ")[0] for name in rest if not name.startswith("read")} <= {"factor", "value", "change"}
+        f"read: loss_{name}"
+        for name in (["id_a", "id_b"] if "i" in objective else []) + ["verif"] * ("v" in objective)}
+    copied = {name.split(": ")[1].split(" ")[0] for name in rest if not name.startswith("read")}
+    assert copied <= {"factor", "value", "change"}
     assert sum(head.values()) <= 0.25 * images and sum(rest.values()) <= 0.01 * images
 
 
-@pytest.mark.parametrize("base, batch, head", [("resnet50", 77_070_336, 3_145_728), ("vgg16", 57_802_752, 4_718_592)])
+@pytest.mark.parametrize("base, batch, head",
+                         [("resnet50", 77_070_336, 3_145_728), ("vgg16", 57_802_752, 4_718_592)])
 def test_bytes_of_an_iteration_of_the_paper(base, batch, head):
     """The squared difference in Python costs 4 % (ResNet-50) and 8 % (VGG-16) of what the batch does."""
     crossing = copies(base, "vi", BACKBONES[base].batch)

@@ -15,6 +15,7 @@ from data_prep.prepare import prepare
 from data_prep.readers import cuhk03
 from data_prep.readers.registry import read
 from data_prep.splits.load import load_split, split_count
+from records import edit
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
@@ -309,10 +310,11 @@ def test_all_splits_on_request(extracted, tmp_path, capsys):
 
 def test_a_validation_identity_that_trains_is_found(prepared, tmp_path):
     shutil.copytree(prepared, tmp_path / "out")
-    text = (tmp_path / "out/manifest.json").read_text()
-    split = load_manifest(prepared)["splits"]["split00"]
-    place = split["train"][0]
-    (tmp_path / "out/manifest.json").write_text(text.replace('"validation": [', f'"validation": [{place}, '))
+
+    def forge(manifest):
+        split = manifest["splits"]["split00"]
+        split["validation"].insert(0, split["train"][0])
+    edit(tmp_path / "out/manifest.json", forge)
     with pytest.raises(NotProved, match="an identity is kept for validation and trains or is tested"):
         list(check(tmp_path / "out"))
 

@@ -12,7 +12,7 @@ from reid.engine.tables import Table, read
 from reid.report import curves
 from reid.report.results import Group
 
-SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21, test_batches=1)
+SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21, test_batches=(0,))
 
 
 def test_epochs_begin_where_their_first_pair_is(tmp_path):
@@ -21,7 +21,8 @@ def test_epochs_begin_where_their_first_pair_is(tmp_path):
     assert Schedule(7, 7, SCHEDULE.ends, 21, 1).starts() == [0, 6]
     for _ in range(2):    # a resumed run writes it again
         write_epochs(tmp_path, SCHEDULE, [1.0, 1.01, 1.02])
-    assert read(tmp_path / "epochs.csv") == {"iteration": [1, 7, 13], "epoch": [0, 1, 2], "ratio": [1.0, 1.01, 1.02]}
+    assert read(tmp_path / "epochs.csv") == {"iteration": [1, 7, 13], "epoch": [0, 1, 2],
+                                             "ratio": [1.0, 1.01, 1.02]}
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def run(tmp_path):
     for iteration in range(1, 19):
         losses.write(iteration, epoch=SCHEDULE.epoch(iteration - 1), lr=.001 if iteration < 13 else .0001,
                      loss_id_a=2.0, loss_id_b=4.0, loss_verif=.7)
-    Table(folder / "alarms.csv", 0).write(9, alarm="exploding gradients", text="one update, or two, were large")
+    Table(folder / "alarms.csv", 0).write(9, alarm="exploding gradients",
+                                          text="one update, or two, were large")
     write_epochs(folder, SCHEDULE, [1.0, 1.01, 1.02])
     return folder
 

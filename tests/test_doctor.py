@@ -1,5 +1,4 @@
 """What is said of a machine that Caffe cannot compute on as asked: reid.engine.device and tools/doctor."""
-import ctypes
 import os
 import shutil
 import subprocess
@@ -13,7 +12,8 @@ from reid.engine import device
 from tools import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
-GPU_BUILD = {"gpu": True, "cuda": "13.0.2", "cudnn": "9.13.0", "architectures": [75, 80, 86, 89, 90, 100, 120]}
+GPU_BUILD = {"gpu": True, "cuda": "13.0.2", "cudnn": "9.13.0",
+             "architectures": [75, 80, 86, 89, 90, 100, 120]}
 H200 = ("NVIDIA H200", 90, 150_000_000_000)
 
 
@@ -40,7 +40,8 @@ class Driver:
         name.value = self.cards[handle.value][0].encode()
 
     def cuDeviceGetAttribute(self, value, attribute, handle):
-        value._obj.value = {75: self.cards[handle.value][1] // 10, 76: self.cards[handle.value][1] % 10}[attribute]
+        value._obj.value = {75: self.cards[handle.value][1] // 10,
+                            76: self.cards[handle.value][1] % 10}[attribute]
 
     def cuDeviceTotalMem_v2(self, size, handle):
         size._obj.value = self.cards[handle.value][2]
@@ -66,16 +67,20 @@ def test_a_card_that_can_be_used_is_returned_with_its_facts(machine):
 
 
 @pytest.mark.parametrize("driver, number, sentence", [
-    (None, 0, "--gpu 0: there is no NVIDIA driver here (libcuda.so.1 is not found); install driver 580 or newer, start a "
+    (None, 0, "--gpu 0: there is no NVIDIA driver here (libcuda.so.1 is not found); install driver 580 or "
+              "newer, start a "
               "container with --gpus all, or use --cpu"),
-    (Driver(H200, cuda=12080), 0, "--gpu 0: the NVIDIA driver here is too old: it knows CUDA 12.8, Caffe needs CUDA 13; "
+    (Driver(H200, cuda=12080), 0,
+     "--gpu 0: the NVIDIA driver here is too old: it knows CUDA 12.8, Caffe needs CUDA 13; "
                                   "install driver 580 or newer, or use --cpu"),
     (Driver(init=100), 0, "--gpu 0: the NVIDIA driver finds no card; look at nvidia-smi, or use --cpu"),
     (Driver(), 0, "--gpu 0: the NVIDIA driver finds no card; look at nvidia-smi, or use --cpu"),
-    (Driver(H200, init=999), 0, "--gpu 0: the NVIDIA driver does not start (error 999); look at nvidia-smi, or use --cpu"),
+    (Driver(H200, init=999), 0,
+     "--gpu 0: the NVIDIA driver does not start (error 999); look at nvidia-smi, or use --cpu"),
     (Driver(H200), 1, "--gpu 1: there is no such card; the driver finds 1, numbered from 0"),
     (Driver(H200), -1, "--gpu -1: there is no such card; the driver finds 1, numbered from 0"),
-    (Driver(("Tesla V100", 70, 0)), 0, "--gpu 0: Tesla V100 has compute capability 7.0, CUDA 13 starts at 7.5; use a "
+    (Driver(("Tesla V100", 70, 0)), 0,
+     "--gpu 0: Tesla V100 has compute capability 7.0, CUDA 13 starts at 7.5; use a "
                                        "newer card, or --cpu")])
 def test_a_gpu_that_cannot_be_used_is_refused_in_one_sentence(machine, driver, number, sentence):
     machine(driver)
@@ -93,21 +98,25 @@ def test_a_hidden_card_is_explained(machine, monkeypatch):
 
 def test_a_build_for_the_cpu_is_refused_before_the_driver_is_asked(machine):
     machine(None)
-    with pytest.raises(InputError, match="^--gpu 0: .* built for the CPU alone; build it with .*--gpu, or use --cpu$"):
+    with pytest.raises(InputError,
+                       match="^--gpu 0: .* built for the CPU alone; build it with .*--gpu, or use --cpu$"):
         device.check_gpu(0, {"gpu": False})
 
 
 @pytest.mark.parametrize("architectures, capability, covered", [
-    ([75, 80, 90], 86, True), ([75, 80, 90], 80, True), ([90], 89, False), ([86, 90], 80, False), ([75, 90], 121, True),
+    ([75, 80, 90], 86, True), ([75, 80, 90], 80, True), ([90], 89, False), ([86, 90], 80, False),
+    ([75, 90], 121, True),
     ([80, 120], 90, False)])
-def test_code_runs_on_later_cards_of_its_generation_and_the_newest_on_all_after_it(machine, architectures, capability,
+def test_code_runs_on_later_cards_of_its_generation_and_the_newest_on_all_after_it(machine, architectures,
+                                                                                   capability,
                                                                                   covered):
     machine(Driver(("a card", capability, 0)))
     made = {"gpu": True, "architectures": architectures}
     if covered:
         assert device.check_gpu(0, made).capability == capability
     else:
-        with pytest.raises(InputError, match=f"tools/install_caffe.sh --gpu --arch {capability}, or use --cpu"):
+        with pytest.raises(InputError,
+                           match=f"tools/install_caffe.sh --gpu --arch {capability}, or use --cpu"):
             device.check_gpu(0, made)
 
 
@@ -164,7 +173,8 @@ def test_little_memory_little_disk_and_a_folder_of_another_user_are_named(monkey
     (tmp_path / "runs").mkdir()
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
     monkeypatch.setattr(doctor, "memory", lambda: (8e9, 2e9))
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1e12, 1e12 - 3e9, 3e9))
+    monkeypatch.setattr(doctor.shutil, "disk_usage",
+                        lambda path: shutil._ntuple_diskusage(1e12, 1e12 - 3e9, 3e9))
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     rows, wrong = doctor.machine()
     assert ("memory", "8.0 GB, 2.0 GB free") in rows
@@ -178,7 +188,8 @@ def test_the_doctor_lists_driver_and_cards_and_which_cannot_be_used(machine, mon
     monkeypatch.setattr(device, "build", lambda: GPU_BUILD)
     monkeypatch.setattr(doctor, "loaded", lambda part: [])
     rows, cannot = doctor.graphics()
-    assert rows[0] == ("CUDA", "13.0.2, code for [75, 80, 86, 89, 90, 100, 120]") and rows[1] == ("cuDNN", "9.13.0")
+    assert rows[0] == ("CUDA", "13.0.2, code for [75, 80, 86, 89, 90, 100, 120]")
+    assert rows[1] == ("cuDNN", "9.13.0")
     assert rows[2][0] == "driver" and rows[2][1].endswith("up to CUDA 13.1")
     assert rows[3:] == [("card 0", "NVIDIA H200, compute capability 9.0, 150.0 GB"),
                         ("card 1", "Tesla V100, compute capability 7.0, 16.0 GB")]

@@ -32,14 +32,14 @@ def single_shot(tmp_path_factory):
     for split in range(2):
         people = rng.normal(size=(12, 16))
         for name, camera in (("query", 1), ("gallery", 2)):
-            write_features(folder / f"{name}{split}.npz", people + rng.normal(size=people.shape), np.arange(12),
-                           np.full(12, camera), [f"{name}/{n}.png" for n in range(12)])
+            write_features(folder / f"{name}{split}.npz", people + rng.normal(size=people.shape),
+                           np.arange(12), np.full(12, camera), [f"{name}/{n}.png" for n in range(12)])
     return folder
 
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory):
-    """Feature files in the plane: queries of identities 7 and 8, a gallery with junk and a distractor, and more."""
+    """Feature files in the plane: queries of identities 7 and 8; a gallery with junk and a distractor."""
     folder = tmp_path_factory.mktemp("market")
 
     def write(name, rows):
@@ -49,7 +49,7 @@ def market(tmp_path_factory):
                        [f"{name}/{n}.png" for n in range(len(rows))])
 
     write("query", [(0, 7, 1), (.5, 8, 2)])
-    #       angle, identity, camera: to query 7 good at rank 2 and 4; to query 8 no match but from its own camera
+    # Angle, identity, camera: to query 7 good at rank 2 and 4; to query 8 no match but from its own camera.
     write("gallery", [(0, -1, 2), (.1, 7, 1), (.2, 0, 1), (.3, 7, 2), (.4, 5, 2), (.6, 7, 3), (.9, 8, 2)])
     write("multi", [(0, 7, 1), (.84, 7, 1), (3, 7, 2), (.5, 8, 2)])
     return folder
@@ -64,20 +64,24 @@ def test_single_shot_figures(single_shot, tmp_path):
     done = evaluate("--protocol", "single-shot", *files, "--json", tmp_path / "out.json")
     assert done.returncode == 0, done.stderr
     query, gallery = (read_features(single_shot / f"{name}0.npz") for name in ("query", "gallery"))
-    expected = summary(exact(squared_distances(query["features"], gallery["features"]), query["ids"], gallery["ids"]))
+    expected = summary(exact(squared_distances(query["features"], gallery["features"]), query["ids"],
+                             gallery["ids"]))
     written = json.loads((tmp_path / "out.json").read_text())
     assert written == {"protocol": "single-shot", "mode": "exact", **expected}
     assert set(written["cmc"]) == {"1", "5", "10", "20"} and set(written["mAP"]) == {"trapezoid", "step"}
     assert f"rank-1 {100 * expected['cmc']['1']:14.2f} %" in done.stdout
 
-    done = evaluate("--protocol", "single-shot", *files, "--draws", 3, "--ranks", 2, "--json", tmp_path / "out.json")
+    done = evaluate("--protocol", "single-shot", *files, "--draws", 3, "--ranks", 2, "--json",
+                    tmp_path / "out.json")
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written["mode"] == "sampled" and set(written["cmc"]) == {"2"} and written["standard_error"]["2"] >= 0
+    assert written["mode"] == "sampled" and set(written["cmc"]) == {"2"}
+    assert written["standard_error"]["2"] >= 0
 
 
 def test_splits_are_averaged(single_shot, tmp_path):
-    sides = {name: [single_shot / f"{name}{split}.npz" for split in range(2)] for name in ("query", "gallery")}
+    sides = {name: [single_shot / f"{name}{split}.npz" for split in range(2)]
+             for name in ("query", "gallery")}
     done = evaluate("--protocol", "single-shot", "--query", *sides["query"], "--gallery", *sides["gallery"],
                     "--ranks", 1, 3, "--json", tmp_path / "out.json", "--per-query", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
@@ -98,10 +102,12 @@ def test_market_figures_by_hand(market, tmp_path):
     assert done.returncode == 0, done.stderr
     trapezoid, step = ((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2, (1 / 2 + 2 / 4) / 2
     written = json.loads((tmp_path / "a.json").read_text())
-    assert written == {"protocol": "market1501", "queries": 2, "queries_without_match": 1, "cmc": {"1": 0, "2": .5},
+    assert written == {"protocol": "market1501", "queries": 2, "queries_without_match": 1,
+                       "cmc": {"1": 0, "2": .5},
                        "mAP": {"trapezoid": pytest.approx(trapezoid / 2), "step": pytest.approx(step / 2)}}
     first, second = csv.DictReader((tmp_path / "a.csv").open())
-    assert (first["matches"], first["first_match"], first["within_1"], first["within_2"]) == ("2", "2", "0", "1")
+    kept = [first[key] for key in ("matches", "first_match", "within_1", "within_2")]
+    assert kept == ["2", "2", "0", "1"]
     assert (second["matches"], second["first_match"], second["AP_step"]) == ("0", "", "0.000000")
     done = evaluate(*market_files(market), "--leave-out", "--json", tmp_path / "b.json")
     assert done.returncode == 0, done.stderr
@@ -110,11 +116,11 @@ def test_market_figures_by_hand(market, tmp_path):
 
 
 def test_multiple_query_searches_with_the_pooled_feature(market, tmp_path):
-    # The mean of angles 0 and .84 lies at .42: wrong at .4, matches at .3 and .6. The maximum, (1, sin .84), lies
-    # at .64: match at .6, wrong at .4 and .9, match at .3.
+    # The mean of angles 0 and .84 lies at .42: wrong at .4, matches at .3 and .6. The maximum, (1, sin .84),
+    # lies at .64: match at .6, wrong at .4 and .9, match at .3.
     for how, step in (("mean", (1 / 2 + 2 / 3) / 2), ("max", (1 + 2 / 4) / 2)):
-        done = evaluate(*market_files(market), "--multi-query", market / "multi.npz", "--pool", how, "--leave-out",
-                        "--json", tmp_path / "out.json")
+        done = evaluate(*market_files(market), "--multi-query", market / "multi.npz", "--pool", how,
+                        "--leave-out", "--json", tmp_path / "out.json")
         assert done.returncode == 0, done.stderr
         written = json.loads((tmp_path / "out.json").read_text())
         assert written["pool"] == how and written["queries"] == 2
@@ -134,7 +140,8 @@ def test_exports_hold_what_was_ranked(market, tmp_path):
         np.testing.assert_array_equal(written[f"gallery_{name}"], gallery[name])
 
     def variable(name):    # MATLAB's importdata gives the one variable of a file
-        (value,) = (v for key, v in loadmat(tmp_path / "mat" / f"{name}.mat").items() if not key.startswith("__"))
+        (value,) = (v for key, v in loadmat(tmp_path / "mat" / f"{name}.mat").items()
+                    if not key.startswith("__"))
         return value
     np.testing.assert_allclose(variable("dist"), distances.T, atol=1e-6)
     np.testing.assert_array_equal(variable("Hist_query"), query["features"].T)
@@ -151,7 +158,8 @@ def test_exports_hold_what_was_ranked(market, tmp_path):
 GOOD = {"features": np.ones((3, 4), np.float32), "ids": np.arange(3), "cams": np.ones(3, int)}
 BAD = {
     "NaN": ({"features": np.float32([[1, 1], [1, np.nan], [1, 1]])}, "feature 1 holds NaN or infinity"),
-    "infinity": ({"features": np.float32([[1, 1], [1, 1], [np.inf, -np.inf]])}, "feature 2 holds NaN or infinity"),
+    "infinity": ({"features": np.float32([[1, 1], [1, 1], [np.inf, -np.inf]])},
+                 "feature 2 holds NaN or infinity"),
     "no matrix": ({"features": np.ones(3)}, r"features \(3,\) must be \(N, D\)"),
     "no features": ({"features": np.ones((3, 0))}, r"features \(3, 0\) must be \(N, D\)"),
     "complex features": ({"features": np.ones((3, 4), complex)}, "complex128; they must be real numbers"),
@@ -183,7 +191,8 @@ def test_errors_of_the_command_name_the_files(market, single_shot, tmp_path):
             ([*query, tmp_path / "named.npz"], ["named.npz", "none could match"]),
             ([*query, tmp_path / "text.npz"], ["text.npz", "cannot be read"]),
             ([*query, tmp_path / "missing.npz"], ["missing.npz", "No such file"]),
-            ([*market_files(market), "--multi-query", single_shot / "query0.npz"], ["identity 8 from camera 2"]),
+            ([*market_files(market), "--multi-query", single_shot / "query0.npz"],
+             ["identity 8 from camera 2"]),
             ([*market_files(market), "--draws", 3], ["--draws belongs to --protocol single-shot"]),
             ([*query, market / "gallery.npz", market / "gallery.npz"], ["the same number of files"])):
         done = evaluate(*arguments)

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import cv2
 import pytest
+from stages import run_stage
 
 from reid.engine.settings import defaults, override
-from reid.formats import result as result_file, weights_record
+from reid.formats import result as result_file
+from reid.formats import weights_record
 from reid.formats.snapshot import WEIGHTS
 from reid.report.results import gather
 from reid.stages.stage import Job
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def train(data, out, init=None):
     few = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=2", "workers=0"]
-    return run_stage(Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), few), init, None), [0])[0]
+    return run_stage(Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), few), init, None),
+                     [0])[0]
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +29,16 @@ def runs(prepared_viper, tmp_path_factory):
     """The folder of a run of two iterations from people.caffemodel, which two other iterations made."""
     folder = tmp_path_factory.mktemp("from_file")
     first = train(prepared_viper, folder / "first")
-    weights_record.write(folder / "people.caffemodel", (first / "snapshots/000002" / WEIGHTS).read_bytes(), name="people",
+    weights_record.write(folder / "people.caffemodel", (first / "snapshots/000002" / WEIGHTS).read_bytes(),
+                         name="people",
                          base="tiny", mean=defaults("tiny").mean, origin="two iterations", licence="free")
     train(prepared_viper, folder / "runs", folder / "people.caffemodel")
     return folder / "runs"
 
 
 def say(tool, *arguments):
-    done = subprocess.run([sys.executable, ROOT / "tools" / tool, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tools" / tool, *map(str, arguments)],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -53,11 +57,13 @@ def test_it_is_reported_under_the_name_of_the_file(runs, tmp_path):
 
 
 def test_its_lineage_ends_at_the_record(runs):
-    assert say("lineage.py", runs / "viper/split00").rpartition("from ")[2].startswith("people: two iterations; licence free")
+    start = say("lineage.py", runs / "viper/split00").rpartition("from ")[2]
+    assert start.startswith("people: two iterations; licence free")
 
 
 def test_its_ranked_lists_are_drawn(runs, generated_viper, tmp_path):
     features = runs / "viper/split00/features/after"
-    said = say("ranked_lists.py", "--query", features / "query.npz", "--gallery", features / "gallery.npz", "--protocol",
+    said = say("ranked_lists.py", "--query", features / "query.npz", "--gallery", features / "gallery.npz",
+               "--protocol",
                "single-shot", "--images", generated_viper, "--out", tmp_path / "worst.png", "--worst", 2)
     assert "2 queries" in said and cv2.imread(str(tmp_path / "worst.png")).std() > 10

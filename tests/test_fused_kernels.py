@@ -1,6 +1,7 @@
-"""The CUDA kernels of BatchNorm, Scale and ReLU in one pass, compiled word for word for the CPU and compared with float64.
+"""The CUDA kernels of BatchNorm, Scale and ReLU in one pass, compiled for the CPU, against float64.
 
-A block's threads are threads, __syncthreads is a barrier. What this cannot show is a card's own arithmetic: tests/test_gpu.py.
+They are compiled word for word: a block's threads are threads, __syncthreads is a barrier. What this cannot
+show is a card's own arithmetic: tests/test_gpu.py.
 """
 import re
 import shutil
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="a compiler is missing, as in the Docker images")
+pytestmark = pytest.mark.skipif(not shutil.which("g++"),
+                                reason="a compiler is missing, as in the Docker images")
 
 KERNELS = Path(__file__).resolve().parents[1] / "tools/caffe/engine/frozen_norm_kernels.cuh"
 
@@ -55,32 +57,36 @@ float uniform() { return rand() / float(RAND_MAX) - .5f; }
 
 template <bool relu> double worst(int N, int C, int I) {
   const int n = N * C * I, parts = std::min(N, 3);
-  std::vector<float> x(n), kept(n, NAN), dy(n), mean_sum(C), variance_sum(C), factor(1, 3.f), mean(C, NAN), deviation(C, NAN),
-      gamma(C), beta(C), gamma_diff(C, .5f), beta_diff(C, .25f), partial(2 * C * parts, NAN), back(n, NAN);
+  std::vector<float> x(n), kept(n, NAN), dy(n), mean_sum(C), variance_sum(C), factor(1, 3.f), mean(C, NAN),
+      deviation(C, NAN), gamma(C), beta(C), gamma_diff(C, .5f), beta_diff(C, .25f),
+      partial(2 * C * parts, NAN), back(n, NAN);
   for (auto& v : x) v = uniform();
   for (auto& v : dy) v = uniform();
   for (int c = 0; c < C; ++c) {
     mean_sum[c] = uniform(); variance_sum[c] = 1 + uniform(); gamma[c] = uniform(); beta[c] = uniform();
   }
   const auto x0 = x, dy0 = dy;
-  launch(dim3(1), 32, [&] { FrozenStatistics<float>(C, mean_sum.data(), variance_sum.data(), factor.data(), 1e-5f,
-      mean.data(), deviation.data()); });
-  launch(dim3(3), 64, [&] { FrozenForward<float, relu>(n, mean.data(), deviation.data(), gamma.data(), beta.data(), C, I,
-      x.data(), kept.data()); });
-  launch(dim3(3), 64, [&] { FrozenRestore<float>(n, mean.data(), deviation.data(), C, I, kept.data(), back.data()); });
-  launch(dim3(C, parts), kFrozenThreads, [&] { FrozenBackward<float, relu>(N, C, I, deviation.data(), gamma.data(), x.data(),
-      kept.data(), dy.data(), partial.data()); });
+  launch(dim3(1), 32, [&] { FrozenStatistics<float>(C, mean_sum.data(), variance_sum.data(), factor.data(),
+      1e-5f, mean.data(), deviation.data()); });
+  launch(dim3(3), 64, [&] { FrozenForward<float, relu>(n, mean.data(), deviation.data(), gamma.data(),
+      beta.data(), C, I, x.data(), kept.data()); });
+  launch(dim3(3), 64, [&] { FrozenRestore<float>(n, mean.data(), deviation.data(), C, I, kept.data(),
+      back.data()); });
+  launch(dim3(C, parts), kFrozenThreads, [&] { FrozenBackward<float, relu>(N, C, I, deviation.data(),
+      gamma.data(), x.data(), kept.data(), dy.data(), partial.data()); });
   launch(dim3(1), 32, [&] { FrozenSums<float>(C, parts, partial.data(), gamma_diff.data()); });
   launch(dim3(1), 32, [&] { FrozenSums<float>(C, parts, partial.data() + C * parts, beta_diff.data()); });
   std::vector<double> gamma_sum(C, .5), beta_sum(C, .25);
   double apart = 0;
   for (int i = 0; i < n; ++i) {
     const int c = i / I % C;
-    const double d = sqrt(variance_sum[c] / 3. + 1e-5), h = (x0[i] - mean_sum[c] / 3.) / d, y = h * gamma[c] + beta[c];
+    const double d = sqrt(variance_sum[c] / 3. + 1e-5), h = (x0[i] - mean_sum[c] / 3.) / d;
+    const double y = h * gamma[c] + beta[c];
     const double g = relu && x[i] <= 0 ? 0 : dy0[i];      // beside zero either side is right
     gamma_sum[c] += g * h;
     beta_sum[c] += g;
-    for (double difference : {x[i] - (relu && y < 0 ? 0 : y), kept[i] - h, dy[i] - g * gamma[c] / d, double(back[i]) - x0[i]})
+    for (double difference : {x[i] - (relu && y < 0 ? 0 : y), kept[i] - h, dy[i] - g * gamma[c] / d,
+                              double(back[i]) - x0[i]})
       apart = std::isfinite(difference) ? std::max(apart, fabs(difference)) : INFINITY;
   }
   for (int c = 0; c < C; ++c)      // sums of hundreds
@@ -89,16 +95,19 @@ template <bool relu> double worst(int N, int C, int I) {
 }
 
 int main() {
-  printf("%.1e %.1e %.1e %.1e\n", worst<true>(5, 3, 49), worst<false>(1, 7, 700), worst<true>(4, 2, 1), worst<false>(2, 5, 300));
+  printf("%.1e %.1e %.1e %.1e\n", worst<true>(5, 3, 49), worst<false>(1, 7, 700), worst<true>(4, 2, 1),
+         worst<false>(2, 5, 300));
 }
 """
 
 
 def compile_and_run(folder, kernels):
     (folder / "shim.cpp").write_text(SHIM.replace("KERNELS", str(kernels)))
-    subprocess.run(["g++", "-std=c++20", "-O1", "-pthread", "-w", "shim.cpp", "-o", "shim"], cwd=folder, check=True)
-    return [float(word) for word in subprocess.run([folder / "shim"], capture_output=True, text=True, timeout=100,
-                                                   check=True).stdout.split()]
+    subprocess.run(["g++", "-std=c++20", "-O1", "-pthread", "-w", "shim.cpp", "-o", "shim"],
+                   cwd=folder, check=True)
+    return [float(word)
+            for word in subprocess.run([folder / "shim"], capture_output=True, text=True, timeout=100,
+                                       check=True).stdout.split()]
 
 
 def test_the_kernels_are_right(tmp_path):

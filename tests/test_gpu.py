@@ -1,5 +1,8 @@
-"""The GPU against the CPU, and a stage on the GPU. Where there is no GPU the comparisons run between two CPU processes, so
-that what the first GPU meets is tried; the GPU's own cases say what is missing."""
+"""The GPU against the CPU, and a stage on the GPU.
+
+Where there is no GPU the comparisons run between two CPU processes, so that what the first GPU meets is
+tried; the GPU's own cases say what is missing.
+"""
 
 import json
 import os
@@ -61,7 +64,10 @@ def furthest(one, other):
 @pytest.mark.parametrize("where", DEVICES)
 @pytest.mark.parametrize("base", BACKBONES)
 def test_loss_and_gradients_are_the_cpus(base, where, tmp_path):
-    """To 1e-3 with TF32 off. Between CPUs: with another number of BLAS threads, which may add up in another order."""
+    """To 1e-3 with TF32 off.
+
+    Between CPUs: with another number of BLAS threads, which may add up in another order.
+    """
     if where == "cpu" and base in ("vgg16", "resnet50-torchvision"):
         pytest.skip("between two CPUs resnet50 and tiny are enough; on a GPU all bases run")
     cpu = one_pass(base, "cpu", f"{tmp_path}/cpu.npz")
@@ -84,8 +90,8 @@ def test_a_difference_is_found():
 def stage(data, out, where, *assignments):
     """A stage of tiny by tools/train_stage.sh; its run folder."""
     flags = ["--cpu"] if where == "cpu" else ["--gpu", where]
-    in_a_process(ROOT / "tools/train_stage.sh", "mine", "--data", data, "--out", out, "--base", "tiny", *flags,
-                 "--set", "batch=8", "workers=1", *assignments)
+    in_a_process(ROOT / "tools/train_stage.sh", "mine", "--data", data, "--out", out, "--base",
+                 "tiny", *flags, "--set", "batch=8", "workers=1", *assignments)
     return out / "mine/split00"
 
 
@@ -98,7 +104,7 @@ def weights(run):
 
 @pytest.mark.parametrize("where", DEVICES)
 def test_a_stage_runs_and_goes_on_where_it_stopped(where, prepared_viper, tmp_path):
-    """A GPU does not add up in the same order each time, so what it resumes is close, not the same to the byte."""
+    """A GPU adds up in another order each time: what it resumes is close, not the same to the byte."""
     short = ["test_every=3", "snapshot_every=3"]
     straight = stage(prepared_viper, tmp_path / "straight", where, *short, "max_iter=6")
     result = json.loads((straight / "result.json").read_text())
@@ -114,9 +120,13 @@ def test_a_stage_runs_and_goes_on_where_it_stopped(where, prepared_viper, tmp_pa
 
 @pytest.mark.parametrize("where, iterations", [("cpu", 3), pytest.param(str(GPU), 200, marks=on_gpu)])
 def test_two_hundred_iterations_reach_the_cpus_loss(where, iterations, generated_viper, tmp_path):
-    """Without dropout, whose masks differ. The means over the last fifth: roundings grow, so they are not the same."""
+    """Without dropout, whose masks differ.
+
+    Means over the last fifth: roundings grow, so they are not the same.
+    """
     data = tmp_path / "data"
-    prepare("viper", generated_viper, data, splits=[0], epochs=-(-8 * iterations // 120))      # an epoch is 120 pairs
+    # an epoch is 120 pairs
+    prepare("viper", generated_viper, data, splits=[0], epochs=-(-8 * iterations // 120))
     cpu, other = (stage(data, tmp_path / name, device_, "dropout=0", "test_every=0", f"max_iter={iterations}")
                   for name, device_ in (("one", "cpu"), ("other", where)))
     cpu, other = losses_at_the_end(cpu), losses_at_the_end(other)
@@ -127,4 +137,5 @@ def test_two_hundred_iterations_reach_the_cpus_loss(where, iterations, generated
 
 def losses_at_the_end(run):
     losses = read(run / "losses.csv")
-    return {name: np.mean(rows[-max(1, len(rows) // 5):]) for name, rows in losses.items() if name.startswith("loss_")}
+    return {name: np.mean(rows[-max(1, len(rows) // 5):]) for name, rows in losses.items()
+            if name.startswith("loss_")}

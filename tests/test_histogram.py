@@ -18,7 +18,8 @@ def test_a_plain_image_falls_into_one_bin_a_stripe():
 def test_shares_match_a_count_by_another_hsv_conversion():
     # Colours in the middle of their bins, so that rounding of the conversion cannot move them to another.
     rng = np.random.default_rng(0)
-    hue, saturation, value = rng.integers(0, 8, (12, 5)), rng.integers(1, 8, (12, 5)), rng.integers(1, 4, (12, 5))
+    hue, saturation = rng.integers(0, 8, (12, 5)), rng.integers(1, 8, (12, 5))
+    value = rng.integers(1, 4, (12, 5))
     image = np.zeros((3, 12, 5), np.uint8)
     expected = np.zeros((6, 8, 8, 4))
     for y in range(12):

@@ -1,4 +1,4 @@
-"""Imports run one way: tools → weights, data_prep → python/reid; and inside the library the engine knows no stages."""
+"""Imports run one way: tools → weights, data_prep → python/reid. In it the engine knows no stages."""
 
 import ast
 from pathlib import Path
@@ -11,8 +11,8 @@ FORBIDDEN = {
     "python/reid": ("data_prep", "weights", "tools"),
     "data_prep": ("weights", "tools"),
     "weights": ("data_prep", "tools"),
-    "python/reid/common": ("reid.formats", "reid.nets", "reid.layers", "reid.engine", "reid.stages", "reid.provenance",
-                           "reid.features", "reid.metrics", "reid.report"),
+    "python/reid/common": ("reid.formats", "reid.nets", "reid.layers", "reid.engine", "reid.stages",
+                           "reid.provenance", "reid.features", "reid.metrics", "reid.report"),
     "python/reid/formats": ("reid.nets", "reid.layers", "reid.engine", "reid.stages", "reid.provenance",
                             "reid.features", "reid.report"),
     "python/reid/engine": ("reid.stages", "reid.provenance", "reid.report"),
@@ -22,7 +22,7 @@ FORBIDDEN = {
 
 
 def imported(file):
-    """The dotted names that a file imports, wherever in it: `from a import b` is a.b, of which a is enough."""
+    """The dotted names that a file imports, wherever in it; `from a import b` is a.b, where a is enough."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""tools/install_caffe.sh: what it refuses, that it does nothing twice, and that what it installs runs by itself."""
+"""tools/install_caffe.sh: what it refuses, that it does nothing twice, that what it installs runs alone."""
 import json
 import os
 import re
@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from reid.layers.source import Source
-from reid.nets.build import test_net as build_test_net, train_net
+from reid.nets.build import test_net as build_test_net
+from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = json.loads((ROOT / ".venv/caffe-build.json").read_text())
-builds = pytest.mark.skipif((ROOT / ".venv/sealed").exists(), reason="an image or a bundle, where nothing is built")
+builds = pytest.mark.skipif((ROOT / ".venv/sealed").exists(),
+                            reason="an image or a bundle, where nothing is built")
 gpu_build = pytest.mark.skipif(not BUILD["gpu"], reason="Caffe is built for the CPU alone")
 
 
@@ -40,13 +42,15 @@ def test_a_second_call_does_nothing():
 
 @builds
 @pytest.mark.parametrize("content, words", [
-    (None, "cannot be read"), (b"not Caffe", "expected e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c")])
+    (None, "cannot be read"),
+    (b"not Caffe", "expected e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c")])
 def test_a_source_that_is_not_caffes_is_refused(clone, content, words):
     source = clone / "source.tar.gz"
     if content:
         source.write_bytes(content)
     run = install(clone, CAFFE_SOURCE=str(source))
-    assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr and str(source) in run.stderr
+    assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr
+    assert str(source) in run.stderr
     assert not (clone / "build/caffe/source").exists()
 
 
@@ -65,8 +69,10 @@ def test_without_root_missing_packages_are_named_with_the_command(clone, listing
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--fast"], "not --fast"), (["--cpu", "--gpu"], "--cpu and --gpu"), (["--arch", "90"], "--arch goes with --gpu"),
-    (["--gpu", "--arch", "61"], "--arch 61: CUDA 13 builds for 75 80"), (["--gpu", "--arch"], "--arch wants")])
+    (["--fast"], "not --fast"), (["--cpu", "--gpu"], "--cpu and --gpu"),
+    (["--arch", "90"], "--arch goes with --gpu"),
+    (["--gpu", "--arch", "61"], "--arch 61: CUDA 13 builds for 75 80"),
+    (["--gpu", "--arch"], "--arch wants")])
 def test_arguments_that_make_no_sense_are_refused(clone, arguments, words):
     run = install(clone, *arguments)
     assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr
@@ -77,7 +83,8 @@ def test_arguments_that_make_no_sense_are_refused(clone, arguments, words):
 def test_an_image_or_a_bundle_is_left_as_it_is(clone, gpu):
     (clone / ".venv").mkdir()
     (clone / ".venv/sealed").touch()
-    (clone / ".venv/caffe-build.json").write_text(json.dumps({"gpu": gpu, "architectures": [90]} if gpu else {"gpu": gpu}))
+    (clone / ".venv/caffe-build.json").write_text(json.dumps({"gpu": gpu, "architectures": [90]}
+                                                             if gpu else {"gpu": gpu}))
     whole = install(clone)
     assert (whole.returncode, whole.stdout) == (0, "Caffe is in .venv already\n")
     other = install(clone, "--cpu" if gpu else "--gpu")
@@ -89,7 +96,8 @@ def test_every_wheel_of_the_toolchain_is_pinned_by_its_checksum_and_from_no_name
     lines = (ROOT / "tools/caffe/cuda-requirements.txt").read_text().splitlines()
     wheels = [line for line in lines if not line.startswith("#")]
     assert len(wheels) == 9
-    assert all(re.fullmatch(r"nvidia-[a-z0-9-]+==[0-9.]+ --hash=sha256:[0-9a-f]{64}", wheel) for wheel in wheels)
+    assert all(re.fullmatch(r"nvidia-[a-z0-9-]+==[0-9.]+ --hash=sha256:[0-9a-f]{64}", wheel)
+               for wheel in wheels)
 
 
 @builds
@@ -103,14 +111,16 @@ def test_a_toolchain_that_pip_cannot_fetch_is_named(clone):
 
 @builds
 def test_the_patches_apply_to_the_pristine_source_where_they_say(tmp_path):
-    pins = dict(line.split("=", 1) for line in (ROOT / "tools/caffe/pins").read_text().splitlines() if line[0] != "#")
+    pins = dict(line.split("=", 1) for line in (ROOT / "tools/caffe/pins").read_text().splitlines()
+                if line[0] != "#")
     archive = Path(os.environ.get("CAFFE_SOURCE") or ROOT / "build/caffe/apt" / pins["archive"])
     if not archive.exists():
         pytest.skip("Caffe's source archive was not kept: CAFFE_SOURCE=FILE names it")
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path)
     for change in sorted((ROOT / "tools/caffe/patches").glob("*.patch")):
-        run = subprocess.run(["patch", "-p1", "--fuzz=0", "-i", change], cwd=tmp_path, capture_output=True, text=True)
+        run = subprocess.run(["patch", "-p1", "--fuzz=0", "-i", change], cwd=tmp_path,
+                             capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
         assert "offset" not in run.stdout and "fuzz" not in run.stdout, f"{change.name}: {run.stdout}"
 
@@ -118,7 +128,8 @@ def test_the_patches_apply_to_the_pristine_source_where_they_say(tmp_path):
 @gpu_build
 def test_the_gpu_build_finds_its_libraries_beside_itself_and_needs_no_driver():
     libraries = {path.name for path in (ROOT / ".venv/lib/cuda").iterdir()}
-    assert {"libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9", "libcudnn_ops.so.9"} <= libraries
+    assert {"libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9",
+            "libcudnn_ops.so.9"} <= libraries
     run = subprocess.run(["ldd", ROOT / ".venv/lib/libcaffe.so.1"], capture_output=True, text=True)
     assert "not found" not in run.stdout and "libcuda.so" not in run.stdout
     found = dict(re.findall(r"(\S+) => (\S+)", run.stdout))
@@ -126,16 +137,18 @@ def test_the_gpu_build_finds_its_libraries_beside_itself_and_needs_no_driver():
 
 
 def test_the_caffe_tool_trains_our_net_without_any_environment(prepared_viper, tmp_path):
-    source = Source(str(prepared_viper / "split00/train"), str(prepared_viper / "images"), batch=2, crop=224, height=64,
-                    width=64, mean=(104, 117, 124), seed=0, workers=1)
+    source = Source(str(prepared_viper / "split00/train"), str(prepared_viper / "images"), batch=2,
+                    crop=224, height=64, width=64, mean=(104, 117, 124), seed=0, workers=1)
     heads = Heads("vi", 12, verif_scale=0.2, verif_lr_mult=10)
     (tmp_path / "train.prototxt").write_text(str(train_net("tiny", heads, source)))
     (tmp_path / "test.prototxt").write_text(str(build_test_net("tiny", heads, source)))
-    settings = solver(tmp_path / "train.prototxt", tmp_path / "test.prototxt", lr=0.001, lr_final=0.0001, lr_final_from=3,
+    settings = solver(tmp_path / "train.prototxt", tmp_path / "test.prototxt", lr=0.001, lr_final=0.0001,
+                      lr_final_from=3,
                       max_iter=3, iter_size=1, momentum=0.9, weight_decay=0, clip_gradients=10, test_iter=1,
                       test_interval=100, display=1, snapshot=0, snapshot_prefix=tmp_path / "tiny", seed=0)
     (tmp_path / "solver.prototxt").write_text(str(settings))
-    run = subprocess.run([Path(sys.prefix) / "bin/caffe", "train", f"--solver={tmp_path / 'solver.prototxt'}"],
+    run = subprocess.run([Path(sys.prefix) / "bin/caffe", "train",
+                          f"--solver={tmp_path / 'solver.prototxt'}"],
                          cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "loss_verif" in run.stderr and (tmp_path / "tiny_iter_3.caffemodel").is_file()

@@ -27,7 +27,7 @@ def prepared(generated_large, tmp_path_factory):
 
 def test_the_index_holds_what_trains_of_the_one_and_all_of_the_other(generated_large):
     index = read("large", generated_large)
-    market, cuhk = read("market1501", generated_large / "market1501"), read("cuhk03", generated_large / "cuhk03")
+    market, cuhk = (read(name, generated_large / name) for name in ("market1501", "cuhk03"))
     trains = [image for image in market.images if image.role == "train"]
     assert len(index.images) == len(trains) + len(cuhk.images) and index.generated
     assert {image.camera for image in index.images[len(trains):]} == {7, 8}

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from stages import run_stage
 
 from data_prep.prepare import prepare
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override
 from reid.provenance.lineage import walk
 from reid.stages.stage import Job
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=1", "display=1", "test_every=0", "workers=0", "seed=5"]
@@ -28,7 +29,7 @@ def train(stage, data, out, init=None):
 
 @pytest.fixture(scope="module")
 def chain(generated_viper, tmp_path_factory):
-    """A folder with people.caffemodel, its record, data/, and runs/ of two stages, the second from the first."""
+    """A folder with people.caffemodel, its record, data/, and runs/ of two stages, one from the other."""
     folder = tmp_path_factory.mktemp("chain")
     prepare("viper", generated_viper, folder / "data", splits=[0], epochs=1)
     file = folder / "people.caffemodel"
@@ -58,8 +59,10 @@ def say(run):
 def test_the_result_holds_every_step_from_the_first_weights(chain):
     result = json.loads((second(chain) / "result.json").read_text())
     start, first, this = result["lineage"]
-    assert start == {"name": "people", "origin": "from somewhere", "licence": "free", "mean": list(defaults("tiny").mean),
-                     "weights": {"file": "people.caffemodel", "sha256": sha256_file(chain / "people.caffemodel")}}
+    assert start == {"name": "people", "origin": "from somewhere", "licence": "free",
+                     "mean": list(defaults("tiny").mean),
+                     "weights": {"file": "people.caffemodel",
+                                 "sha256": sha256_file(chain / "people.caffemodel")}}
     assert [(step["stage"], step["split"], step["base"], step["objective"]) for step in (first, this)] == [
         ("first", "split00", "tiny", "vi"), ("second", "split00", "tiny", "vi")]
     for step, folder in ((first, chain / "runs/first/split00"), (this, second(chain))):
@@ -68,7 +71,8 @@ def test_the_result_holds_every_step_from_the_first_weights(chain):
         assert (step["seed"], step["settings"]["batch"], step["iterations"]) == (5, 4, 1)
         assert step["versions"]["caffe"].startswith("1.0") and len(step["versions"]["code_sha256"]) == 64
     assert result["parent"] == {"stage": "first", "split": "split00", "base": "tiny", "objective": "vi",
-                                "file": f"../../first/split00/{WEIGHTS}", "sha256": first["weights"]["sha256"]}
+                                "file": f"../../first/split00/{WEIGHTS}",
+                                "sha256": first["weights"]["sha256"]}
 
 
 def test_a_run_from_random_weights_says_so(chain):
@@ -81,7 +85,8 @@ def test_the_chain_is_told_as_it_was_recorded(chain):
     code, out, _ = say(second(chain))
     assert code == 0 and out.count("as recorded") == 5 and "changed" not in out and "gone" not in out
     lines = [line for line in out.splitlines() if not line.startswith(" ")]
-    assert lines[0].startswith("second split00: tiny, verification and identification, 1 iterations, seed 5, generated")
+    assert lines[0].startswith("second split00: tiny, verification and identification, 1 iterations, seed 5, "
+                               "generated")
     assert lines[1].startswith("from first split00: tiny")
     assert lines[2].startswith("from people: from somewhere; licence free, mean [103.939")
 
@@ -99,15 +104,14 @@ def test_what_is_gone_and_what_has_changed_is_said(copy, chain, generated_viper)
     prepare("viper", generated_viper, copy / "data", splits=[1], epochs=1)
     for run in ("first", "second"):         # the copies' results name the data of the copy
         file = copy / f"runs/{run}/split00/result.json"
-        file.write_text(file.read_text().replace(str(chain), str(copy)))
+        edit(file, lambda result: result.update(json.loads(json.dumps(result).replace(str(chain), str(copy)))))
     recorded = "as recorded"
-    assert states(second(copy)) == [{"weights": recorded, "data": "as recorded for split00"}] * 2 + [{"weights": recorded}]
+    assert states(second(copy)) == [{"weights": recorded,
+                                     "data": "as recorded for split00"}] * 2 + [{"weights": recorded}]
     parent = copy / "runs/first/split00" / WEIGHTS
     parent.write_bytes(parent.read_bytes()[:-1])
     (copy / "people.caffemodel").unlink()
-    manifest = json.loads((copy / "data/manifest.json").read_text())
-    manifest["splits"]["split00"]["query"].pop()
-    (copy / "data/manifest.json").write_text(json.dumps(manifest))
+    edit(copy / "data/manifest.json", lambda manifest: manifest["splits"]["split00"]["query"].pop())
     assert states(second(copy)) == [{"weights": recorded, "data": "changed"}, {"weights": "changed", "data": "changed"},
                                     {"weights": "gone"}]
     code, out, err = say(second(copy))
@@ -120,7 +124,7 @@ def test_what_is_gone_and_what_has_changed_is_said(copy, chain, generated_viper)
 def test_a_run_of_before_there_were_chains_tells_what_it_knows(copy):
     file = second(copy) / "result.json"
     old = {key: value for key, value in json.loads(file.read_text()).items()
-           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder")}
+           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder", "checksum")}
     file.write_text(json.dumps(old))
     code, out, _ = say(second(copy))
     assert code == 0 and "from weights of unknown origin: weights.caffemodel" in out and "not known" in out

@@ -9,8 +9,9 @@ GB = 10 ** 9
 
 @pytest.fixture
 def container(tmp_path, monkeypatch):
-    """A machine of 16 GB, 12 of them free, and a container on it; the function sets one file of its cgroup."""
-    (tmp_path / "meminfo").write_text("MemTotal: 15625000 kB\nMemFree: 1000 kB\nMemAvailable: 11718750 kB\nHugePages: 0\n")
+    """A machine of 16 GB, 12 of them free, with a container; the function sets one file of its cgroup."""
+    (tmp_path / "meminfo").write_text("MemTotal: 15625000 kB\nMemFree: 1000 kB\nMemAvailable: 11718750 "
+                                      "kB\nHugePages: 0\n")
     monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: range(8))
@@ -34,7 +35,8 @@ def test_a_containers_share_of_the_cores_is_rounded_up(container):
 def test_page_cache_is_no_use_of_a_containers_memory(container):
     container("memory.max", 4 * GB)
     container("memory.current", 3 * GB)
-    container("memory.stat", f"anon {GB}\nfile {2 * GB}\nshmem 0\ninactive_file {GB + GB // 2}\nactive_file {GB // 2}")
+    container("memory.stat",
+              f"anon {GB}\nfile {2 * GB}\nshmem 0\ninactive_file {GB + GB // 2}\nactive_file {GB // 2}")
     assert machine.memory() == (4 * GB, 3 * GB)
 
 

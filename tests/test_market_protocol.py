@@ -1,4 +1,4 @@
-"""Market-1501's protocol: every rule by hand, other implementations of both APs, and what must change nothing."""
+"""Market-1501's protocol: every rule by hand, other implementations of both APs, what must change nothing."""
 
 import doctest
 
@@ -23,17 +23,20 @@ def one_query(gallery, distances=None):
     ids, cams = np.array(gallery).T
     distances = np.arange(len(ids)) / 10 if distances is None else distances
     ranking = evaluate([np.array(distances)], [7], [1], ids, cams)
-    return ranking.first[0], {flavour: pytest.approx(value[0]) for flavour, value in ranking.precision.items()}
+    return ranking.first[0], {flavour: pytest.approx(value[0])
+                              for flavour, value in ranking.precision.items()}
 
 
 GOOD, OWN_CAMERA, WRONG = (7, 2), (7, 1), (5, 2)
 CASES = {
     # name: gallery, nearest first; rank of the nearest match; AP as trapezoid and as step
-    "good bad good bad": ([GOOD, WRONG, GOOD, WRONG], 1, ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2, (1 + 2 / 3) / 2),
+    "good bad good bad": ([GOOD, WRONG, GOOD, WRONG], 1, ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2,
+                          (1 + 2 / 3) / 2),
     "first match at rank 1": ([GOOD, WRONG], 1, 1, 1),
     "a single match at rank 2": ([WRONG, GOOD], 2, 1 / 4, 1 / 2),
     "a single match at rank 4": ([WRONG, WRONG, WRONG, GOOD], 4, 1 / 8, 1 / 4),
-    "matches at 2 and 3": ([WRONG, GOOD, GOOD], 2, ((0 + 1 / 2) / 2 + (1 / 2 + 2 / 3) / 2) / 2, (1 / 2 + 2 / 3) / 2),
+    "matches at 2 and 3": ([WRONG, GOOD, GOOD], 2, ((0 + 1 / 2) / 2 + (1 / 2 + 2 / 3) / 2) / 2,
+                           (1 / 2 + 2 / 3) / 2),
     "all good": ([GOOD, (7, 3), GOOD], 1, 1, 1),
     "own camera is junk": ([OWN_CAMERA, OWN_CAMERA, GOOD, WRONG], 1, 1, 1),
     "own camera between": ([WRONG, OWN_CAMERA, GOOD], 2, 1 / 4, 1 / 2),
@@ -69,13 +72,15 @@ def test_equal_distances_are_in_gallery_order():
 
 def test_a_query_without_match_is_a_miss_unless_left_out():
     distances = np.array([[.1, .2, .3], [.1, .2, .3]])
-    ranking = evaluate(distances, [7, 9], [1, 1], [7, 5, 9], [2, 2, 1])    # 9 is there from its own camera only
+    # 9 is there from its own camera only
+    ranking = evaluate(distances, [7, 9], [1, 1], [7, 5, 9], [2, 2, 1])
     assert ranking.matches.tolist() == [1, 0] and np.isnan(ranking.first[1])
     figures = summary(ranking, ranks=(1, 3))
     assert (figures["queries"], figures["queries_without_match"]) == (2, 1)
     assert figures["cmc"] == {"1": .5, "3": .5} and figures["mAP"] == {"trapezoid": .5, "step": .5}
     figures = summary(ranking, ranks=[1], leave_out=True)
-    assert figures["queries_without_match"] == 1 and figures["cmc"] == {"1": 1} and figures["mAP"]["step"] == 1
+    assert figures["queries_without_match"] == 1 and figures["cmc"] == {"1": 1}
+    assert figures["mAP"]["step"] == 1
 
 
 def test_identities_as_strings_rank_the_same():
@@ -114,7 +119,8 @@ def drawn(seed, ties=False):
     """Distances (40, 90), query ids and cameras, gallery ids and cameras, with junk and distractors."""
     rng = np.random.default_rng(seed)
     distances = rng.integers(0, 12, (40, 90)) / 12 if ties else rng.random((40, 90))
-    return (distances, rng.integers(1, 9, 40), rng.integers(1, 4, 40), rng.integers(-1, 9, 90), rng.integers(1, 4, 90))
+    return (distances, rng.integers(1, 9, 40), rng.integers(1, 4, 40), rng.integers(-1, 9, 90),
+            rng.integers(1, 4, 90))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -130,7 +136,8 @@ def test_both_precisions_beside_other_implementations(seed):
         ap, cmc = official(set(np.flatnonzero(good)), set(np.flatnonzero(junk)), order)
         cmcs.append(cmc)
         kept = order[~junk[order]]
-        step = average_precision_score(good[kept], -np.arange(len(kept)))    # the order is given: no ties left
+        # the order is given: no ties left
+        step = average_precision_score(good[kept], -np.arange(len(kept)))
         assert ranking.precision["trapezoid"][q] == pytest.approx(ap, abs=1e-12)
         assert ranking.precision["step"][q] == pytest.approx(step, abs=1e-12)
     for k in (1, 2, 5, 20, 90):
@@ -160,7 +167,8 @@ def test_what_changes_nothing(seed):
     ranking = evaluate(distances, query_ids, query_cams, gallery_ids, gallery_cams)
 
     order = rng.permutation(90)
-    assert_same(ranking, evaluate(distances[:, order], query_ids, query_cams, gallery_ids[order], gallery_cams[order]))
+    assert_same(ranking, evaluate(distances[:, order], query_ids, query_cams, gallery_ids[order],
+                                  gallery_cams[order]))
     for factor in (1e-3, 4, 1e6):
         assert_same(ranking, evaluate(factor * distances, query_ids, query_cams, gallery_ids, gallery_cams))
 
@@ -212,7 +220,8 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="query 1 is of identity -1"):
         evaluate(np.zeros((2, 1)), [7, JUNK], [1, 1], [7], [2])
     for rows, message in (((2, 1), "row 1, of 1 distances, does not fit 1 queries and 1 gallery"),
-                          ((1, 3), "row 0, of 3 distances"), ((0, 1), "0 rows of distances do not fit 1 queries")):
+                          ((1, 3), "row 0, of 3 distances"),
+                          ((0, 1), "0 rows of distances do not fit 1 queries")):
         with pytest.raises(InputError, match=message):
             evaluate(np.zeros(rows), [7], [1], [7], [2])
     with pytest.raises(InputError, match="1 identities and 2 cameras of queries"):

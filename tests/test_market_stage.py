@@ -1,4 +1,4 @@
-"""Market-1501 and `large` as stages, end to end on generated people: figures are those of tools/evaluate.py."""
+"""Market-1501 and `large` as stages, on generated people: figures are those of tools/evaluate.py."""
 
 import itertools
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stages import run_stage
 
 from data_prep.prepare import prepare
 from reid.engine.settings import defaults, override
@@ -17,7 +18,6 @@ from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
 from reid.stages.evaluator import Evaluator
 from reid.stages.stage import Job
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def train(dataset, raw, out):
     data = out / "data"
     prepare(dataset, raw, data, splits=[0], epochs=1)
-    settings = override(defaults("tiny"), ["batch=4", "max_iter=2", "display=2", "test_every=2", "evaluate_every=1",
-                                           "workers=0"])
+    settings = override(defaults("tiny"),
+                        ["batch=4", "max_iter=2", "display=2", "test_every=2", "evaluate_every=1",
+                         "workers=0"])
     return run_stage(Job(dataset, data, out / "runs", "tiny", "vi", settings, None, None), [0])[0]
 
 
@@ -38,10 +39,12 @@ def market(generated_large, tmp_path_factory):
 def evaluated(folder, *arguments):
     """The figures of tools/evaluate.py on the feature files in `folder`."""
     out = folder / "figures.json"
-    done = subprocess.run([sys.executable, ROOT / "tools/evaluate.py", "--query", folder / "query.npz", "--gallery",
+    done = subprocess.run([sys.executable, ROOT / "tools/evaluate.py", "--query", folder / "query.npz",
+                           "--gallery",
                            folder / "gallery.npz", "--protocol", "market1501", "--json", out, *arguments])
     assert done.returncode == 0
-    return {key: value for key, value in json.loads(out.read_text()).items() if key not in ("protocol", "pool")}
+    return {key: value for key, value in json.loads(out.read_text()).items()
+            if key not in ("protocol", "pool")}
 
 
 def test_figures_are_those_of_the_written_features(market):
@@ -52,15 +55,18 @@ def test_figures_are_those_of_the_written_features(market):
         pooled = figures.pop("multi_query")
         assert figures == evaluated(folder) and set(figures["mAP"]) == {"trapezoid", "step"}
         for pool in ("mean", "max"):
-            assert pooled[pool] == evaluated(folder, "--multi-query", folder / "multi_query.npz", "--pool", pool)
+            assert pooled[pool] == evaluated(folder, "--multi-query", folder / "multi_query.npz",
+                                             "--pool", pool)
     assert set(result["histogram"]["multi_query"]) == {"mean", "max"}
-    assert read(market / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"], abs=1e-6)
+    assert read(market / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"],
+                                                                          abs=1e-6)
 
 
 def test_identities_are_numbers_with_junk_and_distractors(market):
     gallery = read_features(market / "features/after/gallery.npz")
     assert gallery["ids"].dtype.kind == "i" and {-1, 0} < set(gallery["ids"].tolist())
-    assert all(int(Path(name).name.split("_")[0]) == identity for name, identity in zip(gallery["names"], gallery["ids"]))
+    assert all(int(Path(name).name.split("_")[0]) == identity
+               for name, identity in zip(gallery["names"], gallery["ids"]))
     query, boxes = (read_features(market / f"features/after/{side}.npz") for side in ("query", "multi_query"))
     assert {*zip(query["ids"], query["cams"])} == {*zip(boxes["ids"], boxes["cams"])}
 
@@ -68,8 +74,10 @@ def test_identities_are_numbers_with_junk_and_distractors(market):
 def test_chance_is_the_mean_over_all_orders():
     query, cams = np.array([7, 8, 9]), np.array([1, 1, 2])
     gallery, seen = np.array([7, 7, 8, 0, -1, 7]), np.array([2, 3, 1, 2, 2, 1])
-    left = [["good", "good", "bad", "bad"], None, ["bad"] * 5]      # without junk: to 7; 8 has no match; nor has 9
-    ranks = [np.flatnonzero(order) + 1 for order in itertools.permutations([one == "good" for one in left[0]])]
+    # without junk: to 7; 8 has no match; nor has 9
+    left = [["good", "good", "bad", "bad"], None, ["bad"] * 5]
+    ranks = [np.flatnonzero(order) + 1
+             for order in itertools.permutations([one == "good" for one in left[0]])]
     expected = market1501_chance(query, cams, gallery, seen, ranks=(1, 2, 3, 5))
     for k in (1, 2, 3, 5):
         assert expected["cmc"][str(k)] == pytest.approx(np.mean([one[0] <= k for one in ranks]) / 3)

@@ -1,4 +1,4 @@
-"""What a training takes before it starts: shapes against real Caffe's, bytes against measured ones; iter_size's promise."""
+"""Memory, foreseen: shapes against real Caffe's, bytes against measured ones; what iter_size promises."""
 
 import ctypes
 import subprocess
@@ -17,7 +17,8 @@ from reid.engine.settings import defaults, override
 from reid.layers.feed import PairFeed
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
-from reid.nets.build import deploy_net, test_net as make_test_net, train_net
+from reid.nets.build import deploy_net, train_net
+from reid.nets.build import test_net as make_test_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver
@@ -81,25 +82,32 @@ def test_bytes_of_a_small_net_by_hand(monkeypatch):
     deploy.data = caffe.layers.Input(shape=dict(dim=[1, 3, 8, 8]))
     deploy = deploy.to_proto()
     values = 4 * 3 * 64 + 2 + 1280 + 3 * 320
-    gradients = 3 * 1280 + 3 * 320           # conv's own and one for each of its two readers; nothing for the data
+    # conv's own and one for each of its two readers; nothing for the data
+    gradients = 3 * 1280 + 3 * 320
     kept = 3 * 1280 + 1280 + 320             # normalisation, scale, where the maxima were
     parameters = 5 * 27 + 5 + 5 + 5 + 1 + 5 + 5
     needed = memory.need(train, deploy=deploy, workers=0, workspace=700)
-    assert needed.bytes(2) == (values + gradients + kept + 4 * parameters + 2 * 3 * 64) * 4 + 700 + memory.GPU_CONTEXT
-    columns = (3 + machine.cores()) * 5 * 27     # the convolution's weights in other orders, a gradient for each thread
+    numbers = values + gradients + kept + 4 * parameters + 2 * 3 * 64
+    assert needed.bytes(2) == numbers * 4 + 700 + memory.GPU_CONTEXT
+    # the convolution's weights in other orders, a gradient for each thread
+    columns = (3 + machine.cores()) * 5 * 27
     snapshot = 2 * parameters * 4
     on_host = memory.need(train, deploy=deploy, workers=3, workspace=None)
-    assert on_host.fixed - memory.HOST_PROGRAM == needed.fixed - 700 - memory.GPU_CONTEXT + columns * 4 + snapshot
-    assert on_host.per_pair - needed.per_pair == (2 * 3 + 1) * 2 * 3 * 64      # pairs made ahead, a byte a pixel
+    without = needed.fixed - 700 - memory.GPU_CONTEXT
+    assert on_host.fixed - memory.HOST_PROGRAM == without + columns * 4 + snapshot
+    # pairs made ahead, a byte a pixel
+    assert on_host.per_pair - needed.per_pair == (2 * 3 + 1) * 2 * 3 * 64
     twice = memory.need(train, deploy=deploy, workers=3, workspace=None, passes=2)
-    assert twice.fixed - on_host.fixed == 2 * 5 * 27 * 4                       # kept in the orders of both passes
+    # kept in the orders of both passes
+    assert twice.fixed - on_host.fixed == 2 * 5 * 27 * 4
     monkeypatch.setenv("CAFFE_ONEDNN", "0")
     columns_of_caffe = 27 * 64               # one image, unfolded for the 3×3 convolution
-    assert memory.need(train, deploy=deploy, workers=3, workspace=None).fixed - on_host.fixed == (columns_of_caffe - columns) * 4
+    caffes = memory.need(train, deploy=deploy, workers=3, workspace=None)
+    assert caffes.fixed - on_host.fixed == (columns_of_caffe - columns) * 4
 
 
 def test_stored_statistics_keep_nothing_where_the_convolution_does_them(monkeypatch):
-    """The activations of a convolution with BatchNorm and Scale, in bytes, in turn as each part of the engine goes."""
+    """Bytes of the activations of a convolution with BatchNorm and Scale, as each part of the engine goes."""
     n = caffe.NetSpec()
     n.data, n.label = caffe.layers.Input(name="data", ntop=2, shape=[dict(dim=[2, 3, 8, 8]), dict(dim=[1])])
     n.conv = caffe.layers.Convolution(n.data, num_output=5, kernel_size=3, pad=1)
@@ -108,7 +116,8 @@ def test_stored_statistics_keep_nothing_where_the_convolution_does_them(monkeypa
     blob, given = 2 * 5 * 64, 2 * 3 * 64 + 1
 
     def per_pair(workspace):
-        return memory.need(n.to_proto(), workers=0, workspace=workspace).per_pair - (2 * 3 * 64 if workspace is None else 0)
+        pixels = 2 * 3 * 64 if workspace is None else 0
+        return memory.need(n.to_proto(), workers=0, workspace=workspace).per_pair - pixels
 
     assert per_pair(None) == (given + 2 * blob) * 4                # values and gradients
     assert per_pair(0) == (given + 3 * blob) * 4                   # on a GPU the normalised values too
@@ -135,15 +144,15 @@ def test_a_pair_takes_what_caffe_is_measured_to_take(prepared_viper, tmp_path):
         tiny = nets("tiny", batch, prepared_viper)
         needs.append(memory.need(**tiny, workers=0, workspace=None).bytes(batch))
         path = write_solver(tmp_path, tiny)
-        peaks.append(1024 * int(subprocess.run([sys.executable, "-c", PEAK, path], check=True, capture_output=True,
-                                               text=True).stdout))
+        peaks.append(1024 * int(subprocess.run([sys.executable, "-c", PEAK, path], check=True,
+                                               capture_output=True, text=True).stdout))
     assert needs[1] - needs[0] == pytest.approx(peaks[1] - peaks[0], rel=0.1)
 
 
 def write_solver(folder, of, **changes):
     settings = dict(lr=0.01, lr_final=0.001, lr_final_from=100, max_iter=100, iter_size=1, momentum=0.9,
-                    weight_decay=0.0005, clip_gradients=-1, test_iter=1, test_interval=1000, display=0, snapshot=0,
-                    snapshot_prefix=folder / "snapshot", seed=5)
+                    weight_decay=0.0005, clip_gradients=-1, test_iter=1, test_interval=1000,
+                    display=0, snapshot=0, snapshot_prefix=folder / "snapshot", seed=5)
     proto = solver(write(of["train"], folder / "train"), write(of["test"], folder / "test"), **settings)
     for name, value in changes.items():
         setattr(proto, name, value)
@@ -153,12 +162,15 @@ def write_solver(folder, of, **changes):
 # Refusing
 
 @pytest.mark.parametrize("batch, iter_size, free, fits", [
-    (64, 1, 11, "batch=8 iter_size=8"), (64, 1, 65.9, "batch=32 iter_size=2"), (48, 1, 18, "batch=16 iter_size=3"),
-    (48, 2, 27, "batch=24 iter_size=4"), (60, 1, 13.5, "batch=10 iter_size=6"), (64, 1, 3, "batch=1 iter_size=64")])
+    (64, 1, 11, "batch=8 iter_size=8"), (64, 1, 65.9, "batch=32 iter_size=2"),
+    (48, 1, 18, "batch=16 iter_size=3"),
+    (48, 2, 27, "batch=24 iter_size=4"), (60, 1, 13.5, "batch=10 iter_size=6"),
+    (64, 1, 3, "batch=1 iter_size=64")])
 def test_what_does_not_fit_is_refused_with_what_does(batch, iter_size, free, fits):
     settings = override(defaults("tiny"), [f"batch={batch}", f"iter_size={iter_size}"])
     needed = memory.Need(fixed=2 * GB, per_pair=GB)
-    with pytest.raises(InputError, match=rf"batch is {batch}: .* {batch + 2}.00 GB of memory on GPU 0, and {free}.*"
+    with pytest.raises(InputError,
+                       match=rf"batch is {batch}: .* {batch + 2}.00 GB of memory on GPU 0, and {free}.*"
                                          rf"--set {fits} makes the same updates"):
         memory.check_fits(needed, settings, free * GB, "memory on GPU 0")
     memory.check_fits(needed, settings, (batch + 2) * GB, "memory on GPU 0")
@@ -171,11 +183,13 @@ def test_where_nothing_fits_no_batch_is_suggested():
 
 def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
     tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4"])
-    enough = memory.need(**tiny, workers=2, workspace=None, tested=False).bytes(4)      # but not with the held-out pairs
+    # but not with the held-out pairs
+    enough = memory.need(**tiny, workers=2, workspace=None, tested=False).bytes(4)
     monkeypatch.setattr(machine, "memory", lambda: (1e9, enough))
     needed, free = memory.check_memory(tiny, override(settings, ["test_every=0"]), None)
     assert needed == free == enough
-    with pytest.raises(InputError, match="batch is 4: the training needs about 0.1. GB of memory, and 0.1. GB are free"):
+    with pytest.raises(InputError,
+                       match="batch is 4: the training needs about 0.1. GB of memory, and 0.1. GB are free"):
         memory.check_memory(tiny, settings, None)
     monkeypatch.setenv("CAFFE_CUDNN_WORKSPACE_MB", "1000")
     monkeypatch.setattr(memory, "gpu_memory", lambda number: (1e8, 1e9))
@@ -189,7 +203,8 @@ def test_this_machine_has_some_memory():
 
 def test_cudnn_has_what_our_caffe_allows_it(monkeypatch):
     monkeypatch.delenv("CAFFE_CUDNN_WORKSPACE_MB", raising=False)
-    assert memory.workspace_limit(24 * 2 ** 30) == 3 * 2 ** 30 and memory.workspace_limit(141 * 2 ** 30) == 4 * 2 ** 30
+    assert memory.workspace_limit(24 * 2 ** 30) == 3 * 2 ** 30
+    assert memory.workspace_limit(141 * 2 ** 30) == 4 * 2 ** 30
     monkeypatch.setenv("CAFFE_CUDNN_WORKSPACE_MB", "8")
     assert memory.workspace_limit(24 * 2 ** 30) == 8 * 2 ** 20
 
@@ -213,7 +228,8 @@ class Driver:
 def test_the_driver_is_asked_for_the_cards_memory(monkeypatch):
     monkeypatch.setattr(memory, "load_driver", Driver)
     assert memory.gpu_memory(0) == (7 * GB, 8 * GB)
-    retained, released = (Driver.calls.count(f"cuDevicePrimaryCtx{what}") for what in ("Retain", "Release_v2"))
+    retained, released = (Driver.calls.count(f"cuDevicePrimaryCtx{what}")
+                          for what in ("Retain", "Release_v2"))
     assert retained == released == 1
     with pytest.raises(InputError, match="--gpu 1: the NVIDIA driver answers error 101 to cuDeviceGet"):
         memory.gpu_memory(1)
@@ -237,7 +253,10 @@ def difference(one, other):
 
 
 def test_passes_that_are_added_up_make_the_update_of_the_whole_batch(prepared_viper, tmp_path):
-    """Without dropout, whose masks are drawn for each pass. Caffe divides the sum of the gradients by iter_size."""
+    """Without dropout, whose masks are drawn for each pass.
+
+    Caffe divides the sum of the gradients by iter_size.
+    """
     _, whole = trained(prepared_viper, tmp_path / "whole", 8, 1)
     for batch, iter_size in ((4, 2), (1, 8)):
         _, parts = trained(prepared_viper, tmp_path / f"{iter_size}", batch, iter_size)

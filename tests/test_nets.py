@@ -8,9 +8,9 @@ from google.protobuf import text_format
 
 from reid.common.errors import InputError
 from reid.layers.source import Source
-from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
-from reid.nets.build import deploy_net, test_net as make_test_net, train_net
+from reid.nets.build import deploy_net, train_net
+from reid.nets.build import test_net as make_test_net
 from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
@@ -25,8 +25,8 @@ def heads(objective="vi"):
 
 
 def source(base, size):
-    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size, mean=BACKBONES[base].mean,
-                  seed=0, workers=0)
+    return Source("pairs", "images", batch=PAIRS, crop=224, height=size, width=size,
+                  mean=BACKBONES[base].mean, seed=0, workers=0)
 
 
 def load(net, path, phase=caffe.TRAIN):
@@ -42,7 +42,7 @@ def test_committed_files_are_what_the_generators_write():
     assert committed == files()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "prototxt").glob("*/*/solver.prototxt")), 
+@pytest.mark.parametrize("path", sorted((ROOT / "prototxt").glob("*/*/solver.prototxt")),
                          ids=lambda path: "-".join(path.parts[-3:-1]))
 def test_real_caffe_builds_the_committed_nets(path, tmp_path):
     given = text_format.Parse(path.read_text(), caffe_pb2.SolverParameter())
@@ -73,7 +73,10 @@ def test_resnet50_has_the_parameters_of_the_published_model(tmp_path):
 
 
 def test_torchvisions_resnet50_has_its_geometry(tmp_path):
-    """No bias in conv1; 57 → 29 in the first pooling (28 without its border); the stride of a block in its 3×3."""
+    """No bias in conv1; 57 → 29 in the first pooling (28 without its border).
+
+    The stride of a block in its 3×3.
+    """
     net = load(deploy_net("resnet50-torchvision", 1, 113, 114), tmp_path / "net.prototxt")
     learned = [blobs for name, blobs in net.params.items() if not name.startswith("bn")]
     assert sum(blob.count for blobs in learned for blob in blobs) == 25_557_032 - 1000 * 2049
@@ -82,7 +85,8 @@ def test_torchvisions_resnet50_has_its_geometry(tmp_path):
     shapes = [tuple(net.blobs[name].shape) for name in names]
     assert [shape[2:] for shape in shapes] == [(57, 57), (29, 29), (29, 29), (15, 15), (15, 15), (4, 4)]
     theirs = load(deploy_net("resnet50", 1, 113, 114), tmp_path / "net.prototxt")
-    assert list(theirs.params) == list(net.params)                # layers that mean the same have the same names
+    # layers that mean the same have the same names
+    assert list(theirs.params) == list(net.params)
 
 
 def test_vgg16_has_the_parameters_of_the_published_model(tmp_path):

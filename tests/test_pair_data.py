@@ -53,7 +53,8 @@ def write_lmdbs(folder, pictures, epochs, labels=None, **meta):
         (folder / name).mkdir(parents=True)
     image_lmdb.write_images(folder / "images", pictures, [0] * len(pictures))
     labels = np.arange(len(pictures)) % CLASSES if labels is None else labels
-    pair_lmdb.write_pairs(folder / "pairs", {"classes": CLASSES, "images": len(pictures), **meta}, labels, epochs)
+    pair_lmdb.write_pairs(folder / "pairs", {"classes": CLASSES, "images": len(pictures), **meta},
+                          labels, epochs)
 
 
 def params(folder, **changes):

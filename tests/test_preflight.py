@@ -1,4 +1,4 @@
-"""What is looked at before training, as a table; what is surprising; weights that are not what was recorded."""
+"""The checks before training, as a table; what is surprising; weights that are not what was recorded."""
 
 import json
 import shutil
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from caffe.proto import caffe_pb2
+from stages import run_stage
 
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override
@@ -16,13 +18,13 @@ from reid.nets.build import deploy_net
 from reid.stages import preflight
 from reid.stages.preflight import Row
 from reid.stages.stage import Job, check_stage
-from stages import run_stage
 
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]
 
 
 def job(data, out, init=None, *assignments, strict=False, base="tiny"):
-    return Job("mine", data, out, base, "vi", override(defaults(base), [*SMALL, *assignments]), init, None, strict=strict)
+    return Job("mine", data, out, base, "vi", override(defaults(base), [*SMALL, *assignments]), init, None,
+               strict=strict)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def weights(trained, tmp_path):
 
 
 def record(file, **other):
-    about = {"name": "people", "base": "tiny", "sha256": sha256_file(file), "mean": list(defaults("tiny").mean),
-             "origin": "somewhere", "licence": "free", **other}
+    about = {"name": "people", "base": "tiny", "sha256": sha256_file(file),
+             "mean": list(defaults("tiny").mean), "origin": "somewhere", "licence": "free", **other}
     Path(f"{file}.json").write_text(json.dumps(about))
 
 
@@ -64,9 +66,10 @@ def test_the_table_says_what_loads_and_what_does_not(weights, prepared_viper, tm
     folder, = run_stage(job(prepared_viper, tmp_path, weights), [0])
     log, printed = (folder / "log.txt").read_text(), capfd.readouterr().out
     for words in ("loads         10 layers, conv1 … res4_branch2b", "shapes        as in the net",
-                  "unused        SURPRISE: fc_other", "starts fresh  id_fc, verif_fc", "labels        0 … 11, head of 12",
-                  "people: somewhere", "mean          103.939 116.779 123.68, that of people", "MB free", "GB free",
-                  "have the manifest's sha256", "iterations    2 of 4 pairs"):
+                  "unused        SURPRISE: fc_other", "starts fresh  id_fc, verif_fc",
+                  "labels        0 … 11, head of 12",
+                  "people: somewhere", "mean          103.939 116.779 123.68, that of people",
+                  "MB free", "GB free", "have the manifest's sha256", "iterations    2 of 4 pairs"):
         assert words in log and words in printed, words
     assert log.index("pre-flight") < log.index("iteration 1/2")
 
@@ -75,13 +78,15 @@ def test_known_heads_and_the_classifier_of_imagenet_are_no_surprise():
     wanted = fit.parameters(deploy_net("resnet50", 8, 224, 224))
     layers = {name: [] for name in [*wanted, "fc1000", "id_fc_a", "id_fc_b", "verif_fc", "conv1_b"]}
     rows = preflight.weights_rows(wanted, layers, "resnet50")
-    assert rows[0] == Row("loads", "159 layers, conv1 … scale5c_branch2c") and not any(row.surprise for row in rows)
+    assert rows[0] == Row("loads", "159 layers, conv1 … scale5c_branch2c")
+    assert not any(row.surprise for row in rows)
     assert rows[2].found == "5 layers, fc1000 … conv1_b (heads and classifiers)"
     assert preflight.weights_rows(wanted, {**layers, "fc8": []}, "resnet50")[2].surprise
 
 
 def test_what_is_in_order_passes_strictly(weights, prepared_viper, tmp_path):
-    assert not any(row.surprise for row in check_stage(job(prepared_viper, tmp_path, weights, strict=True), [0]).rows["split00"])
+    assert not any(row.surprise for row in check_stage(job(prepared_viper, tmp_path, weights, strict=True),
+                                                       [0]).rows["split00"])
 
 
 def test_a_mean_that_is_not_the_weights_own(weights, prepared_viper, tmp_path):
@@ -127,9 +132,7 @@ def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, train
     spoil(file)
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*snapshot.json says"):
         check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
-    facts = json.loads((file.parent / "snapshot.json").read_text())
-    facts["sha256"][file.name] = sha256_file(file)
-    (file.parent / "snapshot.json").write_text(json.dumps(facts))
+    edit(file.parent / "snapshot.json", lambda facts: facts["sha256"].update({file.name: sha256_file(file)}))
     with pytest.raises(InputError, match="000002/weights.caffemodel: sha256 is .*result.json says"):
         check_stage(job(prepared_viper, tmp_path / "runs", file), [0])
     assert not (tmp_path / "runs").exists()
@@ -138,7 +141,8 @@ def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, train
 @pytest.mark.parametrize("other, words", [
     (dict(mean=[1, 2]), r"mean is \[1, 2\]; it must be three numbers"),
     (dict(licence=None), "licence is missing or of another type"),
-    (dict(base="resnet50-torchvision"), "weights of base resnet50-torchvision .people: somewhere., not of tiny"),
+    (dict(base="resnet50-torchvision"),
+     "weights of base resnet50-torchvision .people: somewhere., not of tiny"),
 ])
 def test_a_record_that_does_not_fit_is_refused(other, words, weights, prepared_viper, tmp_path):
     record(weights, **other)
@@ -160,7 +164,8 @@ def test_an_lmdb_of_other_bytes_is_refused(prepared_viper, tmp_path):
     file = data / "split00/train/data.mdb"
     content = bytearray(file.read_bytes())
     place = content.index(PairStore(data / "split00/train").epoch(1).tobytes()[:60])
-    content[place + 8] ^= 1                      # a pair that is moved by another pixel: nothing else would notice
+    # a pair that is moved by another pixel: nothing else would notice
+    content[place + 8] ^= 1
     file.write_bytes(content)
     with pytest.raises(InputError, match="split00/train/data.mdb: sha256 is .*changed since it was prepared"):
         check_stage(job(data, tmp_path / "runs"), [0])

@@ -1,9 +1,9 @@
 """Preparing: what is written is what Caffe reads, the same bytes every time, and nothing is done twice."""
 
 import gc
-import json
 import multiprocessing
 import os
+import shutil
 
 import caffe
 import cv2
@@ -15,13 +15,13 @@ from caffe.proto import caffe_pb2
 from data_prep import __main__ as command
 from data_prep import prepare as module
 from data_prep.prepare import prepare
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory, write_whole
 from reid.formats import datum
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
-from reid.formats.pair_lmdb import PAIR
-from reid.formats.pair_lmdb import PairStore
+from reid.formats.pair_lmdb import PAIR, PairStore
 
 
 def stored(raw, name):
@@ -205,8 +205,8 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 
 
 def test_manifest_of_another_format_is_refused(prepared_viper, tmp_path):
-    manifest = json.loads((prepared_viper / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    shutil.copy(prepared_viper / "manifest.json", tmp_path)
+    edit(tmp_path / "manifest.json", lambda manifest: manifest.update(format=99))
     with pytest.raises(InputError, match="format 99; this version reads format 1"):
         load_manifest(tmp_path)
 

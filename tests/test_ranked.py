@@ -13,14 +13,16 @@ from reid.metrics.market1501 import evaluate
 from reid.report.ranked import Found, marks, ranked_lists, worst
 
 ROOT = Path(__file__).resolve().parents[1]
-GALLERY = [(.0, -1, 2), (.1, 7, 1), (.2, 0, 1), (.3, 7, 2), (.4, 5, 2), (.6, 7, 3), (.9, 8, 2)]    # angle, id, camera
+# angle, id, camera
+GALLERY = [(.0, -1, 2), (.1, 7, 1), (.2, 0, 1), (.3, 7, 2), (.4, 5, 2), (.6, 7, 3), (.9, 8, 2)]
 
 
 def part(rows):
-    """Features in the plane, at the angles of `rows` (angle, identity, camera), as a feature file has them."""
+    """Features in the plane, at the angles of `rows` (angle, identity, camera), as in a feature file."""
     angles, ids, cams = np.array(rows, float).T
     return {"features": np.float32([np.cos(angles), np.sin(angles)]).T, "ids": ids.astype(int),
-            "cams": cams.astype(int), "names": np.array([f"{identity:g}_{n}.png" for n, identity in enumerate(ids)])}
+            "cams": cams.astype(int),
+            "names": np.array([f"{identity:g}_{n}.png" for n, identity in enumerate(ids)])}
 
 
 def test_marks_by_hand():
@@ -64,7 +66,8 @@ def test_the_worst_queries_are_of_those_that_have_a_match():
 
 
 def ranked(folder, *arguments):
-    return subprocess.run([sys.executable, ROOT / "tools" / "ranked_lists.py", "--protocol", "market1501", "--images",
+    return subprocess.run([sys.executable, ROOT / "tools" / "ranked_lists.py", "--protocol",
+                           "market1501", "--images",
                            folder, "--query", folder / "query.npz", "--gallery", folder / "gallery.npz",
                            *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
 
@@ -81,7 +84,8 @@ def test_the_page_frames_each_picture_in_the_colour_of_its_mark(tmp_path):
     page = cv2.imread(str(tmp_path / "page.png")).astype(int)
     line = page[page.shape[0] // 2]    # across the frames: left and right edge of each picture
     runs = [tuple(colour) for colour, before in zip(line[1:], line) if (colour != before).any()]
-    colours = {"good": (44, 160, 44), "wrong": (40, 39, 214), "distractor": (14, 127, 255), "junk": (127, 127, 127)}
+    colours = {"good": (44, 160, 44), "wrong": (40, 39, 214), "distractor": (14, 127, 255),
+               "junk": (127, 127, 127)}
     seen = [mark for run in runs for mark, colour in colours.items() if run == colour]
     assert seen == [mark for mark in ("junk", "junk", "distractor", "good", "wrong") for _ in range(2)]
 

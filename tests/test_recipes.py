@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_chain import request
 
 from reid.common.errors import InputError
 from reid.engine.schedule import schedule
@@ -13,7 +14,6 @@ from reid.engine.settings import defaults, override
 from reid.nets.prototxt import stage_nets, stage_solver
 from reid.stages import plan
 from reid.stages.recipe import describe, load
-from test_chain import request
 from tools.make_prototxt import HELD_OUT, PAIRS
 from tools.train_stage import RECIPES, _of_recipe
 

@@ -23,19 +23,21 @@ def figures(rank1):
     return {"cmc": {"1": rank1, "5": .5, "10": .75, "20": 1.0}}
 
 
-def write(folder, split, before, after, base="resnet50", generated=False, about={}, **settings):
+def write(folder, split, before, after, base="resnet50", generated=False, about=None, **settings):
     """A run's folder as a run writes it, with what the report reads."""
     run = folder / f"split{split:02d}"
     run.mkdir(parents=True)
     (run / "result.json").write_text(json.dumps({
-        "stage": "viper", "split": run.name, "base": base, "objective": "vi", "init": {"file": "w.caffemodel"},
+        "stage": "viper", "split": run.name, "base": base, "objective": "vi",
+        "init": {"file": "w.caffemodel"},
         "dataset": "viper", "generated": generated, "data": {"images": "aa", "test_pairs": f"{split}"},
         "settings": {"lr": .001, **settings}, "before": figures(before), "after": after and figures(after),
         "histogram": figures(.02), "chance": figures(.01), "iterations": 40 if after else 0,
-        "protocol": "single-shot", "weights": None, **about}))
+        "protocol": "single-shot", "weights": None, **(about or {})}))
     table = Table(run / "losses.csv", 0)
     for iteration in range(1, 200):
-        table.write(iteration, epoch=0, lr=.001, loss_id_a=3 / iteration, loss_id_b=3 / iteration, loss_verif=.6)
+        table.write(iteration, epoch=0, lr=.001, loss_id_a=3 / iteration, loss_id_b=3 / iteration,
+                    loss_verif=.6)
     table.close()
 
 
@@ -51,11 +53,13 @@ def test_mean_and_deviation_over_splits_stand_under_the_papers_row(tmp_path):
                                  ("ours", "resnet50 (V+I) from w.caffemodel, after 40 iterations"),
                                  ("ours", "colour histogram"), ("ours", "chance")]
     assert table.rows[place + 2].splits == 3
-    assert table.rows[place + 2].figures["r=1"] == pytest.approx((43.0, 13 ** .5))    # deviations −3, −1, 4: √(26/2)
+    # deviations −3, −1, 4: √(26/2)
+    assert table.rows[place + 2].figures["r=1"] == pytest.approx((43.0, 13 ** .5))
     assert "43.00 ± 3.61" in as_text(table) and "43.00 ± 3.61" in as_markdown(table)
     assert GENERATED not in as_text(table)
     row, = (row for row in csv.DictReader(as_csv([table]).splitlines())
-            if row["figure"] == "r=1" and row["method"] == "resnet50 (V+I) from w.caffemodel, after 40 iterations")
+            if row["figure"] == "r=1" and row["method"] == "resnet50 (V+I) from w.caffemodel, after 40 "
+                                                           "iterations")
     assert (row["mean"], row["std"], row["splits"]) == ("43.0", "3.6056", "3")
 
 
@@ -155,7 +159,8 @@ def test_market1501_stands_beside_table_two(tmp_path):
 def test_table_three_stands_beside_other_losses_and_pretraining(tmp_path):
     common = {"stage": "cuhk03", "dataset": "cuhk03"}
     for place, (objective, start) in enumerate((("vi", {"file": "w"}), ("v", {"file": "w"}), ("i", None))):
-        write(tmp_path / str(place), 0, .05, .1 * (place + 1), about={**common, "objective": objective, "init": start})
+        write(tmp_path / str(place), 0, .05, .1 * (place + 1),
+              about={**common, "objective": objective, "init": start})
     section, = gather(tmp_path)
     _, table = tables(section, PAPER)
     rows = [(row.source, row.figures["r=1"][0]) for row in table.rows]

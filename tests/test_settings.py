@@ -16,13 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_defaults_are_the_papers():
     settings = defaults("resnet50")
     assert (settings.batch, settings.lr, settings.lr_final, settings.crop) == (64, 0.001, 0.0001, 224)
-    assert (settings.momentum, settings.weight_decay, settings.dropout, settings.verif_weight) == (0.9, 5e-4, .5, 3)
+    assert (settings.momentum, settings.weight_decay, settings.dropout,
+            settings.verif_weight) == (0.9, 5e-4, .5, 3)
     assert defaults("vgg16").batch == 48 and defaults("tiny").input == Size(64, 64)
 
 
 def test_values_are_typed():
-    settings = override(defaults("tiny"), ["batch=8", "lr=1e-2", "input=128x64", "mean=104,117,123.5", "epochs=none",
-                                           "max_iter=20", "two_branch=true", "test_view=resize"])
+    settings = override(defaults("tiny"),
+                        ["batch=8", "lr=1e-2", "input=128x64", "mean=104,117,123.5", "epochs=none",
+                         "max_iter=20", "two_branch=true", "test_view=resize"])
     assert settings.batch == 8 and settings.lr == 0.01 and settings.input == Size(height=128, width=64)
     assert settings.mean == (104, 117, 123.5) and settings.epochs is None and settings.max_iter == 20
     assert settings.two_branch is True and settings.test_view == "resize"
@@ -55,7 +57,8 @@ def test_bounds_and_free_name_real_settings():
 
 def test_the_page_lists_every_setting():
     page = (ROOT / "docs/training.md").read_text()
-    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE) == list(Settings.__dataclass_fields__)
+    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ "
+                      r"\|$", page, re.MULTILINE) == list(Settings.__dataclass_fields__)
 
 
 def test_paper_numbers_are_whole():
@@ -70,7 +73,8 @@ def test_paper_numbers_are_whole():
 
 
 def test_the_bound_on_gradients_is_of_the_mean_over_the_passes():
-    settings = dict(lr=.001, lr_final=.0001, lr_final_from=9, max_iter=9, momentum=.9, weight_decay=0, test_iter=1,
-                    test_interval=9, display=0, snapshot=0, snapshot_prefix="s", seed=0)
-    assert solver("a", "b", iter_size=4, clip_gradients=35, **settings).clip_gradients == 140    # Caffe bounds the sum
+    settings = dict(lr=.001, lr_final=.0001, lr_final_from=9, max_iter=9, momentum=.9, weight_decay=0,
+                    test_iter=1, test_interval=9, display=0, snapshot=0, snapshot_prefix="s", seed=0)
+    # Caffe bounds the sum
+    assert solver("a", "b", iter_size=4, clip_gradients=35, **settings).clip_gradients == 140
     assert solver("a", "b", iter_size=4, clip_gradients=-1, **settings).clip_gradients == -1

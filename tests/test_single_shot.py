@@ -20,7 +20,8 @@ def test_one_image_a_view_by_hand():
     np.testing.assert_allclose(ranking.first, [1, 2, 3])
     figures = summary(ranking, ranks=(1, 2, 20))
     assert figures["cmc"] == pytest.approx({"1": 1 / 3, "2": 2 / 3, "20": 1})
-    assert figures["mAP"] == pytest.approx({"step": (1 + 1 / 2 + 1 / 3) / 3, "trapezoid": (1 + 1 / 4 + 1 / 6) / 3})
+    assert figures["mAP"] == pytest.approx({"step": (1 + 1 / 2 + 1 / 3) / 3,
+                                            "trapezoid": (1 + 1 / 4 + 1 / 6) / 3})
 
 
 def test_two_images_a_view_by_hand():
@@ -63,7 +64,8 @@ def several_images_a_view():
 def test_exact_agrees_with_ten_thousand_simulated_draws(several_images_a_view):
     distances, query_ids, gallery_ids = several_images_a_view
     rng = np.random.default_rng(1)
-    gallery = distances.reshape(60, 30, 4)                    # the fixture's gallery has identity after identity
+    # the fixture's gallery has identity after identity
+    gallery = distances.reshape(60, 30, 4)
     ranks = np.empty((10_000, 60), int)
     for draw in ranks:
         drawn = gallery[:, np.arange(30), rng.integers(0, 4, 30)]
@@ -71,7 +73,8 @@ def test_exact_agrees_with_ten_thousand_simulated_draws(several_images_a_view):
     cmc = summary(exact(distances, query_ids, gallery_ids), ranks=range(1, 31))["cmc"]
     for k in range(1, 31):
         share = (ranks <= k).mean(axis=1)
-        assert abs(share.mean() - cmc[str(k)]) <= 4.5 * share.std() / 100 + 1e-5    # what no draw showed is rare
+        # what no draw showed is rare
+        assert abs(share.mean() - cmc[str(k)]) <= 4.5 * share.std() / 100 + 1e-5
     first = exact(distances, query_ids, gallery_ids).first
     assert (abs(ranks.mean(axis=0) - first) <= 4.5 * ranks.std(axis=0) / 100).all()
 

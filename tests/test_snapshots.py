@@ -1,17 +1,18 @@
-"""Snapshots: as many as are asked for, there whole or not at all, and never taken up again where they are damaged."""
+"""Snapshots: as many as are asked for, whole or not there at all, never resumed from where damaged."""
 
-import json
 import shutil
 
 import caffe
 import numpy as np
 import pytest
 
+from records import edit
 from reid.engine import snapshots
 from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
 NET = """
-layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
+layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {
+        shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
         data_filler { type: "gaussian" } data_filler { type: "gaussian" } } }
 layer { name: "fc" type: "InnerProduct" bottom: "x" top: "z" inner_product_param { num_output: 2
         weight_filler { type: "xavier" } } }
@@ -24,7 +25,8 @@ def solver(tmp_path):
     """A solver of the smallest net there is, with its snapshots in tmp_path/run/snapshots."""
     (tmp_path / "net.prototxt").write_text(NET)
     (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path / "net.prototxt"}" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 max_iter: 1000 random_seed: 1 '
+        f'net: "{tmp_path / "net.prototxt"}" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 max_iter: 1000 '
+        'random_seed: 1 '
         f'snapshot_prefix: "{snapshots.prefix(tmp_path / "run")}" solver_mode: CPU')
     return caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
 
@@ -33,7 +35,7 @@ def steps(solver, run, iterations, keep=2):
     """Take a snapshot at each of the iterations."""
     for iteration in iterations:
         solver.step(iteration - solver.iter)
-        snapshots.save(solver, run, keep, seconds=1.5)
+        snapshots.save(solver, run, keep, seconds=1.5, trained_with={})
 
 
 def names(run):
@@ -69,15 +71,15 @@ def flip(name):
 
 def rewrite(**changes):
     def damage(folder):
-        facts = json.loads((folder / FACTS).read_text()) | changes
-        (folder / FACTS).write_text(json.dumps(facts))
+        edit(folder / FACTS, lambda facts: facts.update(changes))
     return damage
 
 
 @pytest.mark.parametrize("damage", [
     cut(WEIGHTS), cut(STATE), cut(FACTS), flip(WEIGHTS), flip(STATE), flip(FACTS),
     lambda folder: (folder / FACTS).unlink(), lambda folder: (folder / WEIGHTS).unlink(),
-    lambda folder: (folder / FACTS).write_text("[]"), rewrite(seconds=None), rewrite(iteration=6), rewrite(sha256=None)])
+    lambda folder: (folder / FACTS).write_text("[]"), rewrite(seconds=None), rewrite(iteration=6),
+    rewrite(sha256=None)])
 def test_a_damaged_one_is_passed_over_for_the_one_before_and_said(solver, tmp_path, damage):
     run, said = tmp_path / "run", []
     steps(solver, run, (3, 5))

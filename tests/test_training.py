@@ -1,4 +1,4 @@
-"""One stage in real Caffe, on generated people with the tiny net: figures, files, stopping, going on, refusing."""
+"""One stage in real Caffe, on generated people with tiny: figures, files, stops, resumes, refusals."""
 
 import json
 import math
@@ -15,29 +15,34 @@ import numpy as np
 import pytest
 import yaml
 from caffe.proto import caffe_pb2
+from stages import run_stage
 
+from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine import snapshots
 from reid.engine.loop import stop_if_diverged
 from reid.engine.schedule import schedule
 from reid.engine.settings import defaults, override
+from reid.engine import loop
 from reid.engine.tables import Table, read
+from reid.features import extract
 from reid.features.extract import view
 from reid.formats.caffemodel import read_caffemodel
 from reid.formats.feature_file import read_features
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore, write_pairs
+from reid.layers.feed import PairFeed
+from reid.layers.source import Source
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
 from reid.stages.stage import Job
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6", "snapshot_every=5",
-         "workers=1"]
+SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6",
+         "snapshot_every=5", "workers=1"]
 
 
 TRUNK = fit.parameters(deploy_net("tiny", 8, 64, 64))
@@ -65,18 +70,22 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
     assert [p.name for p in sorted((trained / "snapshots").iterdir())] == ["000010", "000012"]
     losses, tests = read(trained / "losses.csv"), read(trained / "test.csv")
     assert losses["iteration"] == list(range(1, 13)) and all(map(math.isfinite, losses["loss_verif"]))
-    assert tests["iteration"] == [6, 12] and 0 <= min(tests["accuracy_verif"]) <= max(tests["accuracy_verif"]) <= 1
-    assert read(trained / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"], abs=1e-6)
+    assert tests["iteration"] == [6, 12]
+    assert 0 <= min(tests["accuracy_verif"]) <= max(tests["accuracy_verif"]) <= 1
+    assert read(trained / "evaluation.csv")["rank_1"][-1] == pytest.approx(result["after"]["cmc"]["1"],
+                                                                           abs=1e-6)
 
 
 def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_viper):
-    net = caffe.Net(str(trained / "deploy.prototxt"), str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
-    image, _ = ImageStore(prepared_viper / "images").get(load_manifest(prepared_viper)["splits"]["split00"]["query"][3])
+    net = caffe.Net(str(trained / "deploy.prototxt"),
+                    str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
+    query = load_manifest(prepared_viper)["splits"]["split00"]["query"]
+    image, _ = ImageStore(prepared_viper / "images").get(query[3])
     net.blobs["data"].reshape(1, 3, 64, 64)
     net.blobs["data"].data[0] = view(image, defaults("tiny"))
     feature = net.forward()[BACKBONES["tiny"].feature].ravel()
-    np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3], feature, rtol=1e-4,
-                               atol=1e-5)
+    np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3],
+                               feature, rtol=1e-4, atol=1e-5)
 
 
 def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_path, capfd):
@@ -110,10 +119,10 @@ def test_no_epochs_is_evaluation_alone(prepared_viper, tmp_path):
 
 
 def start(data, out):
-    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
-               "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "GLOG_minloglevel": "2"})
+    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out,
+               "--base", "tiny", "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True, env={**os.environ, "GLOG_minloglevel": "2"})
 
 
 def wait_for_iteration(run, process, iteration):
@@ -141,7 +150,8 @@ def test_killed_and_interrupted_ends_in_the_same_bytes(prepared_viper, tmp_path)
 
     process = start(prepared_viper, tmp_path / "broken")
     assert process.wait() == 0, process.stderr.read()
-    for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate", "losses.csv", "test.csv",
+    for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate",
+                 "losses.csv", "test.csv",
                  "evaluation.csv", "features/before/query.npz", "features/after/gallery.npz"):
         assert (run / name).read_bytes() == (straight / name).read_bytes(), name
 
@@ -176,7 +186,8 @@ def test_one_batch_of_eight_pairs_is_learnt_by_heart(prepared_viper, tmp_path):
     folder, = run_stage(Job("viper", data, tmp_path / "runs", "tiny", "vi", asked, None, None), [0])
     losses = read(folder / "losses.csv")
     assert losses["loss_verif"][-1] < .05
-    np.testing.assert_allclose(losses["lr"], [1e-3] * 22 + [1e-4] * 3, rtol=1e-5)    # 10 of 75 epochs: 3 of 25
+    # 10 of 75 epochs: 3 of 25
+    np.testing.assert_allclose(losses["lr"], [1e-3] * 22 + [1e-4] * 3, rtol=1e-5)
 
 
 def with_pairs(prepared, data, pairs, epochs):
@@ -186,20 +197,21 @@ def with_pairs(prepared, data, pairs, epochs):
     shutil.rmtree(target)
     target.mkdir()
     write_pairs(target, pairs.meta, pairs.labels, epochs)
-    manifest = json.loads((data / "manifest.json").read_text())
     file = target / "data.mdb"
-    manifest["splits"]["split00"]["train_pairs"] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    facts = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+    edit(data / "manifest.json", lambda manifest: manifest["splits"]["split00"].update(train_pairs=facts))
     return data
 
 
 def test_schedule_by_hand(prepared_viper):
     pairs, held_out = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
-    assert pairs.offsets.tolist() == [0, 120, 240, 360]                 # 12 identities × 2 images × 5 translations
-    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]), pairs, held_out)
+    # 12 identities × 2 images × 5 translations
+    assert pairs.offsets.tolist() == [0, 120, 240, 360]
+    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]),
+                    pairs, held_out)
     assert (plan.iterations, plan.lr_final_from, plan.step) == (18, 12, 21)    # ⌈360/21⌉, ⌈240/21⌉
     assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
-    assert plan.test_batches == 48 // 7                                 # 12 probes × 4 held-out pairs
+    assert plan.test_batches == tuple(range(48 // 7))                                 # 12 probes × 4 held-out pairs
     assert schedule(override(defaults("tiny"), ["max_iter=5"]), pairs, held_out).iterations == 5
     # 1.5 epochs are 180 pairs; the last 10/75 of them, 0.2 epochs, begin after 156: ⌈180/21⌉, ⌈156/21⌉
     part = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "epochs=1.5"]), pairs, held_out)
@@ -310,7 +322,8 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="batch is 10000000.* GB of memory.*iter_size"):
         run_stage(job(prepared_viper, tmp_path, "batch=10000000"), [0])
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
+    monkeypatch.setattr(shutil, "disk_usage",
+                        lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):
         run_stage(job(prepared_viper, tmp_path / "not/yet/there"), [0])
     assert not (tmp_path / "not").exists() and not (tmp_path / "viper").exists()
@@ -360,3 +373,86 @@ def test_command_line_errors_are_one_line(tmp_path):
         done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path, "--out",
                                tmp_path / "runs", "--base", "tiny", *arguments], capture_output=True, text=True)
         assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_snapshot_comes_before_the_held_out_pairs_and_what_was_cut_off_is_made_up_for(prepared_viper, tmp_path, monkeypatch):
+    """A kill between the snapshot and the row of test.csv: the same files as without."""
+    straight, = run_stage(job(prepared_viper, tmp_path / "straight", "snapshot_every=6"), [0])
+    judge, seen = loop.test, []
+
+    def killed(held_out, net, batches, asked=()):
+        seen.append(sorted(p.name for p in (tmp_path / "killed/viper/split00/snapshots").iterdir()))
+        raise SystemExit
+    monkeypatch.setattr(loop, "test", killed)
+    with pytest.raises(SystemExit):
+        run_stage(job(prepared_viper, tmp_path / "killed", "snapshot_every=6"), [0])
+    assert seen == [["000006"]]
+    monkeypatch.setattr(loop, "test", judge)
+    resumed, = run_stage(job(prepared_viper, tmp_path / "killed", "snapshot_every=6"), [0])
+    for name in ("test.csv", "losses.csv", "evaluation.csv", "snapshots/000012/weights.caffemodel"):
+        assert (resumed / name).read_bytes() == (straight / name).read_bytes(), name
+    assert read(resumed / "test.csv")["iteration"] == [6, 12]
+
+
+def test_asked_to_stop_the_held_out_pairs_are_left(prepared_viper, tmp_path, monkeypatch):
+    judge = loop.test
+
+    def interrupted(held_out, net, batches, asked=()):
+        asked.append(signal.SIGINT)
+        return judge(held_out, net, batches, asked)
+    monkeypatch.setattr(loop, "test", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
+    folder = tmp_path / "viper/split00"
+    assert read(folder / "test.csv") == {} and [p.name for p in (folder / "snapshots").iterdir()] == ["000006"]
+    monkeypatch.setattr(loop, "test", judge)
+    run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
+    assert read(folder / "test.csv")["iteration"] == [6, 12]
+
+
+def test_held_out_pairs_are_a_fixed_sample_spread_over_all_of_them(prepared_viper):
+    pairs, held_out = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
+    assert held_out.total == 48
+    plan = schedule(override(defaults("tiny"), ["batch=4", "test_pairs=17"]), pairs, held_out)
+    assert plan.test_batches == (0, 2, 4, 7, 9)      # 5 of 12 batches
+    source = Source(str(prepared_viper / "split00/test"), str(prepared_viper / "images"), 4, 224, 64, 64, (1., 2., 3.), 0, 0,
+                    "test")
+    every, some = PairFeed(source), PairFeed(source)
+    some.order = plan.test_batches
+    assert all((some.rows(k)[0] == every.rows(plan.test_batches[k % 5])[0]).all() for k in range(7))
+
+
+class Trunk:
+    """Stands in for a deploy net: the feature of an image is its first pixels; counts what it was asked for."""
+
+    def __init__(self, fails_after=10 ** 9):
+        self.blobs, self.left = {"data": self, "feature": self}, fails_after
+        self.shape = (1, 5)
+        self.data = None
+
+    def reshape(self, *shape):
+        self.data = np.empty(shape, np.float32)
+
+    def forward(self):
+        self.left -= 1
+        if self.left < 0:
+            raise SystemExit
+        self.data = self.data[:, 0, 0, :5].copy()
+
+
+def test_features_that_were_computed_are_kept(prepared_viper, tmp_path, monkeypatch):
+    images, settings = ImageStore(prepared_viper / "images"), defaults("tiny")
+    wanted = [30, 3, 17, *range(20, 41), 3]
+    straight = extract.extract(Trunk(), "feature", images, wanted, settings)
+    monkeypatch.setattr(extract, "KEEP", 1)
+    file = tmp_path / "some/features.rows"
+    with pytest.raises(SystemExit):
+        extract.extract_kept(file, Trunk(fails_after=2), "feature", images, wanted, settings, print)
+    assert file.stat().st_size == 2 * extract.BATCH * (4 + 5 * 4)
+    with open(file, "ab") as stream:
+        stream.write(b"cut short")
+    trunk, lines = Trunk(fails_after=2), []
+    kept = extract.extract_kept(file, trunk, "feature", images, wanted, settings, lines.append)
+    assert (kept == straight).all() and lines == [f"features of 16 images are in {file}"] and trunk.left == 1
+    again = extract.extract_kept(file, Trunk(fails_after=0), "feature", images, wanted, settings, lines.append)
+    assert (again == straight).all()

@@ -1,4 +1,4 @@
-"""Weights of other formats become caffemodels that compute the same; what is damaged, malicious or another net is refused."""
+"""Weights of other formats become caffemodels that compute the same; damaged, malicious ones are refused."""
 
 import io
 import os
@@ -27,12 +27,14 @@ SAMPLES = Path(__file__).with_name("samples")
 NORMALISATION = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
 
 
-# torchvision's nets in NumPy, image in, scores out: written from torchvision's description, not from our generators
+# torchvision's nets in NumPy, image in, scores out: written from its description, not from our generators
 
 def convolve(x, weight, bias=0, stride=1, pad=0):
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    windows = sliding_window_view(padded, weight.shape[2:], (2, 3))[:, :, ::stride, ::stride].transpose(0, 2, 3, 1, 4, 5)
-    out = windows.reshape(*windows.shape[:3], -1) @ weight.reshape(len(weight), -1).T.astype(np.float64) + bias
+    windows = sliding_window_view(padded, weight.shape[2:], (2, 3))[:, :, ::stride, ::stride]
+    windows = windows.transpose(0, 2, 3, 1, 4, 5)
+    kernels = weight.reshape(len(weight), -1).T.astype(np.float64)
+    out = windows.reshape(*windows.shape[:3], -1) @ kernels + bias
     return out.transpose(0, 3, 1, 2)
 
 
@@ -56,7 +58,8 @@ def resnet50(t, x):
             y = np.maximum(normalised(x, f"{name}.conv1", f"{name}.bn1"), 0)
             y = np.maximum(normalised(y, f"{name}.conv2", f"{name}.bn2", stride=stride, pad=1), 0)
             y = normalised(y, f"{name}.conv3", f"{name}.bn3")
-            shortcut = x if block else normalised(x, f"{name}.downsample.0", f"{name}.downsample.1", stride=stride)
+            shortcut = x if block else normalised(x, f"{name}.downsample.0", f"{name}.downsample.1",
+                                                  stride=stride)
             x = np.maximum(y + shortcut, 0)
     return x.mean((2, 3)) @ t["fc.weight"].T.astype(np.float64) + t["fc.bias"]
 
@@ -82,7 +85,8 @@ def random_resnet50():
 
     def add(convolution, norm, out, into, kernel):
         tensors[f"{convolution}.weight"] = _normal(random, (out, into, kernel, kernel))
-        tensors[f"{norm}.weight"], tensors[f"{norm}.bias"] = random.uniform(0.3, 0.9, out), random.normal(0, 0.2, out)
+        tensors[f"{norm}.weight"] = random.uniform(0.3, 0.9, out)
+        tensors[f"{norm}.bias"] = random.normal(0, 0.2, out)
         tensors[f"{norm}.running_mean"] = random.normal(0, 0.2, out)
         tensors[f"{norm}.running_var"] = random.uniform(0.5, 1.5, out)
         tensors[f"{norm}.num_batches_tracked"] = np.array(7)
@@ -103,7 +107,7 @@ def random_resnet50():
 
 
 def _normal(random, dims):
-    """Normal numbers of a weight's usual size; a million of them and three, over and over where that is not enough."""
+    """Normal numbers of a weight's usual size: a million and three, repeated where more are needed."""
     numbers = random.standard_normal(min(np.prod(dims), 1_000_003), np.float32)
     return np.resize(numbers, dims) * np.float32(np.sqrt(2 / np.prod(dims[1:])))
 
@@ -114,7 +118,10 @@ STORAGES = {"<i8": b"Long", "<f4": b"Float", "<f2": b"Half", "<f8": b"Double", "
 
 
 def state_pickle(tensors, legacy=False, old_parameters=False):
-    """The pickle of a state dict, one storage a tensor. `old_parameters`: as torch 0.1 to 0.3 wrote a Parameter."""
+    """The pickle of a state dict, one storage a tensor.
+
+    old_parameters: as torch 0.1 to 0.3 wrote a Parameter.
+    """
     out = b"\x80\x02ccollections\nOrderedDict\n)R("
     for key, (name, array) in enumerate(tensors.items()):
         storage = b"ctorch\n" + STORAGES[array.dtype.str] + b"Storage\n"
@@ -153,7 +160,8 @@ def write_zip(path, pickled, tensors=None):
 
 def write_legacy(path, pickled, tensors=None):
     arrays = {str(key): array for key, array in enumerate((tensors or {}).values())}
-    content = b"".join(pickle.dumps(part, 2) for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}))
+    content = b"".join(pickle.dumps(part, 2)
+                       for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}))
     content += pickled + pickle.dumps(list(arrays), 2)
     path.write_bytes(content + b"".join(struct.pack("<q", a.size) + a.tobytes() for a in arrays.values()))
     return path
@@ -167,7 +175,8 @@ def run(command, monkeypatch, *arguments):
 
 def scores_in_caffe(base, weights, image, folder):
     """Real Caffe's scores, before the softmax, of an image (3, H, W) RGB 0 to 255."""
-    (folder / "net.prototxt").write_text(text_format.MessageToString(classifier_net(base, 1, *image.shape[1:])))
+    net = classifier_net(base, 1, *image.shape[1:])
+    (folder / "net.prototxt").write_text(text_format.MessageToString(net))
     net = caffe.Net(str(folder / "net.prototxt"), str(weights), caffe.TEST)
     net.blobs["data"].data[0] = image[::-1] - np.reshape(TORCHVISION_MEAN, (3, 1, 1))
     net.forward()
@@ -194,7 +203,8 @@ def test_a_converted_torchvision_resnet50_computes_the_same_in_caffe(torch_resne
     found = scores_in_caffe("resnet50-torchvision", out, image, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     facts = weights_record.read(out)
-    assert facts.base == "resnet50-torchvision" and facts.mean == list(TORCHVISION_MEAN) and weights_record.whole(out)
+    assert facts.base == "resnet50-torchvision" and facts.mean == list(TORCHVISION_MEAN)
+    assert weights_record.whole(out)
 
 
 def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
@@ -225,9 +235,13 @@ def test_a_converted_torchvision_vgg16_computes_the_same_in_caffe(tmp_path):
 
 
 def test_the_npm_package_keeps_its_values():
-    """Kernels are (height, width, in, out) there, Dense (in, out); BatchNorm is split; zero biases are dropped."""
+    """Kernels are (height, width, in, out) there, Dense (in, out); BatchNorm is split.
+
+    Zero biases are dropped.
+    """
     random = np.random.default_rng(0)
-    tensors = {f"bn2a/{kind}": random.normal(size=4) for kind in ("gamma", "beta", "moving_mean", "moving_variance")}
+    tensors = {f"bn2a/{kind}": random.normal(size=4)
+               for kind in ("gamma", "beta", "moving_mean", "moving_variance")}
     tensors |= {"conv1/kernel": random.normal(size=(7, 7, 3, 4)), "conv1/bias": random.normal(size=4),
                 "res2a/kernel": random.normal(size=(1, 1, 4, 8)), "res2a/bias": np.zeros(8),
                 "fc1000/kernel": random.normal(size=(8, 10)), "fc1000/bias": random.normal(size=10)}
@@ -258,7 +272,8 @@ def test_what_torch_itself_wrote_is_read(form):
 @pytest.mark.parametrize("old_parameters", [False, True])
 def test_files_of_the_first_torch_are_read(old_parameters, tmp_path):
     tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([5], np.int64)}
-    path = write_legacy(tmp_path / "old.pth", state_pickle(tensors, legacy=True, old_parameters=old_parameters), tensors)
+    path = write_legacy(tmp_path / "old.pth",
+                        state_pickle(tensors, legacy=True, old_parameters=old_parameters), tensors)
     found = pth.read(path)
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(found[name], tensor)
@@ -285,7 +300,8 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(write, tmp_path):
     assert not target.exists()
 
 
-@pytest.mark.parametrize("name", ["builtins eval", "builtins getattr", "torch.nn.modules.linear Linear", "collections Counter",
+@pytest.mark.parametrize("name", ["builtins eval", "builtins getattr", "torch.nn.modules.linear Linear",
+                                  "collections Counter",
                                   "torch ByteStorage", "numpy.core.multiarray _reconstruct", "os system"])
 def test_only_what_a_state_dict_needs_is_known(name, tmp_path):
     module, name = name.split()
@@ -313,7 +329,8 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
 
 
 def test_a_checkpoint_of_more_than_tensors_is_refused(tmp_path):
-    with pytest.raises(InputError, match="other things than tensors by name: save the model's state dict alone"):
+    with pytest.raises(InputError,
+                       match="other things than tensors by name: save the model's state dict alone"):
         pth.read(write_zip(tmp_path / "checkpoint.pth", pickle.dumps({"epoch": 3}, 2)))
 
 
@@ -338,7 +355,8 @@ def test_whatever_is_cut_short_or_altered_is_refused(tmp_path):
 
 def test_floats_of_all_widths(tmp_path):
     numbers = np.array([1.5, -0.25, 1024], np.float32)
-    for raw in (numbers, numbers.astype("<f2"), numbers.astype("<f8"), (numbers.view("<u4") >> 16).astype("<u2")):
+    for raw in (numbers, numbers.astype("<f2"), numbers.astype("<f8"),
+                (numbers.view("<u4") >> 16).astype("<u2")):
         path = write_zip(tmp_path / "a.pth", state_pickle({"a": raw}), {"a": raw})
         np.testing.assert_array_equal(pth.read(path)["a"], numbers)
 
@@ -355,8 +373,10 @@ def test_another_net_than_asked_for_is_refused(torch_resnet50, tmp_path, monkeyp
 def test_incomplete_and_larger_nets_are_refused(torch_resnet50):
     tensors, _ = torch_resnet50
     with pytest.raises(InputError, match="lacks the tensor 'layer3.2.bn2.bias'"):
-        torchvision.caffe_layers({name: t for name, t in tensors.items() if name != "layer3.2.bn2.bias"}, "file")
-    with pytest.raises(InputError, match=r"has 1 tensors more than .* \(layer3.6.conv1.weight"):    # ResNet-101 has
+        torchvision.caffe_layers({name: t for name, t in tensors.items() if name != "layer3.2.bn2.bias"},
+                                 "file")
+    # ResNet-101's
+    with pytest.raises(InputError, match=r"has 1 tensors more than .* \(layer3.6.conv1.weight"):
         torchvision.caffe_layers(tensors | {"layer3.6.conv1.weight": np.zeros(1)}, "file")
     with pytest.raises(InputError, match="does not take three colours"):
         torchvision.caffe_layers(tensors | {"conv1.weight": np.zeros((64, 4, 7, 7))}, "file")
@@ -374,7 +394,8 @@ def test_the_npm_package_is_known_by_its_checksum(tmp_path, monkeypatch, capsys)
 @pytest.fixture(scope="module")
 def resnet50_zeros():
     """{layer: [array, …]} that fit resnet50."""
-    return {name: [np.zeros(dims, np.float32) for dims in shapes] for name, shapes in fit.trunk("resnet50").items()}
+    return {name: [np.zeros(dims, np.float32) for dims in shapes]
+            for name, shapes in fit.trunk("resnet50").items()}
 
 
 @pytest.mark.parametrize("generation", ["V1", "V2"])
@@ -385,13 +406,15 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
         for layer in new.layer:
             copy = old.layers.add(name=layer.name, blobs=layer.blobs)
             for blob in copy.blobs:
-                blob.num, blob.channels, blob.height, blob.width = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+                dims = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+                blob.num, blob.channels, blob.height, blob.width = dims
                 blob.ClearField("shape")
         content = old.SerializeToString()
     path, out = tmp_path / "mine.caffemodel", tmp_path / "out" / "copy.caffemodel"
     path.write_bytes(content)
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", out, "--mean", "1,2,3.5") == 0
-    assert out.read_bytes() == content and weights_record.read(out).mean == [1, 2, 3.5] and weights_record.whole(out)
+    assert out.read_bytes() == content and weights_record.read(out).mean == [1, 2, 3.5]
+    assert weights_record.whole(out)
     assert run(convert, monkeypatch, path, "--base", "resnet50-torchvision", "--out", out) == 2
     assert run(convert, monkeypatch, path, "--base", "resnet50", "--out", path) == 2
 
@@ -399,14 +422,18 @@ def test_a_caffemodel_is_copied_as_it_is(generation, resnet50_zeros, tmp_path, m
 def test_caffemodels_that_do_not_fit_are_refused(resnet50_zeros):
     def refused(layers, said):
         with pytest.raises(InputError, match=said):
-            fit.check("file", parse_caffemodel(serialise("net", layers), "file"), fit.trunk("resnet50"), "resnet50")
+            fit.check("file", parse_caffemodel(serialise("net", layers), "file"),
+                      fit.trunk("resnet50"), "resnet50")
 
     refused({name: blobs for name, blobs in resnet50_zeros.items() if name != "bn3a_branch1"},
             "file: does not fit resnet50: lacks 1 of the 159 layers of resnet50")
     refused(resnet50_zeros | {"conv1": [np.zeros((64, 3, 5, 5)), np.zeros(64)]}, "layer conv1 has shapes")
-    refused(resnet50_zeros | {"scale2a_branch1": [np.full(256, np.nan), np.zeros(256)]}, "holds NaN or infinity")
+    refused(resnet50_zeros | {"scale2a_branch1": [np.full(256, np.nan), np.zeros(256)]},
+            "holds NaN or infinity")
     mine = resnet50_zeros | {"fc1000": [np.zeros((7, 2048))]}
-    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.trunk("resnet50"), "resnet50") == ""      # a classifier of one's own
+    # a classifier of one's own
+    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.trunk("resnet50"),
+                      "resnet50") == ""
 
 
 def test_a_mean_that_is_none_is_refused(tmp_path, monkeypatch, capsys):
@@ -416,7 +443,8 @@ def test_a_mean_that_is_none_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_a_caffemodel_is_written_and_read_as_protobuf_does():
-    arrays = [np.random.default_rng(0).normal(size=(3, 100)).astype(np.float32), np.float32([[[1e-40, np.inf]]])]
+    arrays = [np.random.default_rng(0).normal(size=(3, 100)).astype(np.float32),
+              np.float32([[[1e-40, np.inf]]])]
     net = caffe_pb2.NetParameter(name="net")
     layer = net.layer.add(name="fc")
     for array in arrays:
@@ -434,14 +462,17 @@ def test_a_caffemodel_is_written_and_read_as_protobuf_does():
 
 def test_inspect_shows_shapes_figures_and_what_is_not_finite(tmp_path, monkeypatch, capsys):
     path = tmp_path / "small.caffemodel"
-    layers = {"conv1": [np.arange(8.).reshape(2, 1, 2, 2), np.float32([1, np.nan])], "bn1": [np.ones(2), np.ones(2), np.ones(1)]}
+    layers = {"conv1": [np.arange(8.).reshape(2, 1, 2, 2), np.float32([1, np.nan])],
+              "bn1": [np.ones(2), np.ones(2), np.ones(1)]}
     facts = dict(name="small", base="tiny", mean=[1, 2, 3], origin="here", licence="free")
     weights_record.write(path, serialise("small", layers), **facts)
     assert run(inspect, monkeypatch, path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.split() == ["conv1[0]", "Convolution", "2×1×2×2", "8", "0", "3.5", "2.291", "7"] for line in lines)
+    assert any(line.split() == ["conv1[0]", "Convolution", "2×1×2×2", "8", "0", "3.5", "2.291", "7"]
+               for line in lines)
     assert any("conv1[1]" in line and "1 NaN, 0 infinite" in line for line in lines)
-    assert "  origin: here" in lines and "  its sha256 is this file's" in lines and "5 tensors, 15 numbers" in lines
+    assert "  origin: here" in lines and "  its sha256 is this file's" in lines
+    assert "5 tensors, 15 numbers" in lines
     assert any(line.startswith("tiny: no: ") for line in lines)
     path.write_bytes(serialise("other", layers))
     assert run(inspect, monkeypatch, path) == 0 and "NOT this file's" in capsys.readouterr().out
@@ -450,7 +481,8 @@ def test_inspect_shows_shapes_figures_and_what_is_not_finite(tmp_path, monkeypat
 def test_inspect_says_which_base_network_a_file_fits(torch_resnet50, monkeypatch, capsys):
     assert run(inspect, monkeypatch, torch_resnet50[1]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "resnet50-torchvision: fits" in lines and any(line.startswith("resnet50: no: layer conv1") for line in lines)
+    assert "resnet50-torchvision: fits" in lines
+    assert any(line.startswith("resnet50: no: layer conv1") for line in lines)
 
 
 def test_what_is_no_file_of_weights(tmp_path, monkeypatch, capsys):
@@ -460,9 +492,10 @@ def test_what_is_no_file_of_weights(tmp_path, monkeypatch, capsys):
         assert said in capsys.readouterr().err
 
 
-def test_the_sidecar_tells_whether_a_caffemodel_is_whole(tmp_path):
+def test_the_record_tells_whether_a_caffemodel_is_whole(tmp_path):
     path = tmp_path / "a.caffemodel"
-    weights_record.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here", licence="free")
+    weights_record.write(path, b"content", name="a", base="tiny", mean=(1, 2, 3), origin="here",
+                         licence="free")
     assert weights_record.whole(path)
     path.write_bytes(b"content, altered")
     assert not weights_record.whole(path)
@@ -480,7 +513,8 @@ def test_the_catalogue_is_consistent():
         assert bool(entry.npm) + bool(entry.url) + bool(entry.how_to_get) == 1, name
         assert entry.size > 9e7
         if name.endswith("torchvision"):
-            assert entry.sha256.startswith(entry.file.removesuffix(".pth").split("-")[1])   # as torchvision names its files
+            # as torchvision names its files
+            assert entry.sha256.startswith(entry.file.removesuffix(".pth").split("-")[1])
             assert tuple(entry.mean) == TORCHVISION_MEAN
     assert catalogue.entry("resnet50").sha256 == resnet_imagenet.SHA256
 

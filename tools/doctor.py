@@ -17,11 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "scikit-learn": "sklearn",
            "OpenCV": "cv2", "LMDB": "lmdb", "h5py": "h5py", "Matplotlib": "matplotlib", "PyYAML": "yaml"}
 GB = 1e9
-VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}    # dnnl_cpu_isa_t: the units that the engine uses (tools/caffe/engine/layout.cpp)
-LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB    # one small batch of ResNet-50; a dataset and the snapshots of a stage
+# dnnl_cpu_isa_t: the units that the engine uses (tools/caffe/engine/layout.cpp)
+VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}
+# one small batch of ResNet-50; a dataset and the snapshots of a stage
+LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB
 
 
-def main():
+def main() -> int:
+    """Print what is here, what is wrong and what to do; 1 where something is wrong."""
     argparse.ArgumentParser(prog="tools/doctor", description=__doc__).parse_args()
     wrong = []
     for section in (software, engine, machine):
@@ -68,7 +71,7 @@ def software():
 
 
 def engine():
-    """Which OpenBLAS and oneDNN this process has loaded, and a complaint where Caffe computes without them."""
+    """Which OpenBLAS and oneDNN this process has loaded; a complaint where Caffe computes without them."""
     rows, wrong = [], []
     openblas, onednn = loaded("openblas"), loaded("dnnl")
     if openblas:
@@ -81,7 +84,8 @@ def engine():
         rows.append(("BLAS", config + own))
     else:
         rows.append(("BLAS", ", ".join(loaded("blas")) or "none"))
-        wrong.append("Caffe and NumPy do not compute with OpenBLAS; as root: apt-get install libopenblas0-openmp")
+        wrong.append("Caffe and NumPy do not compute with OpenBLAS; as root: apt-get install "
+                     "libopenblas0-openmp")
     if onednn:
         library = ctypes.CDLL(onednn[0])
         library.dnnl_version.restype = ctypes.POINTER(ctypes.c_int * 3)
@@ -90,7 +94,8 @@ def engine():
         known = [name for name, bits in VECTORS.items() if isa & bits == bits]
         rows.append(("oneDNN", f"{version}, {known[0] if known else 'not used: the processor has no AVX2'}"))
     else:
-        wrong.append("this Caffe was built without oneDNN, which takes three times as long; run tools/install_caffe.sh again")
+        wrong.append("this Caffe was built without oneDNN, which takes three times as long; run "
+                     "tools/install_caffe.sh again")
     return rows, wrong
 
 
@@ -104,13 +109,14 @@ def machine():
             ("disk", f"{disk / GB:.0f} GB free for {place}")]
     wrong = []
     if free < LITTLE_MEMORY:
-        wrong.append(f"{free / GB:.1f} GB of memory are little; end other programs, or train with --set batch=8 and "
-                     "a small input")
+        wrong.append(f"{free / GB:.1f} GB of memory are little; end other programs, or train with --set "
+                     "batch=8 and a small input")
     if disk < LITTLE_DISK:
-        wrong.append(f"{disk / GB:.1f} GB of disk are little for a dataset and snapshots; give --out on a larger disk")
+        wrong.append(f"{disk / GB:.1f} GB of disk are little for a dataset and snapshots; give --out on a "
+                     "larger disk")
     if runs.exists() and not os.access(runs, os.W_OK):
-        wrong.append(f"user {os.getuid()} may not write to {runs.resolve()}; give that folder to this user, or --out "
-                     "another one")
+        wrong.append(f"user {os.getuid()} may not write to {runs.resolve()}; give that folder to this user, "
+                     "or --out another one")
     return rows, wrong
 
 
@@ -145,7 +151,7 @@ def cuda(made):
 
 
 def driver():
-    """Rows of the driver: the version of its kernel module, and the newest CUDA it knows; none where there is none."""
+    """Rows of the driver, if there is one: the version of its kernel module, the newest CUDA it knows."""
     try:
         known = device.driver_cuda(device.load_driver())
     except InputError:

@@ -25,8 +25,8 @@ def main():
         query, gallery, *images = map(read_features, filter(None, files))
         try:
             for part in images:
-                query["features"] = pool(query["ids"], query["cams"], part["features"], part["ids"], part["cams"],
-                                         arguments.pool)
+                query["features"] = pool(query["ids"], query["cams"], part["features"], part["ids"],
+                                         part["cams"], arguments.pool)
             ranking = rank(arguments.protocol, query, gallery, arguments.draws, arguments.seed)
             splits.append(summary(ranking, arguments.ranks, arguments.leave_out))
         except InputError as error:
@@ -43,7 +43,8 @@ def main():
     return 0
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--query", required=True, nargs="+", metavar="Q.npz",
                         help="feature file of the queries; several: one of each split, averaged")
@@ -51,7 +52,8 @@ def parse_arguments():
                         help="feature files of their galleries")
     parser.add_argument("--protocol", required=True, choices=PROTOCOLS)
     parser.add_argument("--multi-query", nargs="+", metavar="M.npz", default=[],
-                        help="market1501: search with all images of a query's identity and camera in these, pooled")
+                        help="market1501: search with all images of a query's identity and camera in these, "
+                             "pooled")
     parser.add_argument("--pool", choices=POOLS, default="mean", help="how (default mean)")
     parser.add_argument("--draws", type=int, metavar="N",
                         help="single-shot: the mean over N random galleries (default: over all, exactly)")
@@ -96,8 +98,9 @@ def export(arguments, query, gallery):
 
 
 def show(figures):
-    """Print the figures in per cent, with their standard deviation over splits or standard error over draws."""
-    how = figures.get("mode") or (f"multiple query, {figures['pool']}" if "pool" in figures else "single query")
+    """Print figures in per cent, with their standard deviation over splits or standard error over draws."""
+    how = figures.get("mode") or (f"multiple query, {figures['pool']}"
+                                  if "pool" in figures else "single query")
     splits = f"{len(figures['splits'])} splits, " if "splits" in figures else ""
     print(f"{figures['protocol']} ({how}): {splits}{figures['queries']} queries, "
           f"{figures['queries_without_match']} without a match in the gallery")

@@ -1,4 +1,4 @@
-"""Print where a run's weights come from, stage by stage back to ImageNet, and what of it is gone or changed."""
+"""Print where a run's weights come from, stage by stage back to ImageNet, and what is gone or changed."""
 
 import argparse
 import sys

@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Market-1501. Written by tools/make_prototxt.py, not by hand. A run writes its own.\n"
 DATA = "data/market1501"
 EPOCHS = 75    # Section III-C 2
-# As python -m data_prep prepares it: five pairs for each training image in an epoch; four held-out ones for each query.
-PAIRS = SimpleNamespace(path=DATA, offsets=np.arange(EPOCHS + 1) * COUNTS["bounding_box_train"] * TRANSLATIONS)
+# As python -m data_prep prepares it: five pairs for each training image in an epoch, four held-out a query.
+PAIRS_AN_EPOCH = COUNTS["bounding_box_train"] * TRANSLATIONS
+PAIRS = SimpleNamespace(path=DATA, offsets=np.arange(EPOCHS + 1) * PAIRS_AN_EPOCH)
 HELD_OUT = SimpleNamespace(total=4 * COUNTS["query"])
 
 
-def main():
+def main() -> int:
+    """Write prototxt/, or with --check say what in it is stale; 1 where something is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     check = parser.parse_args().check
@@ -52,7 +54,8 @@ def files():
 def _messages(base, objective):
     """The three nets and the solver of one backbone and objective, by file name."""
     settings, folder = defaults(base), f"prototxt/{base}/{objective}"
-    nets = stage_nets(base, objective, COUNTS["training identities"], settings, f"{DATA}/images", f"{DATA}/split00")
+    nets = stage_nets(base, objective, COUNTS["training identities"], settings, f"{DATA}/images",
+                      f"{DATA}/split00")
     return {**nets, "solver": stage_solver(folder, settings, schedule(settings, PAIRS, HELD_OUT),
                                            f"snapshots/{base}_{objective}", by_caffe=True)}
 

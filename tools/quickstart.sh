@@ -22,7 +22,6 @@ people() {
 }
 # pairs STAGE DATASET EPOCHS
 pairs() { .venv/bin/python -m data_prep "$2" --raw "$out/raw/$1" --out "$out/data/$1" --split 0 --epochs "$3"; }
-# One thread: tiny's matrices are too small to share out (docs/nets.md), and the other core feeds.
 train() { tools/train_stage.sh "$1" --data "$out/data" --out "$out/runs" --base tiny --cpu; }
 
 step "Caffe"

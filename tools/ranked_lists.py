@@ -13,8 +13,10 @@ from reid.report.ranked import draw, ranked_lists, worst
 @command_line
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--query", required=True, metavar="Q.npz", help="feature file of the queries, with names")
-    parser.add_argument("--gallery", required=True, metavar="G.npz", help="feature file of the gallery, with names")
+    parser.add_argument("--query", required=True, metavar="Q.npz",
+                        help="feature file of the queries, with names")
+    parser.add_argument("--gallery", required=True, metavar="G.npz",
+                        help="feature file of the gallery, with names")
     parser.add_argument("--protocol", required=True, choices=PROTOCOLS)
     parser.add_argument("--images", required=True, type=Path, metavar="DIR",
                         help="folder of the pictures that the names in the feature files are relative to")
@@ -24,7 +26,8 @@ def main():
     chosen.add_argument("--worst", type=int, default=10, metavar="N",
                         help="draw the N queries of the lowest average precision (default 10)")
     parser.add_argument("--count", type=int, default=10, metavar="N",
-                        help="the N nearest gallery pictures (default 10), then the nearest match if not among them")
+                        help="the N nearest gallery pictures (default 10), then the nearest match if not "
+                             "among them")
     arguments = parser.parse_args()
     if min(arguments.worst, arguments.count) < 1:
         parser.error("--worst and --count must be at least 1")
@@ -39,11 +42,13 @@ def main():
     else:
         numbers = worst(ranking, arguments.worst)
     if not numbers:
-        raise InputError(f"no query of {arguments.query} has a match in {arguments.gallery}: choose some by --names")
+        raise InputError(f"no query of {arguments.query} has a match in {arguments.gallery}: choose some by "
+                         "--names")
     lists = ranked_lists(arguments.protocol, query, gallery, numbers, arguments.count)
     queries = [(str(query["names"][n]), about(query, ranking, n)) for n in numbers]
-    title = (f"{'chosen' if arguments.names else 'worst'} queries of {len(ranking.matches)}, {arguments.protocol} "
-             "protocol; below each picture its rank (junk takes none) and squared distance")
+    title = (f"{'chosen' if arguments.names else 'worst'} queries of {len(ranking.matches)}, "
+             f"{arguments.protocol} protocol; below each picture its rank (junk takes none) and squared "
+             "distance")
     draw(arguments.out, title, queries, lists, arguments.images)
     print(f"{len(numbers)} queries: {arguments.out}")
     return 0

@@ -1,4 +1,4 @@
-"""Train a stage on prepared data, after the stages that it starts from; rank the test identities and record it all."""
+"""Train a stage, after the stages that it starts from; rank the test identities; record it all."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ def main():
         objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
         splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
         chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
-        strict=arguments.strict)
+        strict=arguments.strict, check_data=check_data)
     if arguments.dry_run:
         print("\n".join([*describe(plan(request)), *recipe.describe(followed)]))
         return 0
@@ -34,30 +34,37 @@ def main():
     return 0
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="tools/train_stage.sh", description=__doc__)
-    parser.add_argument("stage", help="a stage of the chain (market1501, cuhk03, cuhk01, viper, large), or a name of "
-                                      "your own for data of your own")
+    parser.add_argument("stage", help="a stage of the chain (market1501, cuhk03, cuhk01, viper, large), or a "
+                                      "name of your own for data of your own")
     parser.add_argument("--data", type=Path, required=True,
-                        help="a folder written by python -m data_prep, or a folder of such folders named by stage")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs; the same command goes on in it")
+                        help="a folder written by python -m data_prep, or a folder of such folders named by "
+                             "stage")
+    parser.add_argument("--out", type=Path, required=True,
+                        help="folder of the runs; the same command goes on in it")
     parser.add_argument("--base", choices=BACKBONES, help="default: the recipe's, else resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES,
                         help="vi: both, v: verification, i: identification; default: the recipe's, else vi")
     parser.add_argument("--recipe", choices=RECIPES, default="paper",
                         help="settings of experiments/recipes, which --set overrides; default: paper")
-    parser.add_argument("--split", default="0", metavar="K|all", help="a split (default 0), or all that are prepared")
+    parser.add_argument("--split", default="0", metavar="K|all",
+                        help="a split (default 0), or all that are prepared")
     parser.add_argument("--init", type=Path, metavar="FILE",
                         help=".caffemodel to start the trunk from, in place of the chain's stages before")
-    parser.add_argument("--chain", metavar="NAME", help="which stages come before; default: the first of the file")
-    parser.add_argument("--chains", type=Path, default=CHAINS, metavar="FILE", help="default: experiments/stages.yaml")
+    parser.add_argument("--chain", metavar="NAME",
+                        help="which stages come before; default: the first of the file")
+    parser.add_argument("--chains", type=Path, default=CHAINS, metavar="FILE",
+                        help="default: experiments/stages.yaml")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument("--strict", action="store_true", help="what the pre-flight finds surprising is an error")
+    parser.add_argument("--strict", action="store_true",
+                        help="what the pre-flight finds surprising is an error")
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")
     parser.add_argument("--threads", type=int, metavar="N",
-                        help="that compute on the CPU; default: one for each core, one in all for tiny")
+                        help="that compute on the CPU; default: one for each core")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="[STAGE.]key=value",
                         help="settings, as in docs/training.md, of all stages or of one")
     arguments = parser.parse_args()
@@ -70,8 +77,14 @@ def parse_arguments():
 
 def catalogue(name):
     """The path of ImageNet weights by their name in weights/."""
-    from weights.catalogue import path    # only where a chain starts from ImageNet
+    from weights.catalogue import path  # only where a chain starts from ImageNet
     return path(name)
+
+
+def check_data(folder, splits):
+    """Refuse prepared data that `python -m data_prep.check` would."""
+    from data_prep.check import prove  # only where something is trained
+    prove(folder, splits)
 
 
 def _of_recipe(followed, key, given, otherwise):

@@ -1,4 +1,4 @@
-"""Classify photographs with an ImageNet caffemodel in real Caffe, to see whether weights are what they should be.
+"""Classify photographs with an ImageNet caffemodel in real Caffe, to see whether its weights are right.
 
 Each photograph's shorter side is brought to 256 pixels, and the 224×224 in the centre is classified. Without
 IMAGE the two sample photographs of scikit-learn are taken: china.jpg, a Chinese palace, and flower.jpg.
@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+
+# isort: split
 import caffe
 import cv2
 import numpy as np
@@ -30,8 +32,8 @@ def classifier(caffemodel):
     """Real Caffe's classifier with these weights, and the mean (BGR) that their record names."""
     record = weights_record.read(caffemodel)
     if record is None:
-        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
-                         "--out FILE writes a copy with it")
+        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert "
+                         f"{caffemodel} --base BASE --out FILE writes a copy with it")
     base, layers = record.base, read_caffemodel(caffemodel)
     fit.check(caffemodel, layers, fit.trunk(base), base)
     fit.check_finite(caffemodel, layers)
@@ -55,7 +57,7 @@ def probabilities(net, mean, image):
 
 
 def _photographs(paths):
-    """[(name, image in BGR), …]"""
+    """[(name, image in BGR), …]."""
     if not paths:
         samples = sklearn.datasets.load_sample_images()
         names = [Path(name).name for name in samples.filenames]

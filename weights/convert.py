@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+
+# isort: split
 from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record

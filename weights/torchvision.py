@@ -1,9 +1,9 @@
 """torchvision's ResNet-50 and VGG-16: from their tensors to Caffe's layers.
 
 Their input is RGB, x/255, minus a mean, over a standard deviation. All of it but the mean goes into the first
-convolution: its weights are divided by 255 times the deviation and their channels reversed, and the net then takes
-BGR from 0 to 255 minus reid.nets.backbones.backbone.TORCHVISION_MEAN. This is exact at the borders too, where both pad with zeros
-after the mean.
+convolution: its weights are divided by 255 times the deviation and their channels reversed, and the net then
+takes BGR from 0 to 255 minus reid.nets.backbones.backbone.TORCHVISION_MEAN. This is exact at the borders too,
+where both pad with zeros after the mean.
 """
 import numpy as np
 
@@ -11,7 +11,8 @@ from reid.common.errors import InputError
 
 STD = (0.225, 0.224, 0.229)                                           # BGR, of x/255
 RESNET_STAGES = ((2, 3), (3, 4), (4, 6), (5, 3))                      # Caffe's number of the stage, blocks
-VGG_CONVOLUTIONS = {"1_1": 0, "1_2": 2, "2_1": 5, "2_2": 7, "3_1": 10, "3_2": 12, "3_3": 14,  # their `features`
+# places in their `features`
+VGG_CONVOLUTIONS = {"1_1": 0, "1_2": 2, "2_1": 5, "2_2": 7, "3_1": 10, "3_2": 12, "3_3": 14,
                     "4_1": 17, "4_2": 19, "4_3": 21, "5_1": 24, "5_2": 26, "5_3": 28}
 
 
@@ -32,11 +33,11 @@ def caffe_layers(tensors, path):
         left[first] = _on_pixels(left[first])
         layers = convert(left.pop)
     except KeyError as missing:
-        raise InputError(f"{path}: lacks the tensor {missing}, so it is not all of torchvision's net for {base}; "
-                         "get it again") from None
+        raise InputError(f"{path}: lacks the tensor {missing}, so it is not all of torchvision's net for "
+                         f"{base}; get it again") from None
     except ValueError:
-        raise InputError(f"{path}: {first} has shape {tensors[first].shape}, and does not take three colours: it is "
-                         "another net") from None
+        raise InputError(f"{path}: {first} has shape {tensors[first].shape}, and does not take three "
+                         "colours: it is another net") from None
     if left:
         raise InputError(f"{path}: has {len(left)} tensors more than torchvision's net for {base} "
                          f"({next(iter(left))}, …): it is another net")

@@ -8,7 +8,8 @@ import torch
 def _module(name):
     """A file of torchreid's metrics by itself: importing the package asks for all that its training needs."""
     package = Path(importlib.util.find_spec("torchreid").origin).parent
-    spec = importlib.util.spec_from_file_location(f"torchreid_{name}", package / "reid" / "metrics" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"torchreid_{name}",
+                                                  package / "reid" / "metrics" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -19,7 +20,9 @@ distance, ranking = _module("distance"), _module("rank")
 
 def rank(query, gallery):
     """Rank-1 and mAP (step) of dicts of features, ids and cams, as torchreid's engine computes them."""
-    unit = [torch.nn.functional.normalize(torch.from_numpy(part["features"]), dim=1) for part in (query, gallery)]
+    unit = [torch.nn.functional.normalize(torch.from_numpy(part["features"]), dim=1)
+            for part in (query, gallery)]
     distances = distance.compute_distance_matrix(*unit).numpy()
-    cmc, precision = ranking.evaluate_rank(distances, query["ids"], gallery["ids"], query["cams"], gallery["cams"])
+    cmc, precision = ranking.evaluate_rank(distances, query["ids"], gallery["ids"], query["cams"],
+                                           gallery["cams"])
     return float(cmc[0]), float(precision)

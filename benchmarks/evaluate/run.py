@@ -10,6 +10,7 @@ import importlib.util
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ MIB = 2 ** 20
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--values", type=int, default=2048, help="length of a feature (default: 2048, ResNet-50's)")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of which the fastest counts (default: 5)")
+    parser.add_argument("--values", type=int, default=2048,
+                        help="length of a feature (default: 2048, ResNet-50's)")
+    parser.add_argument("--repeats", type=int, default=5,
+                        help="runs of which the fastest counts (default: 5)")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; fastest of {options.repeats}")
     query, gallery = market(options.values, GALLERY)
@@ -50,16 +53,17 @@ def main():
 def market(values, gallery_size):
     """[query, gallery] as dicts of features, ids and cams, made up like Market-1501's.
 
-    What a gallery has more than Market-1501's are distractors, as in its 500,000. The features of a person lie
-    around one point, so that matches come early but not always first.
+    What a gallery has more than Market-1501's are distractors, as in its 500,000. The features of a person
+    lie around one point, so that matches come early but not always first.
     """
     rng = np.random.default_rng(0)
     points = rng.standard_normal((PEOPLE + 1, values), dtype=np.float32)
     strangers = gallery_size - GALLERY + DISTRACTORS
     people = rng.integers(1, PEOPLE + 1, gallery_size - JUNK - strangers)
-    ids = rng.permutation(np.concatenate([people, np.zeros(strangers, int), np.full(JUNK, -1)]))
+    gallery_ids = rng.permutation(np.concatenate([people, np.zeros(strangers, int), np.full(JUNK, -1)]))
     sides = []
-    for ids in (rng.integers(1, PEOPLE + 1, QUERIES), ids):
+    query_ids = rng.integers(1, PEOPLE + 1, QUERIES)
+    for ids in (query_ids, gallery_ids):
         features = rng.standard_normal((len(ids), values), dtype=np.float32)
         features *= 4
         for start in range(0, len(ids), 4096):    # without a copy of the whole
@@ -71,17 +75,19 @@ def market(values, gallery_size):
 
 def rank(query, gallery):
     """All that is timed: distances, ranks, CMC and both mAPs."""
-    return summary(evaluate(distance_rows(query["features"], gallery["features"]), query["ids"], query["cams"],
-                            gallery["ids"], gallery["cams"]))
+    return summary(evaluate(distance_rows(query["features"], gallery["features"]), query["ids"],
+                            query["cams"], gallery["ids"], gallery["cams"]))
 
 
 def side_by_side(query, gallery, repeats):
-    """Seconds of the product and of the evaluation, each the fastest of alternate runs, its memory, its figures."""
+    """Seconds of product and evaluation, each the fastest of alternate runs; the latter's memory, figures."""
     products, evaluations = [], []
     for _ in range(repeats):
-        out = np.ones((len(query["features"]), len(gallery["features"])), np.float32)    # written: no page faults
-        products.append(timed(lambda: np.matmul(query["features"], gallery["features"].T, out=out))[0])
-        del out
+        # written: no page faults
+        out = np.ones((len(query["features"]), len(gallery["features"])), np.float32)
+        product = partial(np.matmul, query["features"], gallery["features"].T, out=out)
+        products.append(timed(product)[0])
+        del out, product
         forget_peak()
         before = status("VmRSS")
         seconds, figures = timed(lambda: rank(query, gallery))
@@ -106,7 +112,8 @@ def beside_torchreid(query, gallery, product, figures):
     ours = figures["cmc"]["1"], figures["mAP"]["step"]
     if not np.allclose((rank_1, precision), ours, atol=1e-4):
         sys.exit(f"torchreid says rank-1 {rank_1}, mAP {precision}, and this project {ours}")
-    print(f"  torchreid              {seconds:7.2f} s  {seconds / product:5.2f} x the product; the same rank-1 and mAP")
+    print(f"  torchreid              {seconds:7.2f} s  {seconds / product:5.2f} x the product; "
+          "the same rank-1 and mAP")
 
 
 def cuhk03():
@@ -126,7 +133,7 @@ def timed(work):
 
 
 def forget_peak():
-    """Give back what is free, and let the highest memory of this process, VmHWM, start again from what is left."""
+    """Give back what is free, and let this process's highest memory, VmHWM, start again from what is left."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 

@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/kills/run.py [--kills 20] [--seed 0] [--keep DIR]
 
-README.md beside this file says how the moments are drawn and what is compared. Exit status 1 where anything differs.
+README.md beside this file says how the moments are drawn and what is compared. Exit status 1 where anything
+differs.
 """
 import argparse
 import contextlib
@@ -26,17 +27,21 @@ from reid.engine.tables import read
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = "pretraining", "large", "cuhk01", "viper"
 ITERATIONS, EVERY = 60, 6  # of a stage; between two of its snapshots
-SETTINGS = ["batch=8", "epochs=5", f"max_iter={ITERATIONS}", f"snapshot_every={EVERY}", "test_every=20", "display=10",
-            "workers=2"]
-PHASES = "starting", "training", "writing a snapshot", "ranking"  # in the order in which a stage goes through them
+SETTINGS = ["batch=8", "epochs=5", f"max_iter={ITERATIONS}", f"snapshot_every={EVERY}", "test_every=20",
+            "display=10", "workers=2"]
+# in the order in which a stage goes through them
+PHASES = "starting", "training", "writing a snapshot", "ranking"
 VICTIMS = "all its processes", "the main process", "a worker"
-TIMES = {"seconds", "pairs_per_second"}  # of result.json: they differ between any two runs
+TIMES = {"seconds", "pairs_per_second", "checksum"}  # of result.json: they differ between any two runs
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A moment, and which processes die. iteration: the first at which a kill in training or in a snapshot may fall;
-    delay: seconds after the phase was seen, or after the launch where it is "starting"."""
+    """A moment, and which processes die.
+
+    iteration: the first at which a kill in training or in a snapshot may fall.
+    delay: seconds after the phase was seen, or after the launch where it is "starting".
+    """
     stage: str
     phase: str
     iteration: int
@@ -56,7 +61,8 @@ def main():
         if launch(data, straight, folder / "straight.log").wait():
             sys.exit(f"the straight run failed: see {folder / 'straight.log'}, with --keep DIR")
         say(began, f"straight run: {sum(1 for _ in outcome(straight))} values")
-        fallen = [fall(kill, data, killed, folder / "killed.log", began) for kill in draw(options.kills, options.seed)]
+        fallen = [fall(kill, data, killed, folder / "killed.log", began)
+                  for kill in draw(options.kills, options.seed)]
         if launch(data, killed, folder / "killed.log").wait():
             sys.exit(f"the killed run does not end: see {folder / 'killed.log'}, with --keep DIR")
         say(began, f"killed run: {sum(fallen)} of {len(fallen)} kills met a process of it")
@@ -77,11 +83,13 @@ def parse_options():
 def prepare_data(raw, data):
     """Prepared generated people for every stage of the chain, in folders named by stage."""
     for number, (path, layout, identities) in enumerate((
-            ("pretraining", "folder", 16), ("large/market1501", "market1501", 8), ("large/cuhk03", "cuhk03", 18),
+            ("pretraining", "folder", 16), ("large/market1501", "market1501", 8),
+            ("large/cuhk03", "cuhk03", 18),
             ("cuhk01", "cuhk01", 16), ("viper", "viper", 24))):
         write(raw / path, layout, identities, number)
     for stage in STAGES:
-        prepare("folder" if stage == "pretraining" else stage, raw / stage, data / stage, splits=[0], epochs=5)
+        prepare("folder" if stage == "pretraining" else stage, raw / stage, data / stage,
+                splits=[0], epochs=5)
     return data
 
 
@@ -91,9 +99,11 @@ def draw(kills, seed):
     drawn = []
     for number in range(kills):
         phase = PHASES[number % len(PHASES)]
-        delay = random.uniform(0, {"starting": 3, "training": .05, "writing a snapshot": .02, "ranking": .03}[phase])
+        delay = random.uniform(0, {"starting": 3, "training": .05, "writing a snapshot": .02,
+                                   "ranking": .03}[phase])
         victims = VICTIMS if phase == "training" else VICTIMS[:2]  # workers are there in training alone
-        drawn.append(Kill(str(random.choice(STAGES)), phase, int(random.integers(1, ITERATIONS - EVERY)), delay,
+        drawn.append(Kill(str(random.choice(STAGES)), phase,
+                          int(random.integers(1, ITERATIONS - EVERY)), delay,
                           victims[number // len(PHASES) % len(victims)]))
     return sorted(drawn, key=lambda kill: (STAGES.index(kill.stage), place(kill)))
 
@@ -107,8 +117,8 @@ def launch(data, out, log):
     """The whole chain as a user starts it, in a process group of its own."""
     with open(log, "a") as file:
         return subprocess.Popen(
-            [ROOT / "tools/train_stage.sh", STAGES[-1], "--data", data, "--out", out, "--base", "tiny", "--cpu", "--set",
-             *SETTINGS], stdout=file, stderr=file, start_new_session=True)
+            [ROOT / "tools/train_stage.sh", STAGES[-1], "--data", data, "--out", out, "--base", "tiny",
+             "--cpu", "--set", *SETTINGS], stdout=file, stderr=file, start_new_session=True)
 
 
 def fall(kill, data, out, log, began):
@@ -158,7 +168,7 @@ def reached(kill, out, launched):
 
 
 def where(out, launched):
-    """The stage that is being trained, its phase, and its last iteration; (None, None, None) after the last."""
+    """The stage that is being trained, its phase, its last iteration; (None, None, None) after the last."""
     for stage in STAGES:
         run = out / stage / "split00"
         if (run / "result.json").exists():
@@ -175,7 +185,8 @@ def phase_of(run, last, launched):
         new = {path.name for path in (run / "snapshots").glob("*") if path.stat().st_mtime >= launched}
         if any(name.startswith(".") for name in new):
             return "writing a snapshot"
-        if (run / "snapshots" / f"{ITERATIONS:06d}").exists() and (run / "log.txt").stat().st_mtime >= launched:
+        last = run / "snapshots" / f"{ITERATIONS:06d}"
+        if last.exists() and (run / "log.txt").stat().st_mtime >= launched:
             return "ranking"
         if last and (run / "losses.csv").stat().st_mtime >= launched:
             return "training"
@@ -186,7 +197,8 @@ def outcome(out):
     """Everything that a chain came to: names, and bytes or values that must be equal."""
     for stage in STAGES:
         run = out / stage / "split00"
-        for file in sorted([*run.rglob("*.npz"), *run.glob("*.csv"), *(run / "snapshots").rglob("weights.caffemodel"),
+        for file in sorted([*run.rglob("*.npz"), *run.glob("*.csv"),
+                            *(run / "snapshots").rglob("weights.caffemodel"),
                             *(run / "snapshots").rglob("state.solverstate")]):
             yield f"{stage}/{file.relative_to(run)}", hashlib.sha256(file.read_bytes()).hexdigest()
         for key, value in json.loads((run / "result.json").read_text()).items():

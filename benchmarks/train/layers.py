@@ -1,10 +1,11 @@
-"""Milliseconds and share that each kind of layer takes of a training iteration, forward and backward, and the solver's part.
+r"""Milliseconds and share of each kind of layer, forward and backward, in a training iteration; the solver's.
 
-    .venv/bin/python benchmarks/train/layers.py --base resnet50 --input 128x64 --batch 16 [--gpu 0] [--repeats 5] [--each]
+    .venv/bin/python benchmarks/train/layers.py --base resnet50 --input 128x64 --batch 16 \
+        [--gpu 0] [--repeats 5] [--each]
 
-A layer and those that work in place on its blob go together, as the engine computes them; CAFFE_FUSE=0 and CAFFE_ONEDNN=0
-in the environment show what it is without. Each is timed alone and the least of the repeats counts, on a GPU after
-everything before it has ended.
+A layer and those that work in place on its blob go together, as the engine computes them; CAFFE_FUSE=0 and
+CAFFE_ONEDNN=0 in the environment show what it is without. Each is timed alone and the least of the repeats
+counts, on a GPU after everything before it has ended.
 """
 import argparse
 import ctypes
@@ -16,6 +17,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is 
 
 import measure
 import ours
+
 from reid.common.errors import command_line
 from reid.nets.backbones.registry import BACKBONES
 
@@ -52,7 +54,8 @@ def main():
     print(f"{options.base}, {options.batch} pairs of {options.input[0]}×{options.input[1]}, "
           f"{'CPU' if options.gpu is None else 'GPU'}, load {os.getloadavg()[0]:.1f}; "
           f"{measure.resident() / 1e9:.2f} GB at most, {training.estimate / 1e9:.2f} expected\n")
-    print("| layers | number | forward, ms | backward, ms | share of the update |\n| --- | --- | --- | --- | --- |")
+    print("| layers | number | forward, ms | backward, ms | share of the update |\n"
+          "| --- | --- | --- | --- | --- |")
     for kind, (count, there, back) in sorted(kinds.items(), key=lambda item: -sum(item[1][1:])):
         print(f"| {kind} | {count} | {there:.1f} | {back:.1f} | {100 * (there + back) / whole:.1f} % |")
     print(f"| the solver, and what lies between | | | | {100 * (whole - passes) / whole:.1f} % |\n"
@@ -78,7 +81,8 @@ def together(net):
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", choices=BACKBONES, default="resnet50")
-    parser.add_argument("--input", type=lambda text: tuple(map(int, text.split("x"))), default=(128, 64), metavar="HxW")
+    parser.add_argument("--input", type=lambda text: tuple(map(int, text.split("x"))), default=(128, 64),
+                        metavar="HxW")
     parser.add_argument("--batch", type=int, default=16, help="pairs (default: 16)")
     parser.add_argument("--gpu", type=int, metavar="N", help="default: the CPU")
     parser.add_argument("--repeats", type=int, default=5)

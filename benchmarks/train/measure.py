@@ -1,4 +1,6 @@
-"""One variant in a process of its own: warms up, makes updates against the clock, prints what it saw as a line of JSON.
+"""One variant in a process of its own.
+
+Warms up, makes updates against the clock, prints what it saw as a line of JSON.
 
 run.py starts these; it says what the options mean.
 """
@@ -14,7 +16,8 @@ os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is 
 def main():
     options = parse_options()
     if options.side == "ours":
-        import ours as side      # of this folder; each brings a framework of its own, and no process loads both
+        # of this folder; each brings a framework of its own, and no process loads both
+        import ours as side
     else:
         import peer as side
     training = side.Training(options)

@@ -6,13 +6,13 @@ import caffe
 import numpy as np
 from google.protobuf import text_format
 
-from reid.nets.backbones.registry import BACKBONES as BASES
+from reid.engine import memory
+from reid.engine.device import use_device
 from reid.layers.source import Source
+from reid.nets.backbones.registry import BACKBONES as BASES
 from reid.nets.build import train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
-from reid.engine import memory
-from reid.engine.device import use_device
 
 LOSSES = ("loss_id_a", "loss_id_b", "loss_verif")
 INPUTS = ("data", "label_a", "label_b", "same")
@@ -58,7 +58,7 @@ class Training:
             self.net.layers[0].close()
 
     def record(self, file, updates):
-        """Make some updates and write what the peer has to do again: weights, batches, masks; and what came out."""
+        """Make some updates; write what the peer repeats, weights, batches and masks, and what came out."""
         kept = {f"before/{key}": value for key, value in weights(self.net).items()}
         masks = [name for name in ("mask", "mask6") if name in self.net.blobs]
         for i in range(updates):
@@ -99,8 +99,9 @@ def fixed_batch(options):
 
 def write_solver(folder, net, options):
     (folder / "train").write_text(text_format.MessageToString(net))
-    proto = solver(folder / "train", "", lr=options.rate, lr_final=options.rate, lr_final_from=10 ** 6, max_iter=10 ** 6, iter_size=1,
-                   momentum=0.9, weight_decay=0.0005, clip_gradients=BASES[options.base].clip_gradients, test_iter=1,
+    proto = solver(folder / "train", "", lr=options.rate, lr_final=options.rate, lr_final_from=10 ** 6,
+                   max_iter=10 ** 6, iter_size=1, momentum=0.9, weight_decay=0.0005,
+                   clip_gradients=BASES[options.base].clip_gradients, test_iter=1,
                    test_interval=1, display=0, snapshot=0, snapshot_prefix=folder / "none", seed=1,
                    gpu=options.gpu is not None)
     for field in ("test_net", "test_iter", "test_interval"):      # nothing but updates
@@ -112,7 +113,8 @@ def write_solver(folder, net, options):
 def draw_weights(net):
     """MSRA's deviation for the trunk, 0.001 for the heads; BatchNorm's statistics are near 0 and 1.
 
-    The first layer has a 64th of it, so that from pixels of ±128 come values of some ±1, as trained weights make them.
+    The first layer has a 64th of it, so that from pixels of ±128 come values of some ±1, as trained weights
+    make them.
     """
     random, first = np.random.default_rng(2), next(iter(net.params))
 
@@ -130,9 +132,11 @@ def draw_weights(net):
             uniform(blobs[1], 0.1)
         elif name != "id_fc_b":      # which is id_fc_a
             msra = (2 / np.prod(blobs[0].shape[1:])) ** 0.5
-            uniform(blobs[0], 0.001 if name in ("id_fc_a", "verif_fc") else msra / 64 if name == first else msra)
+            uniform(blobs[0], 0.001 if name in ("id_fc_a", "verif_fc") else
+                    msra / 64 if name == first else msra)
 
 
 def weights(net):
     """{"layer/number": array} of all parameters."""
-    return {f"{name}/{i}": blob.data.copy() for name, blobs in net.params.items() for i, blob in enumerate(blobs)}
+    return {f"{name}/{i}": blob.data.copy() for name, blobs in net.params.items()
+            for i, blob in enumerate(blobs)}

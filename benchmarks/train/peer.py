@@ -1,14 +1,15 @@
 """The same net, loss and solver in PyTorch, written from the paper and the base networks' own papers.
 
-Not generated from our prototxt: that both compute the same is shown (`compare`), and it shows both right. Nothing of Caffe is
-imported here, and of this project only what feeds pairs.
+Not generated from our prototxt: that both compute the same is shown (`compare`), and it shows both right.
+Nothing of Caffe is imported here, and of this project only what feeds pairs.
 """
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-LOSS_WEIGHTS = (1.0, 1.0, 3.0)                                          # eq. 6: identification of a, of b, verification
+# eq. 6: identification of a, of b, verification
+LOSS_WEIGHTS = (1.0, 1.0, 3.0)
 RESNET = ((2, 64, 3), (3, 128, 4), (4, 256, 6), (5, 512, 3))            # stage, channels, blocks
 VGG = ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3))  # stage, channels, convolutions
 SCALES = {"resnet50": 0.1, "vgg16": 0.05}                               # s of (s·(x1 − x2))²
@@ -17,7 +18,7 @@ CLIP, MOMENTUM, DECAY = 35.0, 0.9, 0.0005
 
 
 class ResNet50(nn.Module):
-    """He's: the stride of a block in its first 1×1, pooling that rounds up; BatchNorm by stored statistics."""
+    """He's: a block's stride in its first 1×1, pooling that rounds up; BatchNorm by stored statistics."""
 
     def __init__(self, size):
         super().__init__()
@@ -123,7 +124,8 @@ class Training:
         self.device = torch.device("cpu" if options.gpu is None else f"cuda:{options.gpu}")
         self.net = Siamese(options.base, options.classes, options.input).to(self.device)
         with torch.no_grad():
-            next(iter(self.net.trunk.layers.values())).weight /= 64      # from pixels of ±128 to values of some ±1
+            # from pixels of ±128 to values of some ±1
+            next(iter(self.net.trunk.layers.values())).weight /= 64
         self.solver = torch.optim.SGD(groups(self.net, options.rate), momentum=MOMENTUM)
         self.weights = torch.tensor(LOSS_WEIGHTS, device=self.device)
         self.batches = pairs(options, self.device) if options.data else repeated(options, self.device)
@@ -143,7 +145,10 @@ class Training:
         return losses
 
     def update_exactly(self, batch, masks):
-        """The same with the norm that clips in float64: over VGG-16's gradients PyTorch's float32 sum is off by 6e-4."""
+        """The same with the norm that clips in float64.
+
+        Over VGG-16's gradients PyTorch's float32 sum is off by 6e-4.
+        """
         losses = self.gradients(batch, masks)
         gradients = [parameter.grad for parameter in self.net.parameters()]
         norm = sum(float(gradient.double().square().sum()) for gradient in gradients) ** 0.5
@@ -163,14 +168,16 @@ class Training:
     def compare(self, file):
         """Do again what ours.Training.record wrote down; the largest differences of losses and of updates.
 
-        Of losses relative to the loss; of an update relative to the largest of its blob, over what rounding of the weights
-        themselves to float32 explains.
+        Of losses relative to the loss; of an update relative to the largest of its blob, over what rounding
+        of the weights themselves to float32 explains.
         """
         kept = np.load(file)
-        fill(self.net, {key.removeprefix("before/"): kept[key] for key in kept.files if key.startswith("before/")})
+        fill(self.net, {key.removeprefix("before/"): kept[key] for key in kept.files
+                        if key.startswith("before/")})
         before, losses, i = values(self.net), [], 0
         while f"losses/{i}" in kept:
-            batch = {key.split("/")[2]: torch.from_numpy(kept[key]) for key in kept.files if key.startswith(f"batch/{i}/")}
+            batch = {key.split("/")[2]: torch.from_numpy(kept[key]) for key in kept.files
+                     if key.startswith(f"batch/{i}/")}
             labels = (batch[name].long() for name in ("label_a", "label_b", "same"))
             found = self.update_exactly((batch["data"], *labels), batch)
             losses.append(np.abs(found / kept[f"losses/{i}"] - 1).max())
@@ -188,21 +195,24 @@ class Training:
 def groups(net, rate):
     """Parameters by learning rate and decay, as the paper's Caffe nets have them.
 
-    New layers learn ten times as fast; a bias twice as fast as its weight and without decay, but not a BatchNorm's shift.
+    New layers learn ten times as fast; a bias twice as fast as its weight and without decay, but not a
+    BatchNorm's shift.
     """
     for prefix, module in (*net.trunk.layers.items(), *net.heads.items()):
         own, normal = rate * (10 if prefix in net.heads else 1), isinstance(module, nn.BatchNorm2d)
         yield {"params": [module.weight], "lr": own, "weight_decay": DECAY}
         if module.bias is not None:
-            yield {"params": [module.bias], "lr": own if normal else 2 * own, "weight_decay": DECAY if normal else 0}
+            yield {"params": [module.bias], "lr": own if normal else 2 * own,
+                   "weight_decay": DECAY if normal else 0}
 
 
 def by_caffe_name(net):
-    """{"layer/number": tensor} of all that learns, named as in Caffe, which has scale and shift apart from BatchNorm."""
+    """{"layer/number": tensor} of all that learns, named as in Caffe: BatchNorm has no scale and shift."""
     named = {}
     for name, module in (*net.trunk.layers.items(), *net.heads.items()):
         name = name.replace("bn", "scale") if isinstance(module, nn.BatchNorm2d) else name
-        named |= {f"{name}/{i}": tensor for i, tensor in enumerate((module.weight, module.bias)) if tensor is not None}
+        named |= {f"{name}/{i}": tensor for i, tensor in enumerate((module.weight, module.bias))
+                  if tensor is not None}
     return named
 
 
@@ -237,9 +247,9 @@ def pairs(options, device):
     from reid.layers.source import Source as Settings
     from reid.layers.workers import batches
 
-    feed = PairFeed(Settings(pairs=f"{options.data}/split00/train", images=f"{options.data}/images", batch=options.batch,
-                             crop=224, height=options.input[0], width=options.input[1], mean=MEANS[options.base], seed=0,
-                             phase="train", workers=2))
+    feed = PairFeed(Settings(pairs=f"{options.data}/split00/train", images=f"{options.data}/images",
+                             batch=options.batch, crop=224, height=options.input[0], width=options.input[1],
+                             mean=MEANS[options.base], seed=0, phase="train", workers=2))
     ready = batches(feed)
     images = torch.empty(2 * options.batch, 3, *options.input, pin_memory=device.type == "cuda")
     try:

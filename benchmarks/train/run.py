@@ -1,4 +1,6 @@
-"""Pairs a second of the paper's training: this project's Caffe, its stock settings, and PyTorch eager, side by side.
+"""Pairs a second of the paper's training.
+
+This project's Caffe, its stock settings, and PyTorch eager, side by side.
 
     .venv/bin/python benchmarks/train/run.py [--gpu N]
 
@@ -14,9 +16,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from reid.common.errors import InputError, command_line
 from data_prep.people.write import write
 from data_prep.prepare import prepare
+from reid.common.errors import InputError, command_line
 
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
@@ -35,7 +37,8 @@ class Variant:
 
 
 OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}      # Caffe's own layers, one by one
-ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"), Variant("Caffe, its own layers", "ours", (), tuple(OWN.items())))
+ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"),
+          Variant("Caffe, its own layers", "ours", (), tuple(OWN.items())))
 ON_GPU = (Variant("Caffe", "ours"),
           Variant("Caffe, TF32 off", "ours", environment=(("CAFFE_TF32", "0"),)),
           Variant("Caffe, stock settings", "ours", environment=tuple(STOCK.items())),
@@ -48,7 +51,8 @@ def main():
     variants = chosen(options)
     where = f"{os.cpu_count()} processors" if options.gpu is None else f"GPU {options.gpu}"
     print(f"{where}, {options.threads} BLAS threads, load {os.getloadavg()[0]:.1f}; "
-          f"{options.input} pixels; {options.updates} updates after {options.warm_up}, median of {options.repeats} turns; "
+          f"{options.input} pixels; {options.updates} updates after {options.warm_up}, median of "
+          f"{options.repeats} turns; "
           f"{'one batch again and again' if options.fixed else 'fed from pair LMDBs'}")
     measured = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -60,15 +64,18 @@ def main():
             table(base, options.batch or PAPER[base], seen)
             measured[base] = seen
     if options.json:
-        options.json.write_text(json.dumps({"load": os.getloadavg(), "options": vars(options), "measured": measured},
+        options.json.write_text(json.dumps({"load": os.getloadavg(), "options": vars(options),
+                                            "measured": measured},
                                            default=str, indent=1) + "\n")
     return 0
 
 
 def chosen(options):
     """The variants that can be measured here, or those that were asked for."""
-    variants = [v for v in (ON_CPU if options.gpu is None else ON_GPU) if v.name in (options.variant or [v.name])]
-    if any(v.side == "peer" for v in variants) and child("-c", "import torch", python=options.torch_python).returncode:
+    variants = [v for v in (ON_CPU if options.gpu is None else ON_GPU)
+                if v.name in (options.variant or [v.name])]
+    if any(v.side == "peer" for v in variants) and child("-c", "import torch",
+                                                         python=options.torch_python).returncode:
         print("PyTorch is not installed: Caffe is measured alone (README.md says how to get it)")
         variants = [v for v in variants if v.side == "ours"]
     if not variants or variants[0].name != "Caffe":
@@ -85,19 +92,24 @@ def generated(folder):
 
 
 def check(base, folder, options):
-    """Both frameworks compute the same: losses and weights of two updates from the same weights, batches and masks."""
+    """Both frameworks compute the same.
+
+    Losses and weights of two updates from the same weights, batches and masks.
+    """
     record = folder / f"{base}.npz"
     small = ["--base", base, "--input", "64x64", "--batch", "5", "--rate", "1e-4"]
     measure("ours", [*small, "--updates", "2", "--record", record], options)
     found = measure("peer", [*small, "--compare", record], options)
-    print(f"\n{base}: losses of 2 updates on both sides differ by {max(found['losses']):.1e}, what was learnt by "
+    print(f"\n{base}: losses of 2 updates on both sides differ by {max(found['losses']):.1e}, what was "
+          "learnt by "
           f"{found['updates']:.1e} ({found['worst']}), of {found['parameters']} parameters")
     if max(found["losses"]) > LOSSES_APART or found["updates"] > UPDATES_APART:
-        raise InputError(f"{base}: Caffe and PyTorch do not compute the same, so their speeds cannot be compared")
+        raise InputError(f"{base}: Caffe and PyTorch do not compute the same, so their speeds cannot be "
+                         "compared")
 
 
 def take_turns(base, variants, data, options):
-    """{name: [what measure.py saw, …]}; in every turn each variant runs once, so that a busy machine is so for all."""
+    """{name: [what measure.py saw, …]}; a turn runs every variant, so that a busy machine is so for all."""
     seen = {variant.name: [] for variant in variants}
     arguments = ["--base", base, "--batch", options.batch or PAPER[base], "--input", options.input,
                  "--updates", options.updates, "--warm-up", options.warm_up]
@@ -105,7 +117,8 @@ def take_turns(base, variants, data, options):
     arguments += [] if options.gpu is None else ["--gpu", options.gpu]
     for _ in range(options.repeats):
         for variant in variants:
-            seen[variant.name].append(measure(variant.side, [*arguments, *variant.options], options, variant.environment))
+            seen[variant.name].append(measure(variant.side, [*arguments, *variant.options], options,
+                                              variant.environment))
     return seen
 
 
@@ -116,7 +129,8 @@ def measure(side, arguments, options, environment=()):
                   OMP_NUM_THREADS=str(options.threads), **dict(environment))
     if ended.returncode:
         words = "; ".join(ended.stderr.strip().splitlines()[-3:])
-        raise InputError(f"measure.py {side} {' '.join(map(str, arguments))} ended with {ended.returncode}: {words}")
+        raise InputError(f"measure.py {side} {' '.join(map(str, arguments))} ended with {ended.returncode}: "
+                         f"{words}")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -130,12 +144,14 @@ def table(base, batch, seen):
     """Print the variants' medians, how much faster Caffe is than each, and their memory."""
     rates = {name: [run["pairs_per_second"] for run in runs] for name, runs in seen.items()}
     ours = statistics.median(rates["Caffe"])
-    print(f"\n{base}, {batch} pairs\n\n| | pairs/s | lowest to highest | Caffe / this | memory, GB | estimated |")
+    print(f"\n{base}, {batch} pairs\n")
+    print("| | pairs/s | lowest to highest | Caffe / this | memory, GB | estimated |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, runs in seen.items():
         middle, estimate = statistics.median(rates[name]), runs[0]["estimate"]
-        print(f"| {name} | {middle:.3g} | {min(rates[name]):.3g} to {max(rates[name]):.3g} | {ours / middle:.2f} | "
-              f"{max(run['memory'] for run in runs) / GB:.2f} | {f'{estimate / GB:.2f}' if estimate else ''} |", flush=True)
+        print(f"| {name} | {middle:.3g} | {min(rates[name]):.3g} to {max(rates[name]):.3g} | "
+              f"{ours / middle:.2f} | {max(run['memory'] for run in runs) / GB:.2f} | "
+              f"{f'{estimate / GB:.2f}' if estimate else ''} |", flush=True)
 
 
 def parse_options():
@@ -145,12 +161,15 @@ def parse_options():
     parser.add_argument("--batch", type=int, help="pairs; default: the paper's, 64 and 48")
     parser.add_argument("--input", default="224x224", metavar="HxW")
     parser.add_argument("--data", type=Path, help="folder that data_prep wrote; default: generated people")
-    parser.add_argument("--fixed", action="store_true", help="one made-up batch that stays on the device: no feed")
+    parser.add_argument("--fixed", action="store_true",
+                        help="one made-up batch that stays on the device: no feed")
     parser.add_argument("--updates", type=int, help="timed in a turn; default: 30 on a GPU, 2 on the CPU")
     parser.add_argument("--warm-up", type=int, help="updates before; default: 10 on a GPU, 1 on the CPU")
     parser.add_argument("--repeats", type=int, default=3, help="turns (default: 3)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: one a processor")
-    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has PyTorch; default: this one")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
+                        help="default: one a processor")
+    parser.add_argument("--torch-python", default=sys.executable,
+                        help="a Python that has PyTorch; default: this one")
     parser.add_argument("--variant", nargs="+", help="names as in the table; default: all")
     parser.add_argument("--json", type=Path, help="write all that was seen")
     options = parser.parse_args()

@@ -1,14 +1,14 @@
-"""Does transfer help the small set, and do both losses help more than either? On generated people, over several seeds.
+"""Does transfer help the small set, and do both losses help more than either?
 
-For each seed people of their own for every stage, then the same small set trained in five ways: with both losses from
-random weights, from a pre-trained net and at the end of the whole chain, and from the pre-trained net with either loss
-alone. README.md says what came of it.
+On generated people, over several seeds.
+For each seed people of their own for every stage, then the same small set trained in five ways: with both
+losses from random weights, from a pre-trained net and at the end of the whole chain, and from the pre-trained
+net with either loss alone. README.md says what came of it.
 
     .venv/bin/python benchmarks/transfer/run.py --out DIR [--seeds 3]
 """
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,8 +19,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, PYTHON = str(ROOT / "tools/train_stage.sh"), str(ROOT / ".venv/bin/python")
 # stage: layout, identities, epochs; Market-1501 and CUHK03 are trained on together, as `large`
-STAGES = {"pretraining": ("folder", 100, 5), "market1501": ("market1501", 60, None), "cuhk03": ("cuhk03", 60, None),
-          "cuhk01": ("cuhk01", 80, 4), "viper": ("viper", 200, 10)}
+STAGES = {"pretraining": ("folder", 100, 5), "market1501": ("market1501", 60, None),
+          "cuhk03": ("cuhk03", 60, None), "cuhk01": ("cuhk01", 80, 4), "viper": ("viper", 200, 10)}
 LARGE_EPOCHS = 2
 # The small set after all the others, after one, and alone; Table III's objectives
 WAYS = [("paper", "vi"), ("direct", "vi"), ("direct", "v"), ("direct", "i"), ("scratch", "vi")]
@@ -28,7 +28,8 @@ WAYS = [("paper", "vi"), ("direct", "vi"), ("direct", "v"), ("direct", "i"), ("s
 
 def run(*command):
     """Run a command of the project; its output is shown only where it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}")
 
@@ -65,7 +66,8 @@ def train(folder, chain, objective, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="what is there already is not done again")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -76,10 +78,13 @@ def main():
         for way in WAYS:
             cmc = train(folder, *way, seed)["after"]["cmc"]
             shares[way].append([100 * cmc[k] for k in ("1", "5", "10")])
-            print(f"seed {seed}  {way[0]:8}{way[1]:3}" + "".join(f"{share:8.1f}" for share in shares[way][-1]), flush=True)
-    print(f"\nmean ± standard deviation over {arguments.seeds} seeds, CMC in % of generated people (chance 1, 5, 10)")
+            print(f"seed {seed}  {way[0]:8}{way[1]:3}"
+                  + "".join(f"{share:8.1f}" for share in shares[way][-1]), flush=True)
+    print(f"\nmean ± standard deviation over {arguments.seeds} seeds, "
+          "CMC in % of generated people (chance 1, 5, 10)")
     for way, values in shares.items():
-        mean, deviation = np.mean(values, axis=0), np.std(values, axis=0, ddof=1) if arguments.seeds > 1 else np.zeros(3)
+        mean = np.mean(values, axis=0)
+        deviation = np.std(values, axis=0, ddof=1) if arguments.seeds > 1 else np.zeros(3)
         print(f"{way[0]:8}{way[1]:3}" + "".join(f"{m:8.1f} ± {d:4.1f}" for m, d in zip(mean, deviation)))
     print("\ndifference in rank-1, the same seeds: mean ± standard error")
     for better, worse in ((("paper", "vi"), ("direct", "vi")), (("direct", "vi"), ("scratch", "vi")),

@@ -11,7 +11,9 @@ from data_prep.people.brush import cloud
 
 @dataclass(frozen=True)
 class Camera:
-    """`gains`: blue, green, red; `exposure`, `contrast`, `saturation`: 1 is neutral; `blur`: pixels of the
+    """What a camera does to a picture.
+
+    `gains`: blue, green, red; `exposure`, `contrast`, `saturation`: 1 is neutral; `blur`: pixels of the
     final picture; `grain`: noise, 0 to 1; `quality`: of its JPEG; `yaws`: radians from which it sees people,
     commonest first; `zoom`: part of the picture's height that a person of average stature fills.
     """

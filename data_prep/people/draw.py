@@ -50,8 +50,10 @@ def empty(seed: int, camera: int, size: tuple[int, int]) -> np.ndarray:
 
 def reframe(photograph: np.ndarray, rng: np.random.Generator, zoom: float = 1.,
             shift: float = .04) -> np.ndarray:
-    """Return a photograph cut out anew: enlarged `zoom` times, give or take 6 %, and moved by up to `shift`
-    of its height and width, under light that is up to 12 % stronger or weaker.
+    """Return a photograph cut out anew.
+
+    It is enlarged `zoom` times, give or take 6 %, and moved by up to `shift` of its height and width, under
+    light that is up to 12 % stronger or weaker.
     """
     height, width = photograph.shape[:2]
     scale = zoom * rng.uniform(.94, 1.06)

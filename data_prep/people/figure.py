@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.people.body import Pose, breadth, joints, project
 from data_prep.people.brush import Canvas
-from data_prep.people.pattern import around, mix, garment
+from data_prep.people.pattern import around, garment, mix
 from data_prep.people.wardrobe import CLOTH, Person
 
 

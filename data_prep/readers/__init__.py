@@ -1,1 +1,1 @@
-"""The datasets, one file each: it reads a raw folder into a checked Index and holds all facts; by name in `registry`."""
+"""The datasets, one file each: how a raw folder becomes a checked Index, and all facts; see `registry`."""

@@ -40,6 +40,8 @@ def read(root: Path, variant: str) -> Index:
     return Index(DATASET.name, root, images, DATASET.protocol, mark is not None, variant)
 
 
-DATASET = Dataset(name="cuhk01", read=read, variants=("p100", "p486"), variants_are="how many people are tested",
-                  rules={"p100": Rule(971, 100, name="cuhk01-p100"), "p486": Rule(971, 486, name="cuhk01-p486")},
+DATASET = Dataset(name="cuhk01", read=read, variants=("p100", "p486"),
+                  variants_are="how many people are tested",
+                  rules={"p100": Rule(971, 100, name="cuhk01-p100"),
+                         "p486": Rule(971, 486, name="cuhk01-p486")},
                   identities=IDENTITIES, as_distributed=True)

@@ -134,5 +134,5 @@ def _divided(identity: str) -> bool:
 
 
 DATASET = Dataset(name="cuhk03", read=read, variants=BOXES, variants_are="boxes by a detector or by hand",
-                  rules={None: Rule(1360, 100, 100, TEST_SETS, name="cuhk03")}, identities=IDENTITIES, divided=_divided,
-                  first_only=True, as_distributed=True)
+                  rules={None: Rule(1360, 100, 100, TEST_SETS, name="cuhk03")}, identities=IDENTITIES,
+                  divided=_divided, first_only=True, as_distributed=True)

@@ -12,7 +12,8 @@ class Dataset:
     """A dataset: how it is read, split and prepared.
 
     name            as python -m data_prep has it
-    read            function of the raw folder, and of the variant where there are variants, that gives a checked Index
+    read            function of the raw folder, and of the variant where there are variants, that gives a
+                    checked Index
     protocol        of the evaluation: "single-shot" or "market1501"
     variants        in which it comes, the paper's own first; variants_are: what they say, for the help
     rules           how it is split, by variant, or for all (None); where neither is there, half are tested
@@ -20,7 +21,8 @@ class Dataset:
     divided         whether an identity takes part in the splits
     prefix          of the committed files' identities in this dataset
     flip            whether images are mirrored at random (section III-C: VIPeR's alone)
-    first_only      whether only split 0 is prepared where none is asked for: the pairs of all would take gigabytes
+    first_only      whether only split 0 is prepared where none is asked for: the pairs of all would take
+                    gigabytes
     as_distributed  whether one picture under two identities is let pass: the dataset is not ours to mend
     """
     name: str

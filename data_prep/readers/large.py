@@ -31,7 +31,8 @@ def read(root: Path, boxes: str) -> Index:
     images += [replace(image, path=f"cuhk03/{image.path}", identity=f"cuhk03/{image.identity}",
                        camera=image.camera + CAMERA_OFFSET) for image in cuhk.images]
     test_sets = tuple(tuple(f"cuhk03/{identity}" for identity in test_set) for test_set in cuhk.test_sets)
-    return Index(DATASET.name, root, tuple(images), DATASET.protocol, market.generated or cuhk.generated, boxes,
+    return Index(DATASET.name, root, tuple(images), DATASET.protocol,
+                 market.generated or cuhk.generated, boxes,
                  test_sets, _Both({"market1501": market.pixels, "cuhk03": cuhk.pixels}))
 
 

@@ -1,5 +1,7 @@
 """Listing a raw folder: what every reader does before it looks at names."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.readers.generated import MARK
@@ -9,16 +11,35 @@ _STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", MARK}
 
 
 def list_files(root: Path) -> list[str]:
-    """Return the files under `root`, sorted, relative, with forward slashes.
+    """Return the files under `root`, sorted, relative, with forward slashes. Symbolic links are followed.
 
     Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left
-    out. Raises InputError where `root` is not a folder.
+    out. Raises InputError where `root` is not a folder, and at anything in it that is neither file nor folder, such
+    as a link that leads nowhere: no image is left out in silence.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; --raw names the folder of the raw dataset")
-    relative = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in relative
-                  if not _STRAY & set(path.parts) and not path.name.upper().startswith("README"))
+    return sorted(path.relative_to(root).as_posix() for path in _files(root, (root.resolve(),)))
+
+
+def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the files under a folder. `inside`: the resolved folders that it lies in, itself the last."""
+    for path in folder.iterdir():
+        if path.name in _STRAY:
+            continue
+        if path.is_file():
+            if not path.name.upper().startswith("README"):
+                yield path
+        elif path.is_dir():
+            target = path.resolve()
+            if target in inside:
+                raise InputError(f"{path}: a symbolic link that leads back to {target}, in which it lies; remove it")
+            yield from _files(path, (*inside, target))
+        elif path.is_symlink():
+            raise InputError(f"{path}: a symbolic link that leads to {os.readlink(path)}, where there is no file; "
+                             "restore that, or remove the link")
+        else:
+            raise InputError(f"{path}: neither a file nor a folder; remove it")
 
 
 def refuse(root: Path, names: list[str], expected: str) -> None:

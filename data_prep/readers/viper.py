@@ -51,4 +51,5 @@ def _check_single(root: Path, images) -> None:
                              "camera; the dataset has one image a camera: remove the wrong one")
 
 
-DATASET = Dataset(name="viper", read=read, rules={None: Rule(632, 316, name="viper")}, identities=IDENTITIES, flip=True)
+DATASET = Dataset(name="viper", read=read, rules={None: Rule(632, 316, name="viper")},
+                  identities=IDENTITIES, flip=True)

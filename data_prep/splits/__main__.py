@@ -9,15 +9,17 @@ from data_prep.splits.draw import draw
 from data_prep.splits.load import COMMITTED, RULES, SEED
 from reid.common.errors import command_line
 from reid.common.files import write_whole
+from reid.formats.json_record import signed
 
-IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values() for rule in dataset.rules.values()}
+IDENTITIES = {rule.name: dataset.identities for dataset in DATASETS.values()
+              for rule in dataset.rules.values()}
 
 
 def text(name: str) -> str:
     """Return the text of a committed file: a dataset's published identities, split by its rule."""
     content = {"dataset": name.split("-")[0], "seed": SEED, "made_by": f"python -m data_prep.splits {name}",
                "splits": draw(IDENTITIES[name], SEED, RULES[name])}
-    return json.dumps(content, separators=(",", ":")).replace('{"train"', '\n{"train"') + "\n"
+    return json.dumps(signed(content), separators=(",", ":")).replace('{"train"', '\n{"train"') + "\n"
 
 
 @command_line

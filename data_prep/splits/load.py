@@ -1,6 +1,5 @@
 """A split resolved on an index: which images train, which are queries and which are the gallery."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from data_prep.readers.registry import DATASETS
 from data_prep.splits.draw import Rule, draw
 from reid.common.errors import InputError
 from reid.common.rng import generator
+from reid.formats import json_record
 
 SEED = 2017  # of the committed files
 RULES = {rule.name: rule for dataset in DATASETS.values() for rule in dataset.rules.values() if rule.name}
@@ -67,6 +67,13 @@ def load_split(index: Index, number: int, seed: int) -> Split:
     return split
 
 
+def committed(name: str) -> list[dict[str, list[str]]]:
+    """Return the splits of a committed file, by their number; InputError where the file is damaged."""
+    remedy = f"bring it back, or write it again with `python -m data_prep.splits {name}`"
+    content = json_record.load(COMMITTED[name], remedy, needed=True)
+    return content["splits"]
+
+
 def _is_fixed(index: Index) -> bool:
     return all(image.role for image in index.images)
 
@@ -78,14 +85,16 @@ def _rule(index: Index) -> Rule:
 def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[str]]]:
     """Return where a split comes from, and the identities that train, are tested and perhaps validate."""
     rule, dataset = _rule(index), DATASETS[index.dataset]
-    people = sorted({image.identity for image in index.images if not image.role and dataset.divided(image.identity)})
+    people = sorted({image.identity for image in index.images
+                     if not image.role and dataset.divided(image.identity)})
     if index.test_sets:
         return (f"the dataset's own test set #{number}, validation from seed {SEED}",
                 _around(index.test_sets[number], people, number, rule))
     if rule.name and not index.generated:
-        parts = json.loads(COMMITTED[rule.name].read_text())["splits"][number]
+        parts = committed(rule.name)[number]
         return (f"committed {rule.name}.json #{number}",
-                {part: [dataset.prefix + identity for identity in identities] for part, identities in parts.items()})
+                {part: [dataset.prefix + identity for identity in identities]
+                 for part, identities in parts.items()})
     return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from datetime import timedelta
 
 import caffe
+from tqdm import tqdm
 
 from reid.common.rng import generator
 from reid.engine import snapshots
@@ -15,12 +16,12 @@ from reid.engine.tables import Table
 from reid.formats import snapshot
 
 
-def train(solver, run, settings, schedule, evaluate, log):
+def train(solver, run, settings, schedule, evaluate, log, trained_with):
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
     solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
     evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
-    as {"1": …}. log: function of a line.
+    as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
     Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
     diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
     """
@@ -36,8 +37,26 @@ def train(solver, run, settings, schedule, evaluate, log):
     alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
 
+    def look(asked):
+        """Judge the weights as they are, where that is due and not done: by held-out pairs, by the test identities."""
+        last = solver.iter == schedule.iterations
+        if settings.test_every and (last or solver.iter % settings.test_every == 0) and tests.last < solver.iter:
+            values = test(held_out, net, len(schedule.test_batches), asked)
+            if values is None:
+                return
+            tests.write(solver.iter, **values)
+            log(f"held-out pairs: {describe(values)}")
+        if settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0) and ranks.last < solver.iter:
+            values = {f"rank_{k}": share for k, share in evaluate().items()}
+            ranks.write(solver.iter, **values)
+            log(f"test identities: {describe(values)}")
+
+    held_out.layers[0].feed.order = schedule.test_batches
     stopping = False
     with asked_to_stop() as asked:
+        if solver.iter:
+            look(asked)    # a kill may have come between the snapshot and this
+            stopping = bool(asked)
         while solver.iter < schedule.iterations and not stopping:
             # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout masks;
             # with a seed for every iteration there is nothing to hold.
@@ -58,17 +77,14 @@ def train(solver, run, settings, schedule, evaluate, log):
             last = solver.iter == schedule.iterations
             if last or solver.iter % settings.display == 0:
                 log(progress(solver.iter, schedule, recent))
-            if settings.test_every and (last or solver.iter % settings.test_every == 0):
-                values = test(held_out, net, schedule.test_batches)
-                tests.write(solver.iter, **values)
-                log(f"held-out pairs: {describe(values)}")
-            if settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0):
-                values = {f"rank_{k}": share for k, share in evaluate().items()}
-                ranks.write(solver.iter, **values)
-                log(f"test identities: {describe(values)}")
+            # The snapshot comes first: what looks at the weights can take minutes, and a kill costs only that.
+            due = last or bool(asked) or solver.iter % settings.snapshot_every == 0
+            if due:
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
+            look(asked)
+            if asked and not due:
+                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
             stopping = bool(asked)
-            if last or stopping or solver.iter % settings.snapshot_every == 0:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds)
 
     if solver.iter < schedule.iterations:
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
@@ -76,12 +92,17 @@ def train(solver, run, settings, schedule, evaluate, log):
     return folder, seconds
 
 
-def test(held_out, net, batches):
-    """The means of the test net's outputs over the held-out pairs, with the weights of `net`."""
+def test(held_out, net, batches, asked=()):
+    """The means of the test net's outputs over its first `batches` batches, with the weights of `net`.
+
+    None where `asked` is no longer empty before the last of them.
+    """
     held_out.share_with(net)
     held_out.layers[0].seek(0)
     totals = dict.fromkeys(held_out.outputs, 0.0)
-    for _ in range(batches):
+    for _ in tqdm(range(batches), "held-out pairs", unit="batch", leave=False, disable=None):
+        if asked:
+            return None
         for name, value in held_out.forward().items():
             totals[name] += float(value) / batches
     return totals

@@ -12,13 +12,13 @@ class Schedule:
     """iterations: of the whole run; lr_final_from: the first one at the final learning rate.
 
     ends: for each epoch, the number of pairs up to its end; step: pairs in an iteration.
-    test_batches: whole batches in the held-out pairs.
+    test_batches: numbers of the batches of held-out pairs that are looked at, evenly spread over all of them.
     """
     iterations: int
     lr_final_from: int
     ends: np.ndarray
     step: int
-    test_batches: int
+    test_batches: tuple[int, ...]
 
     def epoch(self, iteration):
         """The epoch, from 0, that an iteration's first pair belongs to."""
@@ -52,4 +52,10 @@ def schedule(settings, pairs, held_out):
 
     whole = iterations_in(epochs)
     return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last), np.asarray(pairs.offsets[1:]), step,
-                    max(1, held_out.total // settings.test_batch))
+                    _spread(max(1, held_out.total // settings.test_batch), settings))
+
+
+def _spread(batches: int, settings) -> tuple[int, ...]:
+    """Numbers of the batches, of so many, that `settings.test_pairs` allows."""
+    looked_at = batches if settings.test_pairs is None else min(batches, -(-settings.test_pairs // settings.test_batch))
+    return tuple(i * batches // looked_at for i in range(looked_at))

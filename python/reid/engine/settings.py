@@ -29,7 +29,7 @@ class Settings:
     mean: tuple[float, float, float]     # subtracted from every pixel, in the order blue, green, red
     crop: int = 224                      # side of the random crop of the stored 256×256 image (paper: 224)
     workers: int = 2                     # processes that prepare batches ahead; 0: none
-    threads: int | None = None           # that compute on the CPU; none: the base network's, as many as cores but for tiny
+    threads: int | None = None           # that compute on the CPU; none: one for each core
     # The net
     dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
     verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is
@@ -52,6 +52,7 @@ class Settings:
     seed: int = 0                        # of everything random: initial weights, crops, dropout
     display: int = 20                    # iterations between two lines of progress
     test_every: int = 500                # iterations between two passes over the held-out pairs; 0: none
+    test_pairs: int | None = 1024        # held-out pairs looked at in a pass, evenly spread; none: all
     evaluate_every: int = 0              # iterations between two rankings of the test identities; 0: none
     snapshot_every: int = 500            # iterations between two snapshots
     keep_snapshots: int = 2              # how many of the newest are kept
@@ -70,11 +71,11 @@ BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "thr
           "max_iter": (1, math.inf), "iter_size": (1, math.inf), "lr": (1e-12, math.inf),
           "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
           "weight_decay": (0, math.inf), "id_lr_mult": (0, math.inf), "verif_lr_mult": (0, math.inf),
-          "seed": (0, 2 ** 31 - 1), "display": (1, math.inf), "test_every": (0, math.inf),
+          "seed": (0, 2 ** 31 - 1), "display": (1, math.inf), "test_every": (0, math.inf), "test_pairs": (1, math.inf),
           "evaluate_every": (0, math.inf), "snapshot_every": (1, math.inf), "keep_snapshots": (1, math.inf)}
 VIEWS = ("crop", "resize")
 # These change how a run is watched or fed, never what it computes: a run may go on with other values of them.
-FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "evaluate_every"}
+FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "test_pairs", "evaluate_every"}
 
 
 def defaults(base):

@@ -4,6 +4,7 @@ snapshots/000500/ is what reid.formats.snapshot describes. The solver's state na
 that a run can be moved and two equal runs have equal bytes.
 """
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from reid.common.errors import InputError
 from reid.common.files import whole_directory
 from reid.formats import snapshot
-from reid.formats.caffemodel import read_caffemodel
+from reid.formats.caffemodel import read_caffemodel, shape
 from reid.formats.snapshot import STATE, WEIGHTS
 
 
@@ -22,10 +23,10 @@ def prefix(run):
     return str(Path(run) / "snapshots" / ".caffe" / "snapshot")
 
 
-def save(solver, run, keep, seconds):
+def save(solver, run, keep, seconds, trained_with):
     """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
 
-    seconds: how long the training has taken so far. InputError where a weight is not finite or the disk is full.
+    seconds: how long the training has taken so far; trained_with: what was asked for, a flat dict. InputError where a weight is not finite or the disk is full.
     """
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
@@ -42,7 +43,7 @@ def save(solver, run, keep, seconds):
         state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
         state.learned_net = WEIGHTS
         (partial / STATE).write_bytes(state.SerializeToString())
-        snapshot.write(partial, solver.iter, seconds)
+        snapshot.write(partial, solver.iter, seconds, trained_with)
     shutil.rmtree(written.parent)
     # A later one that was found damaged takes no place among the newest: it would push out what is whole.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
@@ -59,15 +60,38 @@ def newest(run, log=lambda line: None):
     return None
 
 
+def records(run):
+    """What the snapshots of a run say of themselves: [(folder, Snapshot), …], damaged ones left out."""
+    found = []
+    for folder in _folders(run):
+        with contextlib.suppress(OSError, InputError):
+            found.append((folder, snapshot.read(folder)))
+    return found
+
+
 def restore(solver, folder):
-    """Put the solver back to where a snapshot was taken: weights, momentum and iteration."""
+    """Put the solver back to where a snapshot was taken: weights, momentum and iteration.
+
+    InputError where it is a snapshot of another net, at which Caffe would abort.
+    """
     state = snapshot.read_state(folder / STATE)
+    _check_net(solver.net, folder)
     state.ClearField("learned_net")
     solver.net.copy_from(str(folder / WEIGHTS))
     with tempfile.NamedTemporaryFile(suffix=".solverstate") as file:
         file.write(state.SerializeToString())
         file.flush()
         solver.restore(file.name)
+
+
+def _check_net(net, folder):
+    """InputError where the weights of a snapshot are not those of `net`, layer by layer."""
+    kept = {name: [shape(blob) for blob in blobs] for name, blobs in read_caffemodel(folder / WEIGHTS).items()}
+    wanted = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
+    for name in {**wanted, **kept}:
+        if kept.get(name) != wanted.get(name):
+            raise InputError(f"{folder}: a snapshot of another net: layer {name} has shapes {kept.get(name, 'none')}, "
+                             f"and this net has {wanted.get(name, 'none')}; delete the snapshot, or choose another --out")
 
 
 def bytes_of_one(net):

@@ -14,6 +14,7 @@ class Table:
         header, *lines = _lines(path) or [""]
         kept = [line for line in lines if int(line.split(",")[0]) <= upto]
         self.empty = not kept
+        self.last = int(kept[-1].split(",")[0]) if kept else 0    # iteration of the last row
         write_whole(path, "" if self.empty else "".join(line + "\n" for line in (header, *kept)))
         self.file = open(path, "a", newline="")
         self.writer = csv.writer(self.file, lineterminator="\n")
@@ -26,6 +27,7 @@ class Table:
             self.empty = False
         self.writer.writerow(f"{value:.7g}" if isinstance(value, float) else value for value in row.values())
         self.file.flush()
+        self.last = iteration
 
     def close(self):
         self.file.close()

@@ -1,9 +1,14 @@
-"""Small JSON files that hold one dataclass each: read, checked and written in one way.
+"""JSON files that are checked against themselves, and small ones that hold one dataclass each.
 
-A field without a default must be there. A record of before its kind had versions has no `format`, and is read as one.
+Such a file holds the SHA-256 of its own content as `checksum`. A record of before there were checksums is read, and a
+line on stderr says so. Of a dataclass, a field without a default must be there. A record of before its kind had
+versions has no `format`, and is read as one.
 """
 
+import functools
+import hashlib
 import json
+import sys
 import types
 import typing
 from dataclasses import MISSING, asdict, fields
@@ -13,6 +18,42 @@ from reid.common.errors import InputError
 from reid.common.files import write_whole
 
 Kind = typing.TypeVar("Kind")
+CHECKSUM = "checksum"
+
+
+def signed(content: dict) -> dict:
+    """`content` with its checksum, which is the same for any order of keys and any white space in the file."""
+    plain = json.loads(json.dumps(content))    # as it will be read: keys are strings, tuples are lists
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return {**content, CHECKSUM: digest}
+
+
+def load(file: Path, remedy: str, needed: bool = False) -> dict:
+    """The content of a JSON file that `signed` was written to, without its checksum.
+
+    Raises InputError where the file is damaged or its content is not that of its checksum; FileNotFoundError where it
+    is not there. remedy: what to do about a damaged one; needed: one without a checksum is damaged.
+    """
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+    except (ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError too
+        raise InputError(f"{file}: damaged: {error}; {remedy}") from None
+    if CHECKSUM not in content:
+        if needed:
+            raise InputError(f"{file}: damaged: it has no checksum; {remedy}")
+        _note(Path(file))
+        return content
+    recorded = content.pop(CHECKSUM)
+    if signed(content)[CHECKSUM] != recorded:
+        raise InputError(f"{file}: changed since it was written: its content is not that of its checksum; {remedy}")
+    return content
+
+
+@functools.cache    # once for each file
+def _note(file: Path) -> None:
+    print(f"note: {file}: has no checksum of its own, and is taken as it is", file=sys.stderr)
 
 
 def read(kind: type[Kind], file: Path, remedy: str) -> Kind:
@@ -21,13 +62,7 @@ def read(kind: type[Kind], file: Path, remedy: str) -> Kind:
     Raises InputError where the file is damaged, lacks a field, has one of another type, or is of a newer format;
     FileNotFoundError where it is not there. remedy: what to do about a damaged one.
     """
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not a JSON object")
-    except ValueError as error:    # text that is not UTF-8 is one too
-        raise InputError(f"{file}: damaged: {error}; {remedy}") from None
-    return check(kind, content, file, remedy)
+    return check(kind, load(file, remedy), file, remedy)
 
 
 def check(kind: type[Kind], content: dict, file: Path, remedy: str) -> Kind:
@@ -47,8 +82,8 @@ def check(kind: type[Kind], content: dict, file: Path, remedy: str) -> Kind:
 
 
 def write(file: Path, record: object) -> None:
-    """Write a record, its format last; the file appears whole or not at all."""
-    write_whole(file, json.dumps(asdict(record), indent=1) + "\n")
+    """Write a record, its format and checksum last; the file appears whole or not at all."""
+    write_whole(file, json.dumps(signed(asdict(record)), indent=1) + "\n")
 
 
 def _types(hint: object) -> tuple[type, ...]:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
+from reid.formats import json_record
 
 FORMAT = 1
+REMEDY = "delete the folder and prepare the data again"
+KEYS = ("format", "dataset", "generated", "protocol", "seed", "epochs", "schedule", "flip", "size", "identities", "images",
+        "image_lmdb", "splits")    # and, where the dataset has variants, "variant"
 
 
 def load_manifest(out: Path) -> dict:
@@ -22,21 +26,21 @@ def load_manifest(out: Path) -> dict:
 def read(path: Path) -> dict:
     """Return the manifest in a file; InputError where it is missing, damaged or of another format."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["format"]
+        manifest = json_record.load(path, REMEDY)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged; delete the folder and prepare the data again") from error
-    if known != FORMAT:
-        raise InputError(f"{path}: format {known}; this version reads format {FORMAT}: prepare the data "
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: prepare the data "
                          "again")
+    differing = set(KEYS) ^ (manifest.keys() - {"variant"})
+    if differing:
+        raise InputError(f"{path}: damaged: {', '.join(sorted(differing))} missing or unknown; {REMEDY}")
     return manifest
 
 
 def write(out: Path, manifest: dict) -> None:
     """Write OUT/manifest.json; it appears whole or not at all."""
-    write_whole(Path(out) / "manifest.json", json.dumps(manifest, ensure_ascii=False) + "\n")
+    write_whole(Path(out) / "manifest.json", json.dumps(json_record.signed(manifest), ensure_ascii=False) + "\n")
 
 
 def split_checksum(manifest, name):

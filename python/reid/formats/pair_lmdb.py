@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from reid.common.errors import InputError
 from reid.formats.database import Store, Writer
 
 FORMAT = 1

@@ -15,17 +15,19 @@ WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.jso
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files."""
+    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files;
+    trained_with: what was asked for, as reid.stages.same.trained_with gives it (None: written by an older version)."""
     iteration: int
     seconds: float
     sha256: dict
+    trained_with: dict | None = None
     format: int = 1
 
 
-def write(folder: Path, iteration: int, seconds: float) -> None:
+def write(folder: Path, iteration: int, seconds: float, trained_with: dict) -> None:
     """Write snapshot.json of the files that lie in a folder."""
     sums = {name: sha256_file(folder / name) for name in (WEIGHTS, STATE)}
-    json_record.write(folder / FACTS, Snapshot(iteration=iteration, seconds=seconds, sha256=sums))
+    json_record.write(folder / FACTS, Snapshot(iteration=iteration, seconds=seconds, sha256=sums, trained_with=trained_with))
 
 
 def read(folder: Path) -> Snapshot:

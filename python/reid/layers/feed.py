@@ -14,6 +14,8 @@ from reid.formats.pair_lmdb import PairStore
 class PairFeed:
     """Batch k is the pairs [k·N, (k + 1)·N) of all epochs laid end to end, begun again after the last.
 
+    Where `order` is set, before the first batch is asked for, batch k is the one of the number order[k], begun again likewise.
+
     What a batch holds is a function of the two LMDBs, the settings and k alone: neither the number of workers
     nor the order in which batches are asked for nor a resume changes a byte.
     """
@@ -24,6 +26,7 @@ class PairFeed:
         self.images = ImageStore(Path(settings.images))
         self.pairs = PairStore(Path(settings.pairs))
         self.room = self.images.get(0)[0].shape[-1] - settings.crop  # a window's corner is in [0, room]
+        self.order = None
         self.epoch = functools.lru_cache(maxsize=2)(self._epoch)
         self._check()
 
@@ -52,6 +55,8 @@ class PairFeed:
         corner in the image as translated and mirrored.
         """
         batch = self.settings.batch
+        if self.order:
+            k = self.order[k % len(self.order)]
         places = np.arange(k * batch, (k + 1) * batch) % self.pairs.total
         epochs = np.searchsorted(self.pairs.offsets, places, side="right") - 1
         pairs = np.empty(batch, self.epoch(int(epochs[0]))[0].dtype)

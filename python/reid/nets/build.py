@@ -8,7 +8,6 @@ from dataclasses import replace
 from caffe import NetSpec, layers as L
 
 from reid.common.errors import InputError
-from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import add_heads
 from reid.nets.two_branch import two_branch as as_two_branches

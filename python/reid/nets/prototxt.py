@@ -42,4 +42,4 @@ def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path |
     return solver(f"{folder}/train.prototxt", f"{folder}/test.prototxt", lr=s.lr, lr_final=s.lr_final,
                   lr_final_from=schedule.lr_final_from, max_iter=schedule.iterations, iter_size=s.iter_size,
                   momentum=s.momentum, weight_decay=s.weight_decay, clip_gradients=s.clip_gradients,
-                  test_iter=schedule.test_batches, snapshot_prefix=snapshot_prefix, seed=s.seed, gpu=gpu, **own)
+                  test_iter=len(schedule.test_batches), snapshot_prefix=snapshot_prefix, seed=s.seed, gpu=gpu, **own)

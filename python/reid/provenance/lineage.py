@@ -4,14 +4,13 @@ result.json holds it as `lineage`, a list from the first weights to the run itse
 the step before lies. Places inside the folder of all runs are relative to the run, so that the whole can be moved.
 """
 
-import json
 import os
 from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.formats import result as result_file
-from reid.formats.manifest import split_checksum
+from reid.formats.manifest import read as read_manifest, split_checksum
 
 
 def place(path, folder, out):
@@ -114,8 +113,8 @@ def _data(folder, result):
     if sha256_file(file) == result.manifest_sha256:
         return f"as recorded: {file}"
     try:
-        same = split_checksum(json.loads(file.read_text()), result.split) == result.split_sha256
-    except (ValueError, KeyError, TypeError):
+        same = split_checksum(read_manifest(file), result.split) == result.split_sha256
+    except (InputError, KeyError):
         same = False
     return f"as recorded for {result.split}: {file}" if same else f"changed: {file}"
 

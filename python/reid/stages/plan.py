@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.common.lock import in_use
 from reid.engine import snapshots
 from reid.engine.settings import defaults, override
 from reid.formats import snapshot
@@ -23,7 +24,8 @@ class Request:
     for all; recipe: whose settings hold for every stage where nothing else sets them; assignments:
     "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
     stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
-    ImageNet weights of a name. The rest as in stage.Job.
+    ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these names are not
+    what they claim to be. The rest as in stage.Job.
     """
     stage: str
     data: Path
@@ -37,18 +39,24 @@ class Request:
     chains: Chains
     chain: str | None
     catalogue: Callable[[str], Path]
+    check_data: Callable[[Path, list[str]], None]
     strict: bool
     recipe: Recipe | None = None
 
 
 def run(request):
-    """Train what is not finished, the first stages first; returns the folders of the last stage's runs."""
-    while True:
-        checks = plan(request)
-        todo = [check for check in checks if check.todo]
-        if not todo:
-            return [run.folder for run in checks[-1].runs]
-        carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
+    """Train what is not finished, the first stages first; returns the folders of the last stage's runs.
+
+    InputError for what cannot work, and where another process works in request.out.
+    """
+    with in_use(request.out):
+        while True:
+            checks = plan(request)
+            todo = [check for check in checks if check.todo]
+            if not todo:
+                return [run.folder for run in checks[-1].runs]
+            request.check_data(todo[0].job.data, [run.name for run in todo[0].todo])
+            carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
 
 
 def plan(request):

@@ -22,7 +22,7 @@ from reid.common.files import write_whole
 from reid.engine import snapshots
 from reid.engine.loop import train
 from reid.engine.schedule import schedule
-from reid.features.extract import extract
+from reid.features.extract import extract, extract_kept
 from reid.formats import result as result_file, snapshot
 from reid.formats.caffemodel import read_caffemodel, values
 from reid.formats.feature_file import read_features, write_features
@@ -109,7 +109,8 @@ class Run:
             try:
                 kept, seconds = train(
                     solver, self.folder, self.job.settings, self.schedule,
-                    lambda: self.evaluator.figures(self.features(trunk, (QUERY, GALLERY)))["cmc"], self.log)
+                    lambda: self.evaluator.figures(self.features(trunk, (QUERY, GALLERY)))["cmc"], self.log,
+                    same.trained_with(self.asked, self.start()["verification_head"]))
             finally:
                 for net in (solver.net, *solver.test_nets):
                     net.layers[0].close()
@@ -117,7 +118,7 @@ class Run:
             done = last.iteration
             weights = {"file": str((kept / snapshot.WEIGHTS).relative_to(self.folder)),
                        "sha256": last.sha256[snapshot.WEIGHTS]}
-            self.keep("after", self.features(trunk, self.evaluator.rows))
+            self.keep_after(trunk, weights["sha256"])
             after = self.evaluator.figures(self.kept("after"))
         write_result(self, done, seconds, weights, after)
 
@@ -125,6 +126,16 @@ class Run:
         """Features of the split's test images from a deploy net: {"query": (N, D), "gallery": (M, D), …}."""
         feature = BACKBONES[self.job.base].feature
         return {side: extract(trunk, feature, self.images, self.evaluator.rows[side], self.job.settings) for side in sides}
+
+    def keep_after(self, trunk, weights):
+        """Compute and keep the features of the trained trunk, whose weights have this sha256; a kill loses little of it."""
+        feature, rows = BACKBONES[self.job.base].feature, self.evaluator.rows
+        file = self.folder / "features" / f"after-{weights[:16]}.rows"
+        everything = [row for side in rows for row in rows[side]]
+        features = extract_kept(file, trunk, feature, self.images, everything, self.job.settings, self.log)
+        ends = np.cumsum([len(rows[side]) for side in rows])
+        self.keep("after", dict(zip(rows, np.split(features, ends[:-1]))))
+        file.unlink()
 
     def keep(self, when, features):
         """Write the features of `when` ("before" or "after"), given as {side: (N, D)}, as feature files."""

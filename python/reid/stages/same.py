@@ -6,10 +6,12 @@ from pathlib import Path
 import yaml
 
 from reid.common.errors import InputError
+from reid.engine import snapshots
 from reid.engine.settings import FREE, as_plain, defaults
+from reid.formats import result as result_file
 from reid.formats.snapshot import WEIGHTS
 
-SETTINGS, START = "settings.yaml", "start.json"
+SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 
 
 def asked_for(job, manifest: dict, split: str) -> dict:
@@ -26,25 +28,50 @@ def asked_for(job, manifest: dict, split: str) -> dict:
 def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
     """InputError where a folder was begun with something that makes other figures.
 
+    Its settings.yaml, its result and each of its snapshots say with what; any of them may be gone.
     parent_is_trained: whether the weights to start from are there; where not, they cannot be compared.
     """
-    file = folder / SETTINGS
-    if not file.is_file():
-        return
-    before, now = (_binding(one) for one in (yaml.safe_load(file.read_text()), asked))
+    now, said = _binding(asked), []
+    if (folder / SETTINGS).is_file():
+        said.append((folder, _binding(yaml.safe_load((folder / SETTINGS).read_text()))))
+    if (folder / result_file.NAME).is_file():
+        result = result_file.read(folder)
+        said.append((folder, _binding({key: getattr(result, key) for key in asked})))
+    for place, kept in snapshots.records(folder):
+        if kept.trained_with is None and not said:
+            raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring that back, "
+                             "or choose another --out")
+        said.append((place, kept.trained_with if kept.trained_with is not None else now))
+    for place, before in said:
+        _compare(place, before, now, parent_is_trained)
+
+
+def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> None:
     for key in {**before, **now}:
-        if before.get(key) != now.get(key) and (parent_is_trained or not key.startswith("init")):
-            raise InputError(f"{folder}: was begun with {key} {before.get(key)}, not {now.get(key)}; "
+        if (before.get(key) != now.get(key) and key != HEAD
+                and (parent_is_trained or not key.startswith("init"))):
+            raise InputError(f"{place}: was begun with {key} {before.get(key)}, not {now.get(key)}; "
                              "ask for the same again, or choose another --out")
 
 
 def check_head(folder: Path, head: str | None) -> None:
     """InputError where a folder was begun with another choice for the verification head ("kept", "fresh", …)."""
-    file = folder / START
-    before = json.loads(file.read_text())["verification_head"] if file.is_file() else "fresh"
-    if (folder / SETTINGS).is_file() and {before, head} == {"kept", "fresh"}:
-        raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask for "
-                         "the same again, or choose another --out")
+    begun = [kept.trained_with[HEAD] for _, kept in snapshots.records(folder) if HEAD in (kept.trained_with or ())]
+    if (folder / result_file.NAME).is_file():
+        begun.append(result_file.read(folder).verification_head)
+    if (folder / SETTINGS).is_file():
+        before_chains = "fresh" if not any(begun) else None    # then there was no start.json, and no head was kept
+        file = folder / START
+        begun.append(json.loads(file.read_text())[HEAD] if file.is_file() else before_chains)
+    for before in begun:
+        if {before, head} == {"kept", "fresh"}:
+            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask for "
+                             "the same again, or choose another --out")
+
+
+def trained_with(asked: dict, head: str | None) -> dict:
+    """What every snapshot of a run says that it was trained with, flat: {"settings.lr": 0.001, …}."""
+    return {**_binding(asked), HEAD: head}
 
 
 def started_from(folder: Path) -> str | None:

@@ -1,5 +1,7 @@
 """One stage of the staged training (paper, section II-D): splits of one dataset, trained, ranked and recorded."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +13,7 @@ from reid.common.machine import cores
 from reid.engine.device import build, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory
 from reid.engine.settings import Settings
-from reid.features.extract import extract
+from reid.features.extract import extract_kept, view_settings
 from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest
 from reid.nets import fit
@@ -102,7 +104,7 @@ def carry_out(check):
     job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
-        use_threads(job.settings.threads or BACKBONES[job.base].threads or cores())
+        use_threads(job.settings.threads or cores())
         for run in todo:
             run.write_nets()
         start = starting_trunk(job, todo[0])
@@ -132,10 +134,18 @@ def features_before(runs, start):
     if runs:
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
-        features = extract(start, BACKBONES[job.base].feature, runs[0].images, images, job.settings)
+        features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start, BACKBONES[job.base].feature,
+                                runs[0].images, images, job.settings, runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
             run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.evaluator.rows.items()})
+
+
+def _key(job, run):
+    """A name for the features of the weights at the start: the same for the same net, weights, images and view of them."""
+    weights = job.origin.sha256 if job.origin else f"seed {job.settings.seed}"
+    what = [job.base, weights, run.manifest["image_lmdb"]["sha256"], *view_settings(job.settings)]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def _weights(job, run, wanted, needed):

@@ -26,7 +26,6 @@ class Backbone:
     verif_scale     s of (s·(x1 − x2))²: changes not what the net can represent, but how fast θ_verif learns
     clip_gradients  the solver's bound on the L2 norm of all gradients together; −1: none
     verif_lr_mult   learning rate of θ_verif relative to the trunk's; its bias learns twice as fast
-    threads         that compute on a CPU; none: one for each core
     """
     name: str
     trunk: Callable[[NetSpec, int], None]
@@ -41,4 +40,3 @@ class Backbone:
     verif_scale: float
     clip_gradients: float
     verif_lr_mult: float
-    threads: int | None = None

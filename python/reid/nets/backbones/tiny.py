@@ -50,4 +50,4 @@ def _convolution(bottom, channels, filler="msra", **geometry):
 # features to zero before identification has begun to learn.
 BACKBONE = Backbone(name="tiny", trunk=trunk, feature="embedding", classifier="", feature_dims=(128, 4, 1), height=64,
                     width=64, any_size=False, mean=IMAGENET_MEAN, batch=32, verif_scale=0.2, clip_gradients=10,
-                    verif_lr_mult=10, threads=1)    # too small to be shared out
+                    verif_lr_mult=10)

@@ -1,0 +1,76 @@
+"""One process at a time in a folder, by a lock that no kill can leave behind."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from reid.common.errors import InputError
+
+NAME = ".lock"
+ENDING = 2.0    # seconds that a killed process, or a child that it had just forked, may take to be gone
+_held: set[int] = set()    # descriptors of this process
+
+
+@contextlib.contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keep `folder` for this process while the block runs; it is made where it is not there, and goes where it is empty.
+
+    Raises InputError where another process has it. The lock is flock(2) on a file: it ends with the process, however
+    that ends, and a file that a kill left behind is locked by nobody.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; --out names a folder")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = None
+    try:
+        descriptor = _take(folder)
+        _held.add(descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            (folder / NAME).unlink(missing_ok=True)    # first: whoever opened it meanwhile sees that it is gone
+            _held.discard(descriptor)
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+
+
+def _take(folder: Path) -> int:
+    """A descriptor of the folder's lock file, locked."""
+    last_try = time.monotonic() + ENDING
+    while True:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 100).decode(errors="replace")
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                if time.monotonic() < last_try:
+                    time.sleep(0.05)
+                    continue
+                raise InputError(f"{folder}: in use by {holder or 'another process'}; wait until it has ended, or choose "
+                                 "another --out") from None
+            raise
+        if os.fstat(descriptor).st_nlink:    # else the one before removed it between open and lock
+            break
+        os.close(descriptor)
+    with contextlib.suppress(OSError):    # on a full disk the lock holds without a name
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+    return descriptor
+
+
+def _let_go() -> None:
+    """A forked child shares the lock, and would keep it where it outlives its parent."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,107 @@
+"""One process at a time works in an --out, and one that was killed leaves nothing behind that stands in the way."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep.prepare import prepare
+from reid.common.errors import InputError
+from reid.common.lock import in_use
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from reid.common.lock import in_use
+with in_use(Path(sys.argv[1])):
+    if sys.argv[2] == "fork" and os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(folder, how="alone"):
+    """A process that holds a folder until its stdin ends or it is killed; "fork": it has a child that outlives it."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True, start_new_session=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def train(data, out, *more):
+    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
+               "--chain", "scratch", "--set", *SMALL, *more]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def test_a_second_one_is_told_who_is_there_and_since_when(tmp_path):
+    process = hold(tmp_path / "out")
+    with pytest.raises(InputError) as refused, in_use(tmp_path / "out"):
+        pass
+    assert re.fullmatch(rf"{tmp_path}/out: in use by process {process.pid} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d; .*"
+                        "another --out", str(refused.value))
+    process.communicate("")
+    assert not (tmp_path / "out").exists()
+    with in_use(tmp_path / "out"), pytest.raises(InputError, match=f"in use by process {os.getpid()} "):
+        with in_use(tmp_path / "out"):
+            pass
+
+
+@pytest.mark.parametrize("how", ["alone", "fork"])
+def test_a_kill_gives_it_back(tmp_path, how):
+    process = hold(tmp_path / "out", how)
+    process.kill()
+    process.wait()
+    try:
+        with in_use(tmp_path / "out"):
+            assert (tmp_path / "out/.lock").read_text().startswith(f"process {os.getpid()} since ")
+        assert not list((tmp_path / "out").iterdir())
+    finally:
+        if how == "fork":
+            end(process)
+
+
+def test_what_was_there_stays_as_it_was(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("x")
+    with in_use(tmp_path / "out"):
+        pass
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+    with pytest.raises(RuntimeError), in_use(tmp_path / "a/b"):
+        raise RuntimeError
+    assert not (tmp_path / "a").exists()
+
+
+def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_path):
+    out = tmp_path / "out"
+    process = hold(out)
+    try:
+        trained = train(prepared_viper, out)
+        assert trained.returncode == 2 and trained.stderr.startswith(f"error: {out}: in use by process {process.pid} ")
+        with pytest.raises(InputError, match=f"{out}: in use by process {process.pid} "):
+            prepare("viper", generated_viper, out, [0], epochs=1)
+    finally:
+        end(process)
+    prepare("viper", generated_viper, out, [0], epochs=1)
+    assert sorted(path.name for path in out.iterdir()) == ["images", "manifest.json", "split00"]
+    assert train(prepared_viper, tmp_path / "runs").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [".features", "viper"]
+
+
+def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):
+    with pytest.raises(InputError, match=f"{generated_viper}/out: lies inside --raw"):
+        prepare("viper", generated_viper, generated_viper / "out", [0], epochs=1)
+    assert not (generated_viper / "out").exists()
