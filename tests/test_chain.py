@@ -351,3 +351,16 @@ def test_the_command_line_says_and_does_the_same(data, tmp_path):
     assert f"result: {tmp_path}/runs/third/split00/result.json" in done.stdout, done.stderr
     done = subprocess.run([*command, "--init", file], capture_output=True, text=True)
     assert done.returncode == 2 and "give one of them" in done.stderr
+
+
+def test_a_run_of_before_a_setting_had_its_default(data, tmp_path):
+    """A folder that was begun without a setting that there is now is resumed with its default alone."""
+    plan.run(request(data, tmp_path / "out", stage="second", chain="fresh"))
+    file = tmp_path / "out/second/split00/settings.yaml"
+    asked = yaml.safe_load(file.read_text())
+    assert asked["settings"].pop("id_weight") == 1
+    file.write_text(yaml.safe_dump(asked, sort_keys=False))
+    assert not plan.plan(request(data, tmp_path / "out", stage="second", chain="fresh"))[0].todo
+    other = request(data, tmp_path / "out", stage="second", chain="fresh", assignments=["id_weight=0.5"])
+    with pytest.raises(InputError, match="settings.id_weight 1.0, not 0.5"):
+        plan.plan(other)

@@ -1,4 +1,4 @@
-"""Prove from a file of published tables alone what in them cannot be true. Exit status 1 where anything is found."""
+"""Prove from published tables alone what in them cannot be true. Exit status 1 where anything is found."""
 
 import argparse
 import sys
@@ -15,7 +15,8 @@ PAPER = Path(__file__).resolve().parents[1] / "experiments/paper.yaml"
 @command_line
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", nargs="?", type=Path, default=PAPER, help="default: experiments/paper.yaml, whose form it has")
+    parser.add_argument("file", nargs="?", type=Path, default=PAPER,
+                        help="of the form of experiments/paper.yaml, the default")
     content = load(parser.parse_args().file)
     found = find(content)
     for kind, findings in groupby(found, key=lambda finding: finding.kind):
@@ -36,7 +37,8 @@ def shares(content):
     for (table, dataset, n), group in groupby(sorted(counted(content), key=of), key=of):
         fits = [fit for *_, fit in group]
         chance = min(1, (n + 1) / 10001)    # of the figures 0.00 to 100.00; each k/N gives one
-        yield f"{table}, {dataset}: {sum(fits)} of {len(fits)} CMC figures are a k/{n}; of arbitrary ones {chance:.0%} would be"
+        yield (f"{table}, {dataset}: {sum(fits)} of {len(fits)} CMC figures are a k/{n}; of arbitrary ones "
+               f"{chance:.0%} would be")
 
 
 if __name__ == "__main__":

@@ -7,23 +7,27 @@ from pathlib import Path
 from reid.common.errors import InputError, command_line
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
-from reid.stages import chain
+from reid.stages import chain, recipe
 from reid.stages.plan import Request, describe, plan, run
 
-CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+CHAINS = EXPERIMENTS / "stages.yaml"
+RECIPES = {file.stem: file for file in sorted((EXPERIMENTS / "recipes").glob("*.yaml"))}
 
 
 @command_line
 def main():
     arguments = parse_arguments()
+    followed = recipe.load(RECIPES[arguments.recipe])
     request = Request(
         stage=arguments.stage, data=arguments.data.resolve(), out=arguments.out.resolve(),
-        base=arguments.base, objective=arguments.objective, splits=_splits(arguments.split),
-        assignments=arguments.set, init=arguments.init,
-        gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
+        base=_of_recipe(followed, "base", arguments.base, "resnet50"),
+        objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
+        splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
+        chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
         strict=arguments.strict, check_data=check_data)
     if arguments.dry_run:
-        print("\n".join(describe(plan(request))))
+        print("\n".join([*describe(plan(request)), *recipe.describe(followed)]))
         return 0
     for folder in run(request):
         print(f"result: {folder / 'result.json'}")
@@ -40,9 +44,11 @@ def parse_arguments() -> argparse.Namespace:
                              "stage")
     parser.add_argument("--out", type=Path, required=True,
                         help="folder of the runs; the same command goes on in it")
-    parser.add_argument("--base", choices=BACKBONES, default="resnet50")
-    parser.add_argument("--objective", choices=OBJECTIVES, default="vi",
-                        help="vi: both losses (default), v: verification, i: identification")
+    parser.add_argument("--base", choices=BACKBONES, help="default: the recipe's, else resnet50")
+    parser.add_argument("--objective", choices=OBJECTIVES,
+                        help="vi: both, v: verification, i: identification; default: the recipe's, else vi")
+    parser.add_argument("--recipe", choices=RECIPES, default="paper",
+                        help="settings of experiments/recipes, which --set overrides; default: paper")
     parser.add_argument("--split", default="0", metavar="K|all",
                         help="a split (default 0), or all that are prepared")
     parser.add_argument("--init", type=Path, metavar="FILE",
@@ -77,8 +83,17 @@ def catalogue(name):
 
 def check_data(folder, splits):
     """Refuse prepared data that `python -m data_prep.check` would."""
-    from data_prep.check import prove    # only where something is trained
+    from data_prep.check import prove  # only where something is trained
     prove(folder, splits)
+
+
+def _of_recipe(followed, key, given, otherwise):
+    """The base or the objective: the one given, the recipe's or `otherwise`; InputError where two differ."""
+    own = getattr(followed, key)
+    if own and given not in (None, own):
+        raise InputError(f"--{key} {given}: {followed.file} is for {key} {own}; leave --{key} out, or give "
+                         "its settings with --set in place of --recipe")
+    return given or own or otherwise
 
 
 def _splits(text):

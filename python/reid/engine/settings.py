@@ -34,6 +34,7 @@ class Settings:
     dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
     verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is
     verif_weight: float = Heads.verif_weight    # weight λ of the verification loss in eq. 6
+    id_weight: float = Heads.id_weight   # weight of each of the two identification losses (paper: 1)
     two_branch: bool = False             # write the trunk twice, as in Fig. 1, instead of once over both images
     # The solver
     epochs: float | None = None          # passes over the pairs (paper: at most 75), 0.5: half of one; none: all prepared; 0: no training
@@ -65,7 +66,8 @@ class Settings:
 
 # What a value must be, beyond its type: lowest, highest.
 BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024), "dropout": (0, 0.99),
-          "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "epochs": (0, math.inf),
+          "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "id_weight": (0, math.inf),
+          "epochs": (0, math.inf),
           "max_iter": (1, math.inf), "iter_size": (1, math.inf), "lr": (1e-12, math.inf),
           "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
           "weight_decay": (0, math.inf), "id_lr_mult": (0, math.inf), "verif_lr_mult": (0, math.inf),
@@ -100,6 +102,13 @@ def override(settings, assignments, where="--set"):
     settings = replace(settings, **given)
     _check(settings)
     return settings
+
+
+def assigned(value: object) -> str:
+    """A setting's value as --set would have it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def as_plain(settings):

@@ -32,7 +32,7 @@ class Heads:
     id_lr_mult: float = 10.0
     dropout: float = 0.5
     verif_weight: float = 3.0
-    id_weight: float = 1
+    id_weight: float = 1.0
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:

@@ -20,8 +20,8 @@ def stage_nets(base: str, objective: str, classes: int, settings, images: Path |
     with the pair LMDBs train/ and test/.
     """
     s = settings
-    heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, verif_scale=s.verif_scale,
-                  id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
+    heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, id_weight=s.id_weight,
+                  verif_scale=s.verif_scale, id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
     common = dict(images=str(images), crop=s.crop, height=s.input.height, width=s.input.width, mean=s.mean, seed=s.seed)
     training = Source(pairs=f"{pairs}/train", batch=s.batch, workers=s.workers, **common)
     testing = Source(pairs=f"{pairs}/test", batch=s.test_batch, workers=0, **common)

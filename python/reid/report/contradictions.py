@@ -15,8 +15,9 @@ ABOUT = Decimal("0.05")    # two figures of one net that are no further apart ma
 class Figure:
     """One printed percentage.
 
-    table, method, column: where it stands (column empty where the table has one); datasets: what it may be of, the stated one first;
-    rank: k of the CMC, None for mAP; protocol: of the table; net: (base, objective, pretrained), None for a competitor.
+    table, method, column: where it stands (column empty where the table has one); datasets: what it may be
+    of, the stated one first; rank: k of the CMC, None for mAP; protocol: of the table; net: (base, objective,
+    pretrained), None for a competitor.
     """
     table: str
     method: str
@@ -61,10 +62,10 @@ def possible(value: Decimal, n: int) -> bool:
 
 
 def counted(content: dict) -> list[tuple[Figure, str, int, bool]]:
-    """(figure, dataset, N, whether it is possible) for each CMC figure and each dataset it may be of, where N is known.
+    """(figure, dataset, N, whether it is possible) for each CMC figure and dataset with a known N.
 
-    N is queries × splits. Random splits are those of the paper's own rows, so a competitor's figure has a known N only where
-    the dataset has one split; and its last zeros may have been added when it was copied.
+    N is queries × splits. Random splits are those of the paper's own rows, so a competitor's figure has a
+    known N only where the dataset has one split; and its last zeros may have been added when it was copied.
     """
     out = []
     for figure in (figure for row in _rows(content) for figure in row if figure.rank):
@@ -72,7 +73,8 @@ def counted(content: dict) -> list[tuple[Figure, str, int, bool]]:
             entry = content["datasets"][dataset]
             if entry["splits"] == 1 or entry["splits"] and figure.net:
                 n = entry["queries"] * entry["splits"]
-                out.append((figure, dataset, n, possible(figure.value if figure.net else _bare(figure.value), n)))
+                value = figure.value if figure.net else _bare(figure.value)
+                out.append((figure, dataset, n, possible(value, n)))
     return out
 
 
@@ -86,21 +88,22 @@ def _bare(value):
 def _rows(content) -> Iterator[list[Figure]]:
     """The Figures of each column of each row."""
     for table in tables(content).values():
-        values = [value for row in table["rows"] for column in table["columns"] for value in row.get(column) or []]
-        exponent = min((Decimal(str(value)).as_tuple().exponent for value in values), default=0)
-        name = table["title"].partition(",")[0]
+        columns, name = table["columns"], table["title"].partition(",")[0]
+        values = [value for row in table["rows"] for column in columns for value in row.get(column) or []]
+        exponents = [Decimal(str(value)).as_tuple().exponent for value in values]
+        last = Decimal(1).scaleb(min(exponents, default=0))
         for row in table["rows"]:
             net = (row["base"], row["objective"], row.get("pretrained", True)) if "base" in row else None
             method = row["method"] + (" from scratch" if net and not net[2] else "")
-            for column, measures in table["columns"].items():
-                ranks = [1 if measure == "rank-1" else None if measure == "mAP" else measure for measure in measures]
-                yield [Figure(name, method, column if len(table["columns"]) > 1 else "", tuple(datasets_of(table, column)), rank,
-                              Decimal(str(value)).quantize(Decimal(1).scaleb(exponent)), table["protocol"], net)
+            for column, measures in columns.items():
+                place = method, column if len(columns) > 1 else "", tuple(datasets_of(table, column))
+                ranks = [{"rank-1": 1, "mAP": None}.get(measure, measure) for measure in measures]
+                yield [Figure(name, *place, rank, Decimal(str(value)).quantize(last), table["protocol"], net)
                        for rank, value in zip(ranks, row.get(column) or [])]
 
 
 def _mean_precision(content, rows):
-    """Single-shot has one match for each query: AP is 1 at rank 1 and above 0 elsewhere, so mAP is at least rank-1."""
+    """Single-shot has one match for each query: AP is 1 at rank 1, above 0 elsewhere; so mAP ≥ rank-1."""
     for row in rows:
         by_rank = {figure.rank: figure for figure in row if figure.protocol == "single-shot"}
         if None in by_rank and 1 in by_rank and by_rank[None].value < by_rank[1].value:
@@ -150,20 +153,21 @@ def _mixture(content, rows):
                             and abs(figure.value - other.value) <= ABOUT} for figure in row}
         known = {figure: names for figure, names in sources.items() if names}
         if len(known) > 1 and not set.intersection(*known.values()):
-            yield (f"{row[0].table}, {row[0].method}: " + ", ".join(
-                f"{figure.measure} {figure.value} is that of {' and '.join(sorted(names))}" for figure, names in known.items())
-                + " in another table")
+            found = [f"{figure.measure} {figure.value} is that of {' and '.join(sorted(names))}"
+                     for figure, names in known.items()]
+            yield f"{row[0].table}, {row[0].method}: {', '.join(found)} in another table"
 
 
 def _references(content, rows):
     last = content.get("references")
     if last is None:
         return
-    for name, table in tables(content).items():
+    for table in tables(content).values():
+        name = table["title"].partition(",")[0]
         for row in table["rows"]:
             for number in map(int, re.findall(r"\[(\d+)\]", row["method"])):
                 if not 1 <= number <= last:
-                    yield f"{table['title'].partition(',')[0]}, {row['method']}: the list of references has 1 to {last}"
+                    yield f"{name}, {row['method']}: the list of references has 1 to {last}"
 
 
 CHECKS = {"mAP below rank-1": _mean_precision, "CMC falls": _monotone, "no k/N": _whole_counts,

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from reid.common.errors import InputError
+from reid.formats.yaml_file import read
 
 PROTOCOLS = ("single-shot", "market1501")
 
@@ -12,25 +11,22 @@ PROTOCOLS = ("single-shot", "market1501")
 def load(path: Path) -> dict:
     """The contents of a file of tables; InputError names the file, the place, and what is allowed.
 
-    {"references": int or absent, "datasets": {name: {"queries": int, "splits": int or None}}, and tables by name}. A table
-    is a mapping with "rows": {"title", "protocol", "datasets": [name] (absent: every column is named after its own),
-    "columns": {column: [rank k, "rank-1" or "mAP"]}, "rows": [{"method", column: [percent] or None, and for a net of this
-    project "base", "objective", "pretrained"}]}.
+    {"references": int or absent, "datasets": {name: {"queries": int, "splits": int or None}}, and tables by
+    name}. A table is a mapping with "rows": {"title", "protocol", "datasets": [name] (absent: every column is
+    named after its own), "columns": {column: [rank k, "rank-1" or "mAP"]}, "rows": [{"method", column:
+    [percent] or None, and for a net of this project "base", "objective", "pretrained"}]}.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    content = read(path)
     if not isinstance(content, dict) or not tables(content):
-        raise InputError(f"{path}: holds no table; a table is a mapping with title, protocol, columns and rows")
+        raise InputError(f"{path}: holds no table; a table is a mapping with title, protocol, columns, rows")
     datasets = content.get("datasets", {})
     if not isinstance(datasets, dict):
         raise InputError(f"{path}: datasets is {datasets!r}; it must be a mapping of names")
     for name, entry in datasets.items():
-        if not isinstance(entry, dict) or set(entry) != {"queries", "splits"} or not isinstance(entry["queries"], int):
-            raise InputError(f"{path}: dataset {name} is {entry}; give it queries, a number, and splits, a number or null")
+        whole = isinstance(entry, dict) and set(entry) == {"queries", "splits"}
+        if not whole or not isinstance(entry["queries"], int):
+            raise InputError(f"{path}: dataset {name} is {entry}; give it queries, a number, and splits, a "
+                             "number or null")
     for name, table in tables(content).items():
         _check_table(f"{path}: {name}", table, datasets)
     return content
@@ -52,14 +48,17 @@ def _check_table(where, table, datasets):
         if not isinstance(table.get(key), kind):
             raise InputError(f"{where}: {key} is {table.get(key)!r}; it must be a {kind.__name__}")
     if table.get("protocol") not in PROTOCOLS:
-        raise InputError(f"{where}: protocol is {table.get('protocol')!r}; it is one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"{where}: protocol is {table.get('protocol')!r}; it is one of "
+                         f"{', '.join(PROTOCOLS)}")
     for column, measures in table["columns"].items():
         unknown = [name for name in datasets_of(table, column) if name not in datasets]
         if unknown:
-            raise InputError(f"{where}: dataset {unknown[0]!r} is not among datasets: {', '.join(datasets) or 'none'}")
+            raise InputError(f"{where}: dataset {unknown[0]!r} is not among datasets: "
+                             f"{', '.join(datasets) or 'none'}")
         for measure in measures:
             if not (measure in ("rank-1", "mAP") or isinstance(measure, int) and measure > 0):
-                raise InputError(f"{where}, column {column}: {measure!r} is no measure; it is a rank, rank-1 or mAP")
+                raise InputError(f"{where}, column {column}: {measure!r} is no measure; it is a rank, rank-1 "
+                                 "or mAP")
         for row in table["rows"]:
             _check_row(f"{where}, column {column}", row, row.get(column), len(measures))
 
@@ -73,4 +72,4 @@ def _check_row(where, row, figures, count):
         raise InputError(f"{where}: {row['method']} has {figures}; it must be {count} numbers, or null")
     for value in figures:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-            raise InputError(f"{where}: {row['method']} has {value!r}; a figure is a percentage from 0 to 100")
+            raise InputError(f"{where}: {row['method']} has {value!r}; a figure is a percentage, 0 to 100")

@@ -43,12 +43,13 @@ class Table:
 def tables(section, paper, competitors=False):
     """The Tables of a Section: Table I or II, and Table III where its dataset is trained in one of its other ways.
 
-    paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with the rows of other methods.
+    paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with other methods' rows.
     """
     marks = (GENERATED,) if section.generated else ()
     data = "generated people" if section.generated else section.dataset
-    out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks,
-                 TABLE2 if section.protocol == "market1501" else TABLE1, _main_rows(section, paper, competitors))]
+    columns = TABLE2 if section.protocol == "market1501" else TABLE1
+    out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks, columns,
+                 _main_rows(section, paper, competitors))]
     others = _table3_rows(section, paper["table3"])
     if any(row.source == "ours" for row in others):
         out.append(Table(section, f"{section.stage} ({data}): Table III, losses and pre-training, in %",
@@ -93,8 +94,8 @@ def as_csv(tables):
 
 
 def _main_rows(section, paper, competitors):
-    """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under them, what is
-    left of ours, and what a colour histogram and chance would give."""
+    """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under
+    them, what is left of ours, and what a colour histogram and chance would give."""
     out, placed, printed = [], [], _printed(section, paper)
     for theirs, row in printed:
         if "base" not in theirs:
@@ -114,25 +115,27 @@ def _main_rows(section, paper, competitors):
 
 
 def _printed(section, paper):
-    """(the paper's row, its Row) of Table I or II for a section's dataset. A competitor's random splits are its own."""
+    """(the paper's row, its Row) of Table I or II for a dataset. A competitor's splits are not said."""
     splits = paper["datasets"].get(section.dataset, {}).get("splits")
     if section.protocol == "market1501":
         rows = paper["table2"]["rows"] if section.dataset == "market1501" else []
-        return [(row, Row("paper", row["method"], splits, _plain(TABLE2, row["single_query"] + row["multi_query"])))
-                for row in rows]
-    return [(row, Row("paper", row["method"], splits if "base" in row else None, _plain(TABLE1, row[section.dataset])))
+        return [(row, Row("paper", row["method"], splits,
+                          _plain(TABLE2, row["single_query"] + row["multi_query"]))) for row in rows]
+    return [(row, Row("paper", row["method"], splits if "base" in row else None,
+                      _plain(TABLE1, row[section.dataset])))
             for row in paper["table1"]["rows"] if row.get(section.dataset)]
 
 
 def _belongs(group, theirs):
-    """Whether a group is a row of the paper's: its net and losses, and for a Baseline nothing but ImageNet before it."""
+    """Whether a group is a row of the paper's: its net and losses; for a Baseline, only ImageNet before."""
     return _same(group, theirs, ("base", "objective")) and not _unlike_baseline(group)
 
 
 def _unlike_baseline(group):
-    """Why identification alone is not the paper's Baseline; "" where it is, or where it is not identification alone.
+    """Why identification alone is not the paper's Baseline; "" where it is, and for other losses.
 
-    The paper's Baseline is a net of ImageNet's trained on the dataset alone, so its parent is a recorded file of weights.
+    The paper's Baseline is a net of ImageNet's trained on the dataset alone, so its parent is a recorded file
+    of weights.
     """
     result = group.results[0]
     if result.objective != "i":

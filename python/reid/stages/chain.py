@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from reid.common.errors import InputError
-from reid.engine.settings import Settings
+from reid.engine.settings import Settings, assigned
+from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 
@@ -68,19 +67,13 @@ class Chains:
 def load(path):
     """The Chains in a file; InputError names the file, the key, and what is allowed."""
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
-    top = _mapping(path, "the file", content, {"imagenet": dict, "chains": dict})
+    top = mapping(path, "the file", read(path), {"imagenet": dict, "chains": dict})
     if not top.get("chains"):
         raise InputError(f"{path}: chains is missing or empty; it says the stages of each chain")
     stands_for = {base: _stand_in(path, base, entry) for base, entry in top.get("imagenet", {}).items()}
     chains = {}
     for name, stages in top["chains"].items():
-        stages = _mapping(path, f"chain {name}", stages)
+        stages = mapping(path, f"chain {name}", stages)
         chains[name] = {stage: _step(path, f"chain {name}, stage {stage}", stage, entry)
                         for stage, entry in stages.items()}
     loaded = Chains(path, stands_for, chains)
@@ -95,42 +88,24 @@ def _stand_in(path, base, entry):
     """("weights" or "stage", name): what imagenet means for a base network."""
     if base not in BACKBONES:
         raise InputError(f"{path}: imagenet: base {base!r} is not known; there are {', '.join(BACKBONES)}")
-    entry = _mapping(path, f"imagenet of {base}", entry, {"weights": str, "stage": str})
+    entry = mapping(path, f"imagenet of {base}", entry, {"weights": str, "stage": str})
     if len(entry) != 1:
         raise InputError(f"{path}: imagenet of {base} is {entry}; give one of weights and stage")
     return next(iter(entry.items()))
 
 
 def _step(path, where, stage, entry):
-    entry = _mapping(path, where, entry, {"parent": str, "verification_head": str, "objective": str, "settings": dict})
+    kinds = {"parent": str, "verification_head": str, "objective": str, "settings": dict}
+    entry = mapping(path, where, entry, kinds)
     if "parent" not in entry:
         raise InputError(f"{path}: {where}: parent is missing; it is imagenet, random or another stage")
     for key, allowed in (("verification_head", HEADS), ("objective", OBJECTIVES)):
         if entry.get(key, allowed[0]) not in allowed:
             raise InputError(f"{path}: {where}: {key} is {entry[key]!r}; it is one of {', '.join(allowed)}")
-    settings = _mapping(path, f"{where}, settings", entry.get("settings", {}), dict.fromkeys(Settings.__annotations__))
+    known = dict.fromkeys(Settings.__annotations__)
+    settings = mapping(path, f"{where}, settings", entry.get("settings", {}), known)
     return Step(stage, entry["parent"], entry.get("verification_head", "keep") == "keep", entry.get("objective"),
-                tuple(f"{key}={_text(value)}" for key, value in settings.items()))
-
-
-def _mapping(path, where, value, kinds=None):
-    """`value`, checked: a mapping of strings, with no other keys than those of `kinds`, each of its type there."""
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise InputError(f"{path}: {where} is {value!r}; it must be a mapping of names")
-    for key, inner in value.items() if kinds else ():
-        if key not in kinds:
-            raise InputError(f"{path}: {where}: there is no key {key!r}; there are {', '.join(kinds)}")
-        if kinds[key] and not isinstance(inner, kinds[key]):
-            raise InputError(f"{path}: {where}: {key} is {inner!r}; it must be "
-                             f"{'a name' if kinds[key] is str else 'a mapping'}")
-    return value
-
-
-def _text(value):
-    """A setting's value as --set would have it."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+                tuple(f"{key}={assigned(value)}" for key, value in settings.items()))
 
 
 def _check_path(loaded, name, stage, base):

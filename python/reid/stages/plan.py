@@ -12,6 +12,7 @@ from reid.formats import snapshot
 from reid.provenance.origin import origin_of
 from reid.stages import preflight, same
 from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
+from reid.stages.recipe import Recipe, check_prepared
 from reid.stages.stage import Job, carry_out, check_stage
 
 
@@ -20,7 +21,8 @@ class Request:
     """A command.
 
     stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last stage, None
-    for all; assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
+    for all; recipe: whose settings hold for every stage where nothing else sets them; assignments:
+    "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
     stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
     ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these names are not
     what they claim to be. The rest as in stage.Job.
@@ -39,6 +41,7 @@ class Request:
     catalogue: Callable[[str], Path]
     check_data: Callable[[Path, list[str]], None]
     strict: bool
+    recipe: Recipe | None = None
 
 
 def run(request):
@@ -67,6 +70,8 @@ def plan(request):
         last = step is steps[-1]
         try:
             check = check_stage(_job(request, step, steps, checks), request.splits if last else [0])
+            if request.recipe and check.todo:
+                check_prepared(request.recipe, check.job.data, check.runs[0].manifest)
             if checks:
                 _check_begun(check, checks[-1])
         except InputError as error:
@@ -120,7 +125,9 @@ def _check_assignments(request, steps):
 
 
 def _settings(request, step, settings):
-    """`settings` with those of the chain's file and those of the command."""
+    """`settings` with those of the recipe, of the chain's file and of the command, the last ones last."""
+    if request.recipe:
+        settings = override(settings, request.recipe.assignments, f"{request.recipe.file}:")
     settings = override(settings, step.settings, f"{request.chains.file}, stage {step.stage}:")
     return override(settings, _of_stage(request.assignments, step.stage))
 

@@ -7,7 +7,7 @@ import yaml
 
 from reid.common.errors import InputError
 from reid.engine import snapshots
-from reid.engine.settings import FREE, as_plain
+from reid.engine.settings import FREE, as_plain, defaults
 from reid.formats import result as result_file
 from reid.formats.snapshot import WEIGHTS
 
@@ -82,9 +82,12 @@ def started_from(folder: Path) -> str | None:
 
 
 def _binding(asked: dict) -> dict:
-    """What a run must have in common with another to be the same, flat: {"settings.lr": 0.001, …}."""
-    flat = {}
-    for key, value in asked.items():
+    """What a run must have in common with another to be the same, flat: {"settings.lr": 0.001, …}.
+
+    A setting that there was not yet when a run was begun had its default.
+    """
+    flat, usual = {}, as_plain(defaults(asked["base"]))
+    for key, value in {**asked, "settings": {**usual, **asked["settings"]}}.items():
         flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})
     return {key: value for key, value in flat.items()
             if key.removeprefix("settings.") not in FREE and key != "init.file"}    # a file's name changes nothing

@@ -1,0 +1,30 @@
+"""YAML files that people write: read, and checked key by key."""
+
+from pathlib import Path
+
+import yaml
+
+from reid.common.errors import InputError
+
+
+def read(path: Path) -> object:
+    """The contents of a YAML file; InputError where it is missing or is not YAML."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+
+
+def mapping(path: Path, where: str, value: object, kinds: dict | None = None) -> dict:
+    """`value`, checked: a mapping of strings, with no keys but those of `kinds`, each of its type there."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{path}: {where} is {value!r}; it must be a mapping of names")
+    for key, inner in value.items() if kinds else ():
+        if key not in kinds:
+            raise InputError(f"{path}: {where}: there is no key {key!r}; there are {', '.join(kinds)}")
+        if kinds[key] and not isinstance(inner, kinds[key]):
+            needed = {str: "a name", list: "a list"}.get(kinds[key], "a mapping")
+            raise InputError(f"{path}: {where}: {key} is {inner!r}; it must be {needed}")
+    return value
