@@ -11,7 +11,7 @@ import caffe
 from reid.common.rng import generator
 from reid.engine import snapshots
 from reid.engine.alarms import Alarms, stop_if_diverged
-from reid.engine.tables import Table
+from reid.engine.tables import Table, cut_back
 from reid.formats import snapshot
 
 
@@ -28,7 +28,9 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     seconds, folder = 0.0, snapshots.newest(run, log)
     if folder:
         snapshots.restore(solver, folder)
-        seconds = snapshot.read(folder).seconds
+        kept = snapshot.read(folder)
+        seconds = kept.seconds
+        cut_back(run, kept)
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
     losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
@@ -68,6 +70,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
                 log(f"test identities: {describe(values)}")
             stopping = bool(asked)
             if last or stopping or solver.iter % settings.snapshot_every == 0:
+                for table in (losses, tests, ranks, alarms.table):
+                    table.sync()    # a power cut leaves no snapshot whose rows are lost
                 folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
 
     if solver.iter < schedule.iterations:
