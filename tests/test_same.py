@@ -88,7 +88,7 @@ def test_the_same_settings_resume_without_their_record(copy, trained, prepared_v
 def without_settings(folder):
     """Make the snapshots those of a version that did not write what they were trained with."""
     for file in folder.glob("snapshots/*/snapshot.json"):
-        edit(file, lambda facts: facts.pop("trained_with", None))
+        edit(file, lambda facts: [facts.pop(key, None) for key in ("trained_with", "tables")])
 
 
 def test_a_snapshot_that_does_not_say_is_taken_only_beside_the_settings(copy, prepared_viper):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from reid.common.rng import generator
 from reid.engine import snapshots
 from reid.engine.alarms import Alarms, stop_if_diverged
-from reid.engine.tables import Table
+from reid.engine.tables import Table, cut_back
 from reid.formats import snapshot
 
 
@@ -29,7 +29,9 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     seconds, folder = 0.0, snapshots.newest(run, log)
     if folder:
         snapshots.restore(solver, folder)
-        seconds = snapshot.read(folder).seconds
+        kept = snapshot.read(folder)
+        seconds = kept.seconds
+        cut_back(run, kept)
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
     losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
@@ -50,6 +52,12 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             values = {f"rank_{k}": share for k, share in evaluate().items()}
             ranks.write(solver.iter, **values)
             log(f"test identities: {describe(values)}")
+
+    def save():
+        """Take a snapshot; a power cut leaves none whose rows are lost."""
+        for table in (losses, tests, ranks, alarms.table):
+            table.sync()
+        return snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
 
     held_out.layers[0].feed.order = schedule.test_batches
     stopping = False
@@ -80,10 +88,10 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             # The snapshot comes first: what looks at the weights can take minutes, and a kill costs only that.
             due = last or bool(asked) or solver.iter % settings.snapshot_every == 0
             if due:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
+                folder = save()
             look(asked)
             if asked and not due:
-                folder = snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
+                folder = save()
             stopping = bool(asked)
 
     if solver.iter < schedule.iterations:

@@ -13,6 +13,7 @@ import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.files import whole_directory
+from reid.engine import tables
 from reid.formats import snapshot
 from reid.formats.caffemodel import read_caffemodel, shape
 from reid.formats.snapshot import STATE, WEIGHTS
@@ -43,7 +44,7 @@ def save(solver, run, keep, seconds, trained_with):
         state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
         state.learned_net = WEIGHTS
         (partial / STATE).write_bytes(state.SerializeToString())
-        snapshot.write(partial, solver.iter, seconds, trained_with)
+        snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with, tables=tables.state(run))
     shutil.rmtree(written.parent)
     # A later one that was found damaged takes no place among the newest: it would push out what is whole.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
@@ -52,11 +53,22 @@ def save(solver, run, keep, seconds, trained_with):
 
 
 def newest(run, log=lambda line: None):
-    """The folder of the newest snapshot whose checksums hold, or None; `log` is told of those passed over."""
+    """The folder of the newest snapshot whose checksums hold and whose rows are in the tables, or None.
+
+    `log` is told of those passed over. InputError where there are whole ones, and the tables cover none of them.
+    """
+    oldest = missing = None
     for folder in reversed(_folders(run)):
-        if snapshot.whole(folder):
+        if not snapshot.whole(folder):
+            log(f"{folder} is damaged or cut short, and passed over for the snapshot before it")
+            continue
+        oldest, missing = folder, tables.lacking(run, snapshot.read(folder))
+        if not missing:
             return folder
-        log(f"{folder} is damaged or cut short, and passed over for the snapshot before it")
+        log(f"{Path(run) / missing} does not hold all rows up to {folder}, which is passed over for the snapshot before it")
+    if oldest:
+        raise InputError(f"{Path(run) / missing}: does not hold all rows up to {oldest}, the oldest snapshot that is "
+                         f"whole; bring the table back, or delete {oldest.parent} to train from the start")
     return None
 
 

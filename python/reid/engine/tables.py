@@ -1,22 +1,37 @@
-"""The CSV files that a run writes row by row, and that a resumed run cuts back to where it goes on."""
+"""The CSV files that a run writes row by row, and that a resumed run cuts back to where it goes on.
+
+A snapshot says how far they had come when it was taken, so that a run never resumes past rows that were lost.
+"""
 
 import csv
+import hashlib
+import os
 from pathlib import Path
 
+from reid.common.errors import InputError
 from reid.common.files import write_whole
+
+KEPT = ("losses.csv", "test.csv", "evaluation.csv", "alarms.csv")    # what a snapshot says the state of
 
 
 class Table:
     """Rows by iteration in a CSV file; each is in the file as soon as it is written."""
 
     def __init__(self, path, upto):
-        """Go on with the file at `path` after iteration `upto`; later rows are dropped."""
+        """Go on with the file at `path` after iteration `upto`; later rows are dropped, and an unreadable end with them.
+
+        InputError where a row before the last to be kept is unreadable.
+        """
         header, *lines = _lines(path) or [""]
-        kept = [line for line in lines if int(line.split(",")[0]) <= upto]
+        iterations = [_iteration(line) for line in lines]
+        last = max((place for place, number in enumerate(iterations) if number is not None and number <= upto), default=-1)
+        if None in iterations[:last]:
+            raise damaged(path, iterations.index(None) + 2, "begins with no iteration")
+        kept = [line for line, number in zip(lines[:last + 1], iterations) if number <= upto]
         self.empty = not kept
         self.last = int(kept[-1].split(",")[0]) if kept else 0    # iteration of the last row
         write_whole(path, "" if self.empty else "".join(line + "\n" for line in (header, *kept)))
-        self.file = open(path, "a", newline="")
+        self.file = open(path, "a", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file, lineterminator="\n")
 
     def write(self, iteration, **values):
@@ -29,22 +44,92 @@ class Table:
         self.file.flush()
         self.last = iteration
 
+    def sync(self):
+        """Push the rows through to the disk."""
+        os.fsync(self.file.fileno())
+
     def close(self):
         self.file.close()
 
 
+def state(run):
+    """How far the tables of a run have come, {name: {"bytes", "sha256"}}, as a snapshot keeps it."""
+    contents = {name: (Path(run) / name).read_bytes() for name in KEPT if (Path(run) / name).is_file()}
+    return {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in contents.items()}
+
+
+def lacking(run, kept):
+    """The name of a table that does not hold all rows up to a Snapshot, or None.
+
+    A snapshot of an older version says nothing of tables; there must be a loss for each iteration up to it.
+    """
+    if kept.tables is None:
+        iterations = [_iteration(line) for line in _lines(Path(run) / "losses.csv")[1:kept.iteration + 1]]
+        return None if iterations == list(range(1, kept.iteration + 1)) else "losses.csv"
+    for name, seen in kept.tables.items():
+        content = _content(Path(run) / name)[:seen["bytes"]]
+        if hashlib.sha256(content).hexdigest() != seen["sha256"]:
+            return name
+    return None
+
+
+def cut_back(run, kept):
+    """Cut the tables of a run back to where they were at a Snapshot, which holds of all of them."""
+    for name, seen in (kept.tables or {}).items():
+        content = _content(Path(run) / name)
+        if len(content) > seen["bytes"]:
+            write_whole(Path(run) / name, content[:seen["bytes"]])
+
+
 def rows(path):
-    """The rows of a CSV file, [{column: text}, …]; none where there is no file."""
-    return list(csv.DictReader(_lines(path)))
+    """The rows of a CSV file, [{column: text}, …]; none where there is no file. InputError names a damaged line."""
+    reader, found = csv.DictReader(_lines(path)), []
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise damaged(path, reader.line_num, f"has not the {len(reader.fieldnames)} columns of the first line")
+            found.append(row)
+    except csv.Error as error:
+        raise damaged(path, reader.line_num, str(error)) from None
+    return found
 
 
 def read(path):
     """The columns of a CSV file of numbers, {name: [float, …]}; {} where there is no file or no row."""
     found = rows(path)
-    return {name: [float(row[name]) for row in found] for name in found[0]} if found else {}
+    try:
+        return {name: [float(row[name]) for row in found] for name in found[0]} if found else {}
+    except ValueError:
+        line = next(number for number, row in enumerate(found, 2) if not all(map(_is_number, row.values())))
+        raise damaged(path, line, "holds something that is no number") from None
+
+
+def damaged(path, line, what):
+    """The InputError of a damaged line."""
+    return InputError(f"{path}, line {line}: {what}; bring the file back, or delete it with the run that it belongs to")
+
+
+def _iteration(line):
+    """The iteration of a row, or None where there is none."""
+    try:
+        return int(line.split(",")[0])
+    except ValueError:
+        return None
+
+
+def _is_number(text):
+    try:
+        return float(text) is not None
+    except ValueError:
+        return False
+
+
+def _content(path):
+    """The bytes of a file; none where there is no file."""
+    return path.read_bytes() if path.exists() else b""
 
 
 def _lines(path):
     """The lines of a file, an unfinished last one left out; none where there is no file."""
-    path = Path(path)
-    return path.read_text().split("\n")[:-1] if path.exists() else []
+    return _content(Path(path)).decode(errors="replace").split("\n")[:-1]

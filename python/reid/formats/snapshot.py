@@ -16,18 +16,20 @@ WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.jso
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files;
-    trained_with: what was asked for, as reid.stages.same.trained_with gives it (None: written by an older version)."""
+    trained_with: what was asked for, as reid.stages.same.trained_with gives it; tables: how far they had come, as
+    reid.engine.tables.state gives it (both None: written by an older version)."""
     iteration: int
     seconds: float
     sha256: dict
     trained_with: dict | None = None
+    tables: dict | None = None
     format: int = 1
 
 
-def write(folder: Path, iteration: int, seconds: float, trained_with: dict) -> None:
-    """Write snapshot.json of the files that lie in a folder."""
+def write(folder: Path, **facts) -> None:
+    """Write snapshot.json of the files that lie in a folder; facts: the other fields of Snapshot."""
     sums = {name: sha256_file(folder / name) for name in (WEIGHTS, STATE)}
-    json_record.write(folder / FACTS, Snapshot(iteration=iteration, seconds=seconds, sha256=sums, trained_with=trained_with))
+    json_record.write(folder / FACTS, Snapshot(sha256=sums, **facts))
 
 
 def read(folder: Path) -> Snapshot:

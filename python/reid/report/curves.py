@@ -7,6 +7,7 @@ import numpy as np
 
 from reid.engine.alarms import alarms
 from reid.engine.tables import read
+from reid.report.page import write_page
 
 GUESSING = np.log(2)
 LISTED = 8    # alarms that the list beside the curves has room for
@@ -44,8 +45,7 @@ def draw(path, section, group):
             axis.text(.5, .5, "not recorded", ha="center", color="grey", transform=axis.transAxes)
     _caption(figure, section, group)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    write_page(path, figure)
     return True
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from reid.formats.picture import read_picture
 from reid.metrics.distance import distance_rows
 from reid.metrics.junk import good_and_junk, is_distractor
+from reid.report.page import write_page
 
 COLOURS = {"good": "tab:green", "wrong": "tab:red", "distractor": "tab:orange", "junk": "tab:grey", "query": "black"}
 CELL = 1.0, 2.3    # inches of a picture with its two lines of text
@@ -72,15 +73,15 @@ def draw(path, title, queries, lists, images):
     for axes, (name, text), found in zip(grid, queries, lists):
         for axis in axes:
             axis.axis("off")
-        axes[0].text(0, 1, text, fontsize=8, va="top", transform=axes[0].transAxes)
+        axes[0].text(0, 1, text, fontsize=8, va="top", transform=axes[0].transAxes,
+                     parse_math=False)    # an identity may be called p$x_$
         _show(axes[1], Path(images) / name, "query", "query")
         for axis, one in zip(axes[2:], found):
             place = "junk" if one.rank is None else f"{one.rank} {one.mark}"
             _show(axis, Path(images) / one.name, one.mark, f"{place}\n{one.distance:.3f}")
     figure.suptitle(title, fontsize=10)
     figure.tight_layout(rect=(0, 0, 1, 1 - .3 / figure.get_figheight()))
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    write_page(path, figure)
 
 
 def _show(axis, path, mark, text):
@@ -88,6 +89,6 @@ def _show(axis, path, mark, text):
     axis.axis("on")
     axis.imshow(cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB))
     axis.set(xticks=[], yticks=[])
-    axis.set_xlabel(text, fontsize=8, color=COLOURS[mark])
+    axis.set_xlabel(text, fontsize=8, color=COLOURS[mark], parse_math=False)
     for spine in axis.spines.values():
         spine.set(color=COLOURS[mark], linewidth=3)

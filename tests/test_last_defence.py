@@ -1,0 +1,61 @@
+"""Whatever happens in a command, it ends in one line; an unexpected exception leaves its traceback in a log that is named."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from reid.common.errors import InputError, command_line
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path, monkeypatch):
+    """The folder of temporary files of this test alone."""
+    (tmp_path / "logs").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "logs"))
+    return tmp_path / "logs"
+
+
+def ended(error, capsys):
+    """Exit status and stderr of a command that raises `error`."""
+    @command_line
+    def main():
+        raise error
+    return main(), capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyError("seed"), RecursionError("too deep"), MemoryError(), ZeroDivisionError("1/0"),
+                                   UnicodeEncodeError("ascii", "\u00e4", 0, 1, "ordinal"), RuntimeError("two\n  lines")])
+def test_any_exception_is_one_line_that_names_a_log(error, capsys, logs):
+    status, said = ended(error, capsys)
+    assert status == 2 and said.count("\n") == 1
+    found = re.fullmatch(rf"error: unexpected {type(error).__name__}: .*; the traceback is in (\S+\.log)\n", said)
+    log = Path(found[1]).read_text()
+    assert log.startswith("Traceback (most recent call last)") and type(error).__name__ in log and "raise error" in log
+    assert Path(found[1]).parent == logs
+
+
+def test_without_room_for_the_log_the_line_stays(capsys, monkeypatch, logs):
+    monkeypatch.setattr(tempfile, "tempdir", str(logs / "gone"))
+    status, said = ended(KeyError("seed"), capsys)
+    assert status == 2 and said == "error: unexpected KeyError: 'seed'; no log of it can be written\n"
+
+
+def test_what_was_foreseen_leaves_no_log(capsys, logs):
+    assert ended(InputError("a file\nof two lines: gone"), capsys) == (2, "error: a file of two lines: gone\n")
+    assert ended(FileNotFoundError(2, "No such file", "x"), capsys) == (2, "error: [Errno 2] No such file: 'x'\n")
+    assert ended(KeyboardInterrupt(), capsys) == (130, "interrupted\n")
+    assert not list(logs.iterdir())
+
+
+def test_output_that_cannot_be_encoded_is_escaped():
+    command = ("import sys\nfrom reid.common.errors import command_line\n@command_line\ndef main():\n"
+               "    print('256\u00d7256 \\udcff')\n    return 0\nsys.exit(main())\n")
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True,
+                          env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT / "python")})
+    assert (done.returncode, done.stdout) == (0, "256\\xd7256 \\udcff\n"), done.stderr
