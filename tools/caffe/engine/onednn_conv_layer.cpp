@@ -85,6 +85,8 @@ struct View {
   }
 };
 
+const size_t kShapes = 16;  // of a layer's input whose primitives are kept
+
 struct OneDNNConvolutionLayer::Pass {
   View source, destination;
   memory::desc weights, bias;  // Caffe's own order
@@ -107,6 +109,7 @@ static View ViewOf(const vector<int>& shape) {
 
 bool OneDNNConvolutionLayer::Ready(const vector<Blob<float>*>& bottom, const vector<Blob<float>*>& top) {
   if (this->num_spatial_axes_ != 2 || bottom[0]->count() == 0) { return false; }
+  if (passes_.size() == kShapes && !passes_.count(bottom[0]->shape())) { passes_.clear(); }
   shared_ptr<Pass>& pass = passes_[bottom[0]->shape()];
   if (!pass) {
     pass.reset(new Pass());
