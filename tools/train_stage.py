@@ -1,6 +1,7 @@
 """Train a stage on prepared data, after the stages that it starts from; rank the test identities and record it all."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ CHAINS = Path(__file__).resolve().parents[1] / "experiments/stages.yaml"
 def main():
     arguments = parse_arguments()
     request = Request(
-        stage=arguments.stage, data=arguments.data.resolve(), out=arguments.out.resolve(), base=arguments.base,
+        stage=arguments.stage, data=real(arguments.data), out=real(arguments.out), base=arguments.base,
         objective=arguments.objective, splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init,
         gpu=arguments.gpu, chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
         strict=arguments.strict, check_data=check_data)
@@ -27,6 +28,11 @@ def main():
     for folder in run(request):
         print(f"result: {folder / 'result.json'}")
     return 0
+
+
+def real(path):
+    """A path without symbolic links; where they go round in a loop, up to there."""
+    return Path(os.path.realpath(path))
 
 
 def parse_arguments():

@@ -32,7 +32,11 @@ def classifier(caffemodel):
     if record is None:
         raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
                          "--out FILE writes a copy with it")
-    base, layers = record.base, read_caffemodel(caffemodel)
+    base = record.base
+    if base not in BACKBONES:
+        raise InputError(f"{weights_record.path(caffemodel)}: base {base} is not known; there are "
+                         f"{', '.join(BACKBONES)}")
+    layers = read_caffemodel(caffemodel)
     fit.check(caffemodel, layers, fit.trunk(base), base)
     fit.check_finite(caffemodel, layers)
     if BACKBONES[base].classifier not in layers:

@@ -27,6 +27,8 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name in _STRAY:
             continue
+        if not _is_utf_8(path.name):
+            raise InputError(f"{ascii(str(path))}: its name is not UTF-8; rename it")
         if path.is_file():
             if not path.name.upper().startswith("README"):
                 yield path
@@ -40,6 +42,13 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
                              "restore that, or remove the link")
         else:
             raise InputError(f"{path}: neither a file nor a folder; remove it")
+
+
+def _is_utf_8(name: str) -> bool:
+    try:
+        return name.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def refuse(root: Path, names: list[str], expected: str) -> None:
