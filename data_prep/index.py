@@ -82,7 +82,7 @@ class Index:
 
 
 def camera_number(where: str | Path, text: str) -> int:
-    """Return the number of a camera from its digits; InputError, beginning with `where`, for anything else."""
+    """Return the number of a camera from its digits; InputError that begins with `where` for others."""
     if not text.isdecimal() or len(text) > 9:
         raise InputError(f"{where}: camera {text[:20]!r} is not a whole number of at most nine digits")
     return int(text)

@@ -85,7 +85,7 @@ def _begin(out: Path, inputs: dict) -> dict:
     """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
     if not path.exists():
-        # All that a kill can leave behind before there is a manifest is the manifest half written, and the lock.
+        # All that a kill can leave behind before there is a manifest is its beginning, and the lock.
         if any(entry.name not in (".manifest.json.partial", lock.NAME) for entry in out.iterdir()):
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
         manifest = {**inputs, "image_lmdb": None, "splits": {}}

@@ -1,4 +1,4 @@
-"""Odd and damaged input, each of which was once a traceback, an abort of Caffe or a long wait: one sentence now."""
+"""Odd and damaged input, each of which was once a traceback, an abort of Caffe or a long wait: a sentence."""
 
 import json
 import os
@@ -28,7 +28,8 @@ SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2
 
 
 def job(data, out, *assignments):
-    return Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), [*SMALL, *assignments]), None, None)
+    settings = override(defaults("tiny"), [*SMALL, *assignments])
+    return Job("viper", data, out, "tiny", "vi", settings, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ def trained(prepared_viper, tmp_path_factory):
     return out
 
 
-GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[" * 50_000, b"{}", b"a: [1", b'{"settings": 3}',
-           b"!!python/object:os.system {}"]
+GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[" * 50_000, b"{}", b"a: [1",
+           b'{"settings": 3}', b"!!python/object:os.system {}"]
 
 
 @pytest.mark.parametrize("content", GARBAGE)
@@ -56,7 +57,8 @@ def test_a_damaged_record_of_what_was_asked_for(trained, prepared_viper, tmp_pat
 def table(folder, content, name="list.csv"):
     for number in range(2):
         for camera in (1, 2):
-            cv2.imwrite(str(folder / f"{number}_{camera}.png"), np.full((20, 10, 3), 9 * number + camera, np.uint8))
+            picture = np.full((20, 10, 3), 9 * number + camera, np.uint8)
+            cv2.imwrite(str(folder / f"{number}_{camera}.png"), picture)
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder / name
 
@@ -66,13 +68,15 @@ ROWS = "0_1.png,Zo\u00eb,1\n0_2.png,Zo\u00eb,2\n1_1.png,b,1\n1_2.png,b,2\n"
 
 
 @pytest.mark.parametrize("content, words", [
-    ((HEAD + ROWS).encode("latin-1"), "is not UTF-8.*save it as"), ((HEAD + ROWS).encode("utf-16"), "is not UTF-8.*save it as"),
+    ((HEAD + ROWS).encode("latin-1"), "is not UTF-8.*save it as"),
+    ((HEAD + ROWS).encode("utf-16"), "is not UTF-8.*save it as"),
     ("path,identity,camera,camera\n" + ROWS.replace("\n", ",1\n"), "names camera twice"),
     (HEAD + f'0_1.png,"{"x" * 200_000}",1\n', "line 2: field larger than field limit"),
     (HEAD + ROWS.replace("0_1", "0\0_1"), "line 2: .*NUL"),
     (HEAD + ROWS.replace(",2\n", ",99999999999999999999\n"), "line 3: camera '99999999999999999999'"),
     (HEAD + ROWS.replace(",2\n", f",{'9' * 5000}\n"), "line 3: camera"),
-    (HEAD + ROWS.replace("0_2.png,Zo\u00eb,2\n", ""), "Zo\u00eb was seen by camera 1 only.*column split.*gallery")])
+    (HEAD + ROWS.replace("0_2.png,Zo\u00eb,2\n", ""),
+     "Zo\u00eb was seen by camera 1 only.*column split.*gallery")])
 def test_a_table_from_a_spreadsheet(tmp_path, content, words):
     file = table(tmp_path, content)
     with pytest.raises(InputError, match=f"(?s){tmp_path}.*{words}"):
@@ -95,23 +99,25 @@ def own_folder(root, camera="2", identity=b"p"):
     return root
 
 
-@pytest.mark.parametrize("other, words", [(dict(camera="9" * 20), f"camera '{'9' * 20}'"), (dict(identity=b"\xff"), "not UTF-8")])
+@pytest.mark.parametrize("other, words", [(dict(camera="9" * 20), f"camera '{'9' * 20}'"),
+                                          (dict(identity=b"\xff"), "not UTF-8")])
 def test_a_folder_with_odd_names(tmp_path, capsys, other, words):
-    raw = own_folder(tmp_path / "raw", **other)
-    assert prepare_command.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--epochs", "1"]) == 2
+    raw, out = own_folder(tmp_path / "raw", **other), tmp_path / "out"
+    assert prepare_command.main(["folder", "--raw", str(raw), "--out", str(out), "--epochs", "1"]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("epochs", [0, 100_000, 10 ** 20])
 def test_more_epochs_of_pairs_than_a_database_has_keys_for(generated_viper, tmp_path, capsys, epochs):
-    assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", str(tmp_path / "out"), "--epochs",
-                                 str(epochs)]) == 2
+    assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", str(tmp_path / "out"),
+                                 "--epochs", str(epochs)]) == 2
     assert f"epochs {epochs}" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", ["null", "[" * 50_000, '{"layout": "viper", "identities": 99999999999999999999}',
-                                     '{"layout": 3, "identities": 24}'])
+@pytest.mark.parametrize("content", [
+    "null", "[" * 50_000, '{"layout": "viper", "identities": 99999999999999999999}',
+    '{"layout": 3, "identities": 24}'])
 def test_a_damaged_mark_of_generated_people(generated_viper, tmp_path, content):
     raw = shutil.copytree(generated_viper, tmp_path / "raw")
     (raw / "GENERATED.json").write_text(content)
@@ -120,10 +126,11 @@ def test_a_damaged_mark_of_generated_people(generated_viper, tmp_path, content):
 
 
 @pytest.mark.parametrize("assignment", [
-    "iter_size=3000000000", "max_iter=3000000000", "display=99999999999999999999", "snapshot_every=3000000000",
-    "test_every=3000000000", "evaluate_every=3000000000", "batch=99999999999999999999", "lr=inf", "lr=1e400",
-    "weight_decay=inf", "mean=nan,1,2", "mean=1e400,1,2", "clip_gradients=inf", "input=99999999999x64", "verif_weight=inf",
-    "keep_snapshots=99999999999999999999", "id_lr_mult=inf", f"batch={'9' * 5000}"])
+    "iter_size=3000000000", "max_iter=3000000000", "display=99999999999999999999",
+    "snapshot_every=3000000000", "test_every=3000000000", "evaluate_every=3000000000",
+    "batch=99999999999999999999", "lr=inf", "lr=1e400",
+    "weight_decay=inf", "mean=nan,1,2", "mean=1e400,1,2", "clip_gradients=inf", "input=99999999999x64",
+    "verif_weight=inf", "keep_snapshots=99999999999999999999", "id_lr_mult=inf", f"batch={'9' * 5000}"])
 def test_settings_that_caffe_cannot_hold(assignment):
     with pytest.raises(InputError, match=assignment.partition("=")[0]):
         override(defaults("tiny"), [assignment])
@@ -150,12 +157,15 @@ def test_a_loop_of_links(tmp_path, capsys):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     for raw, out in (("a", "out"), ("here", "a")):
-        assert prepare_command.main(["viper", "--raw", str(tmp_path / raw), "--out", str(tmp_path / out)]) == 2
+        given = ["viper", "--raw", str(tmp_path / raw), "--out", str(tmp_path / out)]
+        assert prepare_command.main(given) == 2
         assert "unexpected" not in capsys.readouterr().err
     for data, out in (("a", "out"), ("here", "a")):
-        done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path / data, "--out",
-                               tmp_path / out, "--base", "tiny", "--chain", "scratch"], capture_output=True, text=True)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "unexpected" not in done.stderr, done.stderr
+        command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path / data, "--out",
+                   tmp_path / out, "--base", "tiny", "--chain", "scratch"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "unexpected" not in done.stderr
 
 
 def test_a_pipe_is_no_feature_file(tmp_path):
@@ -172,7 +182,8 @@ def test_a_feature_file_that_unpacks_to_more_than_there_is_memory(tmp_path, monk
 
 
 def test_a_feature_file_whose_header_claims_more_than_it_holds(tmp_path):
-    np.savez(tmp_path / "q.npz", features=np.ones((100, 8), np.float32), ids=np.arange(100), cams=np.ones(100, int))
+    np.savez(tmp_path / "q.npz", features=np.ones((100, 8), np.float32), ids=np.arange(100),
+             cams=np.ones(100, int))
     content = (tmp_path / "q.npz").read_bytes()
     forged = content.replace(b"'shape': (100, 8), }         ", b"'shape': (10000000000, 8), } ")
     assert forged != content
@@ -186,14 +197,16 @@ def test_the_script_finds_its_python_from_anywhere(tmp_path, how):
     (tmp_path / "train").symlink_to(ROOT / "tools/train_stage.sh")
     script, where, environment = {"link": (tmp_path / "train", tmp_path, {}),
                                   "cdpath": ("tools/train_stage.sh", ROOT, {"CDPATH": f"{ROOT}:."})}[how]
-    done = subprocess.run(["sh", script, "--help"], cwd=where, env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(["sh", script, "--help"], cwd=where, env={**os.environ, **environment},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_record_of_a_base_that_is_not_known(tmp_path):
     file = tmp_path / "w.caffemodel"
     file.write_bytes(b"x")
-    Path(f"{file}.json").write_text(json.dumps({"name": "x", "base": "lenet", "sha256": "0" * 64, "mean": [1, 2, 3],
-                                                "origin": "o", "licence": "l"}))
-    done = subprocess.run([sys.executable, "-m", "weights.classify", file], cwd=ROOT, capture_output=True, text=True)
+    Path(f"{file}.json").write_text(json.dumps({"name": "x", "base": "lenet", "sha256": "0" * 64,
+                                                "mean": [1, 2, 3], "origin": "o", "licence": "l"}))
+    done = subprocess.run([sys.executable, "-m", "weights.classify", file], cwd=ROOT, capture_output=True,
+                          text=True)
     assert done.returncode == 2 and "base lenet is not known; there are" in done.stderr, done.stderr

@@ -17,13 +17,15 @@ def png(width, height):
     """A small PNG that claims to be of this size."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
-                                           for part in (head, data, b"IEND"))
+    parts = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+             for part in (head, data, b"IEND"))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def bmp(width, height):
     """A small BMP that claims to be of this size; a negative height: the first row is the top one."""
-    return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1054, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0) + b"\0" * 1000
+    head = struct.pack("<IHHIIiiHHIIiiII", 1054, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + head + b"\0" * 1000
 
 
 def jpeg(width, height):
@@ -35,8 +37,9 @@ def jpeg(width, height):
 
 
 @pytest.mark.parametrize("make, width, height", [
-    (png, 40_000, 40_000), (png, 20_000, 20_000), (png, 2 ** 31 - 1, 1), (png, 2 ** 31 - 1, 2 ** 31 - 1), (bmp, 40_000, 40_000),
-    (bmp, 20_000, 20_000), (bmp, 20_000, -20_000), (bmp, 2 ** 31 - 1, -2 ** 31), (jpeg, 65_000, 65_000), (jpeg, 20_000, 20_000)])
+    (png, 40_000, 40_000), (png, 20_000, 20_000), (png, 2 ** 31 - 1, 1), (png, 2 ** 31 - 1, 2 ** 31 - 1),
+    (bmp, 40_000, 40_000), (bmp, 20_000, 20_000), (bmp, 20_000, -20_000), (bmp, 2 ** 31 - 1, -2 ** 31),
+    (jpeg, 65_000, 65_000), (jpeg, 20_000, 20_000)])
 def test_a_header_that_claims_too_much_is_refused_before_decoding(tmp_path, monkeypatch, make, width, height):
     file = tmp_path / "x.img"
     file.write_bytes(make(width, height))

@@ -23,9 +23,10 @@ def read(table: Path) -> Index:
             _check_columns(table, rows.fieldnames or ())
             images = tuple(_image(f"{table}, line {rows.line_num}", row) for row in rows)
         except UnicodeDecodeError:
-            raise InputError(f"{table}: is not UTF-8 text; save it as \"CSV UTF-8\", as spreadsheets call it") from None
+            raise InputError(f"{table}: is not UTF-8 text; save it as CSV UTF-8") from None
         except csv.Error as error:
-            raise InputError(f"{table}, line {rows.line_num + 1}: {error}; is a quotation mark missing?") from None
+            raise InputError(f"{table}, line {rows.line_num + 1}: {error}; is a quotation mark missing?"
+                             ) from None
     if not images:
         raise InputError(f"{table}: no images in it")
     _check_paths(table, images)

@@ -65,13 +65,14 @@ class Settings:
 LARGEST = 2 ** 31 - 1    # whole number that Caffe's solver can hold
 LARGEST_INPUT = 2048     # pixels
 # What a value must be, beyond its type: lowest, highest.
-BOUNDS = {"batch": (1, LARGEST), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024), "dropout": (0, 0.99),
-          "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "epochs": (0, math.inf),
+BOUNDS = {"batch": (1, LARGEST), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024),
+          "dropout": (0, 0.99), "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf),
+          "epochs": (0, math.inf),
           "max_iter": (1, LARGEST), "iter_size": (1, LARGEST), "lr": (1e-12, math.inf),
           "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
           "weight_decay": (0, math.inf), "id_lr_mult": (0, math.inf), "verif_lr_mult": (0, math.inf),
-          "seed": (0, LARGEST), "display": (1, LARGEST), "test_every": (0, LARGEST), "evaluate_every": (0, LARGEST),
-          "snapshot_every": (1, LARGEST), "keep_snapshots": (1, LARGEST)}
+          "seed": (0, LARGEST), "display": (1, LARGEST), "test_every": (0, LARGEST),
+          "evaluate_every": (0, LARGEST), "snapshot_every": (1, LARGEST), "keep_snapshots": (1, LARGEST)}
 VIEWS = ("crop", "resize")
 # These change how a run is watched or fed, never what it computes: a run may go on with other values of them.
 FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "evaluate_every"}

@@ -17,8 +17,8 @@ _FRAMES = {*range(0xc0, 0xd0)} - {0xc4, 0xc8, 0xcc}    # JPEG's markers of a fra
 def read_picture(path: Path) -> np.ndarray:
     """Return an image file as uint8 (H, W, 3) BGR.
 
-    Raises InputError where the file is missing, is no image that OpenCV reads, was cut short, or is a PNG, BMP or JPEG
-    of more than LARGEST pixels.
+    Raises InputError where the file is missing, is no image that OpenCV reads, was cut short, or is a PNG,
+    BMP or JPEG of more than LARGEST pixels.
     """
     try:
         data = Path(path).read_bytes()
@@ -26,12 +26,14 @@ def read_picture(path: Path) -> np.ndarray:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
     width, height = claimed(data) or (0, 0)
     if width * height > LARGEST:
-        raise InputError(f"{path}: {width}×{height} pixels, more than {LARGEST:,}; make it smaller, or leave it out")
+        raise InputError(f"{path}: {width}×{height} pixels, more than {LARGEST:,}; make it smaller, or leave "
+                         "it out")
     # OpenCV fills the rest of a truncated JPEG with grey and says nothing. Neither marker can occur inside
     # the compressed data, so a whole file has its last end-of-image after its last start-of-scan.
     cut_short = data.startswith(_JPEG) and data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN)
+    content = np.frombuffer(data, np.uint8)
     try:
-        picture = None if cut_short or not data else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = None if cut_short or not data else cv2.imdecode(content, cv2.IMREAD_COLOR)
     except cv2.error:    # its own limit on size
         picture = None
     if picture is None:
@@ -40,7 +42,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def claimed(data: bytes) -> tuple[int, int] | None:
-    """The width and height that the header of a PNG, BMP or JPEG claims; None for other formats and cut headers."""
+    """The width and height that the header of a PNG, BMP or JPEG claims; None for others and cut ones."""
     try:
         if data.startswith(_PNG):
             return struct.unpack_from(">II", data, 16)
@@ -54,7 +56,7 @@ def claimed(data: bytes) -> tuple[int, int] | None:
 
 
 def _frame(data: bytes) -> tuple[int, int] | None:
-    """The width and height in a JPEG's frame header: walks its segments, so that a thumbnail's is not taken for it."""
+    """The width and height in a JPEG's frame header, found segment by segment: a thumbnail has one too."""
     place = len(_JPEG)
     while place < len(data) and data[place] == 0xff:
         marker, length = struct.unpack_from(">xBH", data, place)

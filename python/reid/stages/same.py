@@ -40,8 +40,8 @@ def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
         said.append((folder, _binding({key: getattr(result, key) for key in asked})))
     for place, kept in snapshots.records(folder):
         if kept.trained_with is None and not said:
-            raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring that back, "
-                             "or choose another --out")
+            raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring "
+                             "that back, or choose another --out")
         said.append((place, kept.trained_with if kept.trained_with is not None else now))
     for place, before in said:
         _compare(place, before, now, parent_is_trained)
@@ -57,16 +57,18 @@ def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> N
 
 def check_head(folder: Path, head: str | None) -> None:
     """InputError where a folder was begun with another choice for the verification head ("kept", "fresh", …)."""
-    begun = [kept.trained_with[HEAD] for _, kept in snapshots.records(folder) if HEAD in (kept.trained_with or ())]
+    said = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
+    begun = [one[HEAD] for one in said if HEAD in one]
     if (folder / result_file.NAME).is_file():
         begun.append(result_file.read(folder).verification_head)
     if (folder / SETTINGS).is_file():
-        before_chains = "fresh" if not any(begun) else None    # then there was no start.json, and no head was kept
-        begun.append(read_start(folder)[HEAD] if (folder / START).is_file() else before_chains)
+        # Before there were chains there was no start.json, and no head was kept.
+        other = None if any(begun) else "fresh"
+        begun.append(read_start(folder)[HEAD] if (folder / START).is_file() else other)
     for before in begun:
         if {before, head} == {"kept", "fresh"}:
-            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask for "
-                             "the same again, or choose another --out")
+            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask "
+                             "for the same again, or choose another --out")
 
 
 def trained_with(asked: dict, head: str | None) -> dict:
@@ -80,7 +82,7 @@ def started_from(folder: Path) -> str | None:
 
 
 def write_start(folder: Path, head: str | None, parent: dict | None) -> None:
-    """Write start.json: what becomes of the verification head, and the step before (reid.provenance.lineage)."""
+    """Write start.json: what becomes of the verification head, and the step before, of provenance.lineage."""
     start = {HEAD: head, "parent": parent}
     write_whole(folder / START, json.dumps(json_record.signed(start), indent=1) + "\n")
 
@@ -101,9 +103,9 @@ def _settings(folder: Path) -> dict:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError too
-        raise InputError(f"{file}: damaged: {' '.join(str(error).split())}; bring it back, or delete it: snapshots and "
-                         "result hold what was asked for too") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError
+        raise InputError(f"{file}: damaged: {' '.join(str(error).split())}; bring it back, or delete it: "
+                         "snapshots and result hold what was asked for too") from None
     return content
 
 
