@@ -90,7 +90,7 @@ def rows(path):
                 raise damaged(path, reader.line_num, f"has not {len(reader.fieldnames)} columns, as line 1")
             found.append(row)
     except csv.Error as error:
-        raise damaged(path, reader.line_num, str(error)) from None
+        raise damaged(path, reader.line_num + 1, str(error)) from None
     return found
 
 
