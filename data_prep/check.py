@@ -30,7 +30,8 @@ class NotProved(Exception):
 def check(out: Path, splits=None):
     """Yield a sentence for each claim of `out` that holds; raise NotProved at the first that does not.
 
-    splits: the names of those to look at (None: all). Raises InputError where the folder is not a prepared one at all.
+    splits: the names of those to look at (None: all). Raises InputError where the folder is not a
+    prepared one at all.
     """
     out, manifest = Path(out), load_manifest(out)
     names = sorted(manifest["splits"] if splits is None else splits)

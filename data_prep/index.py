@@ -81,6 +81,13 @@ class Index:
         return sorted({image.identity for image in self.images})
 
 
+def camera_number(where: str | Path, text: str) -> int:
+    """Return the number of a camera from its digits; InputError that begins with `where` for others."""
+    if not text.isdecimal() or len(text) > 9:
+        raise InputError(f"{where}: camera {text[:20]!r} is not a whole number of at most nine digits")
+    return int(text)
+
+
 def check_cameras(root: Path, images) -> None:
     """Raise InputError where an identity that trains or is searched for was seen by one camera only.
 

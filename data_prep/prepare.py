@@ -8,6 +8,7 @@ The manifest is brought up to date after each step, so it never lists what is no
 interrupted, or asked for other splits, goes on where the folder stands.
 """
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from reid.formats import manifest as manifests
 from reid.formats.image_lmdb import SIZE, write_images
 from reid.formats.pair_lmdb import write_pairs
 
+MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they are written
+
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
@@ -37,10 +40,10 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
     with the raw data. One process at a time works in `out`.
     """
-    if epochs < 1 or seed < 0:
-        raise InputError(f"epochs {epochs}, seed {seed}: give at least one epoch and a seed ≥ 0")
+    if not 1 <= epochs <= MOST_EPOCHS or seed < 0:
+        raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed ≥ 0")
     raw, out = Path(raw), Path(out)
-    if raw.is_dir() and out.resolve().is_relative_to(raw.resolve()):
+    if raw.is_dir() and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(raw)):
         raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")
     with lock.in_use(out):
         index = read(dataset, raw, variant)
@@ -83,7 +86,7 @@ def _begin(out: Path, inputs: dict) -> dict:
     """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
     if not path.exists():
-        # All that a kill can leave behind before there is a manifest is the manifest half written, and the lock.
+        # All that a kill can leave behind before there is a manifest is its beginning, and the lock.
         if any(entry.name not in (".manifest.json.partial", lock.NAME) for entry in out.iterdir()):
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
         manifest = {**inputs, "image_lmdb": None, "splits": {}}

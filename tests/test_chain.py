@@ -278,7 +278,8 @@ def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_
 def test_a_finished_run_of_before_there_were_chains_is_a_parent(copy, data):
     file = copy / "second/split00/result.json"
     old = {key: value for key, value in json.loads(file.read_text()).items()
-           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder", "checksum")}
+           if key not in ("lineage", "parent", "verification_head", "split_sha256", "data_folder",
+                          "checksum")}
     file.write_text(json.dumps(old))
     (copy / "second/split00/start.json").unlink()
     shutil.rmtree(copy / "third")

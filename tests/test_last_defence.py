@@ -1,4 +1,4 @@
-"""Whatever happens in a command, it ends in one line; an unexpected exception leaves its traceback in a log that is named."""
+"""Whatever happens in a command, it ends in one line; an unexpected one leaves its traceback in a log."""
 
 import re
 import subprocess
@@ -29,14 +29,16 @@ def ended(error, capsys):
     return main(), capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [KeyError("seed"), RecursionError("too deep"), MemoryError(), ZeroDivisionError("1/0"),
-                                   UnicodeEncodeError("ascii", "\u00e4", 0, 1, "ordinal"), RuntimeError("two\n  lines")])
+@pytest.mark.parametrize("error", [
+    KeyError("seed"), RecursionError("too deep"), MemoryError(), ZeroDivisionError("1/0"),
+    UnicodeEncodeError("ascii", "\u00e4", 0, 1, "ordinal"), RuntimeError("two\n  lines")])
 def test_any_exception_is_one_line_that_names_a_log(error, capsys, logs):
     status, said = ended(error, capsys)
     assert status == 2 and said.count("\n") == 1
-    found = re.fullmatch(rf"error: unexpected {type(error).__name__}: .*; the traceback is in (\S+\.log)\n", said)
+    name = type(error).__name__
+    found = re.fullmatch(rf"error: unexpected {name}: .*; the traceback is in (\S+\.log)\n", said)
     log = Path(found[1]).read_text()
-    assert log.startswith("Traceback (most recent call last)") and type(error).__name__ in log and "raise error" in log
+    assert log.startswith("Traceback (most recent call last)") and name in log and "raise error" in log
     assert Path(found[1]).parent == logs
 
 
@@ -47,9 +49,10 @@ def test_without_room_for_the_log_the_line_stays(capsys, monkeypatch, logs):
 
 
 def test_what_was_foreseen_leaves_no_log(capsys, logs):
-    assert ended(InputError("a file\nof two lines: gone"), capsys) == (2, "error: a file of two lines: gone\n")
-    assert ended(FileNotFoundError(2, "No such file", "x"), capsys) == (2, "error: [Errno 2] No such file: 'x'\n")
-    assert ended(KeyboardInterrupt(), capsys) == (130, "interrupted\n")
+    for error, status, said in ((InputError("a file\nof two lines"), 2, "error: a file of two lines\n"),
+                                (FileNotFoundError(2, "Gone", "x"), 2, "error: [Errno 2] Gone: 'x'\n"),
+                                (KeyboardInterrupt(), 130, "interrupted\n")):
+        assert ended(error, capsys) == (status, said)
     assert not list(logs.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Symbolic links in a raw folder: what they lead to is read as if it lay there, and none is silently left out."""
+"""Symbolic links in a raw folder: what they lead to is read as if it lay there, and none is left out."""
 
 import os
 import shutil
@@ -49,7 +49,8 @@ def test_a_linked_folder_of_viper_is_followed(generated_viper, tmp_path):
 @pytest.mark.parametrize("kind", ["dangling", "itself", "above", "pipe", "socket"])
 def test_what_leads_nowhere_or_is_no_file_is_refused_by_name(raw, tmp_path, monkeypatch, capsys, name, kind):
     path = raw / name
-    what = {"dangling": "leads to", "itself": "leads to", "above": "leads back to", "pipe": "neither", "socket": "neither"}
+    what = {"dangling": "leads to", "itself": "leads to", "above": "leads back to", "pipe": "neither",
+            "socket": "neither"}
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "socket":

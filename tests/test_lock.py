@@ -1,4 +1,4 @@
-"""One process at a time works in an --out, and one that was killed leaves nothing behind that stands in the way."""
+"""One process at a time works in an --out, and one that was killed leaves nothing that stands in the way."""
 
 import os
 import re
@@ -29,9 +29,9 @@ with in_use(Path(sys.argv[1])):
 
 
 def hold(folder, how="alone"):
-    """A process that holds a folder until its stdin ends or it is killed; "fork": it has a child that outlives it."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True, start_new_session=True)
+    """A process that holds a folder until its stdin ends or it is killed; "fork": it leaves a child."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, how], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -42,8 +42,8 @@ def end(process):
 
 
 def train(data, out, *more):
-    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
-               "--chain", "scratch", "--set", *SMALL, *more]
+    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base",
+               "tiny", "--chain", "scratch", "--set", *SMALL, *more]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
 
@@ -51,8 +51,8 @@ def test_a_second_one_is_told_who_is_there_and_since_when(tmp_path):
     process = hold(tmp_path / "out")
     with pytest.raises(InputError) as refused, in_use(tmp_path / "out"):
         pass
-    assert re.fullmatch(rf"{tmp_path}/out: in use by process {process.pid} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d; .*"
-                        "another --out", str(refused.value))
+    assert re.fullmatch(rf"{tmp_path}/out: in use by process {process.pid} since "
+                        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d; .*another --out", str(refused.value))
     process.communicate("")
     assert not (tmp_path / "out").exists()
     with in_use(tmp_path / "out"), pytest.raises(InputError, match=f"in use by process {os.getpid()} "):
@@ -89,9 +89,9 @@ def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_pat
     out = tmp_path / "out"
     process = hold(out)
     try:
-        trained = train(prepared_viper, out)
-        assert trained.returncode == 2 and trained.stderr.startswith(f"error: {out}: in use by process {process.pid} ")
-        with pytest.raises(InputError, match=f"{out}: in use by process {process.pid} "):
+        trained, words = train(prepared_viper, out), f"{out}: in use by process {process.pid} "
+        assert trained.returncode == 2 and trained.stderr.startswith(f"error: {words}")
+        with pytest.raises(InputError, match=words):
             prepare("viper", generated_viper, out, [0], epochs=1)
     finally:
         end(process)

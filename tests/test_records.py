@@ -24,15 +24,15 @@ SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2
 @pytest.fixture(scope="module")
 def trained(prepared_viper, tmp_path_factory):
     """The folder of a short run. Read only."""
-    job = Job("viper", prepared_viper, tmp_path_factory.mktemp("runs"), "tiny", "vi", override(defaults("tiny"), SMALL),
-              None, None)
-    return run_stage(job, [0])[0]
+    settings, out = override(defaults("tiny"), SMALL), tmp_path_factory.mktemp("runs")
+    return run_stage(Job("viper", prepared_viper, out, "tiny", "vi", settings, None, None), [0])[0]
 
 
 @pytest.fixture
 def records(prepared_viper, trained, tmp_path, monkeypatch):
     """{kind: (a file to damage, function that reads it)}."""
-    for source in (prepared_viper / "manifest.json", trained / "result.json", trained / "snapshots/000002/snapshot.json"):
+    for source in (prepared_viper / "manifest.json", trained / "result.json",
+                   trained / "snapshots/000002/snapshot.json"):
         shutil.copy(source, tmp_path)
     monkeypatch.setitem(COMMITTED, "viper", shutil.copy(COMMITTED["viper"], tmp_path / "viper.json"))
     return {"manifest": (tmp_path / "manifest.json", lambda: manifest.load_manifest(tmp_path)),
@@ -60,8 +60,8 @@ def test_a_changed_byte_is_refused_or_changes_nothing(records, kind):
 
 
 @pytest.mark.parametrize("kind", ["manifest", "result", "snapshot", "splits"])
-@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"3", b"{}", b"[" * 100_000, b"\xff\xfe{}", b"\0" * 500,
-                                     b'{"format": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"3", b"{}", b"[" * 100_000, b"\xff\xfe{}",
+                                     b"\0" * 500, b'{"format": ' + b"9" * 5000 + b"}"])
 def test_a_record_of_something_else_is_refused(records, kind, content):
     file, read = records[kind]
     file.write_bytes(content)
@@ -108,8 +108,9 @@ def test_preparing_again_signs_an_older_manifest(prepared_viper, generated_viper
 def command(data, out):
     chains = out.parent / "stages.yaml"
     chains.write_text("chains: {all: {viper: {parent: random}}}\n")
-    return Request(stage="viper", data=data, out=out, base="tiny", objective="vi", splits=[0], assignments=SMALL, init=None,
-                   gpu=None, chains=chain.load(chains), chain=None, catalogue=None, strict=False, check_data=prove)
+    return Request(stage="viper", data=data, out=out, base="tiny", objective="vi", splits=[0],
+                   assignments=SMALL, init=None, gpu=None, chains=chain.load(chains), chain=None, catalogue=None,
+                   strict=False, check_data=prove)
 
 
 def trains_and_is_tested(content):

@@ -1,4 +1,4 @@
-"""A folder is resumed, and counts as finished, for what its weights were trained with, whatever else was deleted."""
+"""A folder is resumed, and counts as finished, for what it was trained with, whatever was deleted."""
 
 import shutil
 
@@ -14,7 +14,8 @@ SMALL = ["batch=4", "max_iter=4", "display=4", "test_every=0", "snapshot_every=2
 
 
 def job(data, out, *assignments, objective="vi", **other):
-    return Job("viper", data, out, "tiny", objective, override(defaults("tiny"), [*SMALL, *assignments]), None, None, **other)
+    settings = override(defaults("tiny"), [*SMALL, *assignments])
+    return Job("viper", data, out, "tiny", objective, settings, None, None, **other)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +58,10 @@ def test_a_killed_run_resumes_in_either_form_of_the_net(prepared_viper, tmp_path
     assert last.read_bytes() == before
 
 
-@pytest.mark.parametrize("deleted", [("settings.yaml", "result.json"), ("settings.yaml", "result.json", "start.json"),
-                                     ("settings.yaml",)])
+@pytest.mark.parametrize("deleted", [("settings.yaml", "result.json"), ("settings.yaml",),
+                                     ("settings.yaml", "result.json", "start.json")])
 @pytest.mark.parametrize("other, key", OTHER)
-def test_other_settings_are_refused_though_the_record_of_them_is_gone(copy, prepared_viper, deleted, other, key):
+def test_other_settings_are_refused_though_the_record_is_gone(copy, prepared_viper, deleted, other, key):
     folder = left(copy, *deleted)
     with pytest.raises(InputError, match=f"{folder}.*{key} .*another --out"):
         run_stage(asked(prepared_viper, copy, **other), [0])
@@ -115,8 +116,8 @@ def test_a_kept_head_is_part_of_what_was_asked_for(trained, prepared_viper, tmp_
     weights = trained / "viper/split00/snapshots/000004/weights.caffemodel"
 
     def second(keep):
-        return Job("mine", prepared_viper, tmp_path / "runs", "tiny", "vi", override(defaults("tiny"), SMALL), weights, None,
-                   keep_head=keep)
+        return Job("mine", prepared_viper, tmp_path / "runs", "tiny", "vi", override(defaults("tiny"), SMALL),
+                   weights, None, keep_head=keep)
     folder, = run_stage(second(True), [0])
     for name in ("start.json", "settings.yaml", "result.json", None):
         with pytest.raises(InputError, match=f"{folder}.*a kept verification head, not a fresh one"):

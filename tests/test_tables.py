@@ -1,4 +1,4 @@
-"""The tables of a run after a power cut: each snapshot says which rows it has seen, and none is missing afterwards."""
+"""The tables of a run after a power cut: each snapshot says which rows it has seen, and none is missing."""
 
 import os
 import shutil
@@ -8,18 +8,20 @@ import pytest
 from records import edit
 from reid.common.errors import InputError
 from reid.engine import snapshots, tables
+from reid.engine.alarms import alarms
 from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
 from reid.stages.stage import Job
 from stages import run_stage
 
-SMALL = ["batch=4", "max_iter=9", "display=9", "test_every=2", "evaluate_every=3", "snapshot_every=3", "keep_snapshots=3",
-         "workers=0"]
+SMALL = ["batch=4", "max_iter=9", "display=9", "test_every=2", "evaluate_every=3", "snapshot_every=3",
+         "keep_snapshots=3", "workers=0"]
 FILES = ["losses.csv", "test.csv", "evaluation.csv"]
 
 
 def job(data, out, *assignments):
-    return Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), [*SMALL, *assignments]), None, None)
+    settings = override(defaults("tiny"), [*SMALL, *assignments])
+    return Job("viper", data, out, "tiny", "vi", settings, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,9 @@ def other_digit(kept):
     kept[5] = kept[5][:-2] + ("1" if kept[5][-2] != "1" else "2") + "\n"
 
 
-@pytest.mark.parametrize("change, back_to", [(hole, 3), (zeros, 6), (other_digit, 3), (lambda kept: kept.pop(), 6),
-                                             (lambda kept: kept.append("10,half"), 9), (lambda kept: kept.append("\0" * 9), 9)])
+@pytest.mark.parametrize("change, back_to", [
+    (hole, 3), (zeros, 6), (other_digit, 3), (lambda kept: kept.pop(), 6),
+    (lambda kept: kept.append("10,half"), 9), (lambda kept: kept.append("\0" * 9), 9)])
 def test_missing_rows_are_made_again(run, trained, prepared_viper, capfd, change, back_to):
     lines(run / "losses.csv", change)
     resumed(prepared_viper, run)
@@ -127,5 +130,15 @@ def test_a_damaged_table_is_one_sentence(tmp_path):
         Table(tmp_path / "t.csv", 1)
 
 
+@pytest.mark.parametrize("content", [
+    "iteration,alarm,text\nx,lost,why\n", "iteration\n3\n", "iteration,alarm,text\n3,lost\n",
+    f'iteration,alarm,text\n3,"{"x" * 200_000}",y\n'])
+def test_damaged_alarms_are_one_sentence(tmp_path, content):
+    (tmp_path / "alarms.csv").write_text(content)
+    with pytest.raises(InputError, match=f"{tmp_path}/alarms.csv, line 2: "):
+        alarms(tmp_path)
+
+
 def test_the_names_are_those_of_the_tables_that_a_run_writes(trained):
-    assert sorted(path.name for path in (trained / "viper/split00").glob("*.csv")) == sorted([*tables.KEPT, "epochs.csv"])
+    written = (trained / "viper/split00").glob("*.csv")
+    assert {path.name for path in written} == {*tables.KEPT, "epochs.csv"}

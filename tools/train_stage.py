@@ -1,6 +1,7 @@
 """Train a stage, after the stages that it starts from; rank the test identities; record it all."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def main():
     arguments = parse_arguments()
     followed = recipe.load(RECIPES[arguments.recipe])
     request = Request(
-        stage=arguments.stage, data=arguments.data.resolve(), out=arguments.out.resolve(),
+        stage=arguments.stage, data=real(arguments.data), out=real(arguments.out),
         base=_of_recipe(followed, "base", arguments.base, "resnet50"),
         objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
         splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
@@ -32,6 +33,11 @@ def main():
     for folder in run(request):
         print(f"result: {folder / 'result.json'}")
     return 0
+
+
+def real(path: Path) -> Path:
+    """A path without symbolic links; where they go round in a loop, up to there."""
+    return Path(os.path.realpath(path))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -4,7 +4,7 @@
 #   tools/train_stage.sh STAGE --data DIR --out DIR [--base resnet50] [--objective vi|v|i] [--split K|all]
 #                        [--recipe paper] [--init FILE | --chain NAME] [--chains FILE] [--dry-run] [--strict]
 #                        [--gpu N | --cpu] [--set [STAGE.]key=value ...]
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(dirname "$(dirname "$(readlink -f -- "$0")")")
 if [ ! -x "$root/.venv/bin/python" ]; then
     echo "error: $root/.venv is missing; run tools/install_caffe.sh first" >&2
     exit 2

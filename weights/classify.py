@@ -32,9 +32,13 @@ def classifier(caffemodel):
     """Real Caffe's classifier with these weights, and the mean (BGR) that their record names."""
     record = weights_record.read(caffemodel)
     if record is None:
-        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert "
-                         f"{caffemodel} --base BASE --out FILE writes a copy with it")
-    base, layers = record.base, read_caffemodel(caffemodel)
+        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
+                         "--out FILE writes a copy with it")
+    base = record.base
+    if base not in BACKBONES:
+        raise InputError(f"{weights_record.path(caffemodel)}: base {base} is not known; there are "
+                         f"{', '.join(BACKBONES)}")
+    layers = read_caffemodel(caffemodel)
     fit.check(caffemodel, layers, fit.trunk(base), base)
     fit.check_finite(caffemodel, layers)
     if BACKBONES[base].classifier not in layers:

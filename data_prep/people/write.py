@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from data_prep.people.layouts import cuhk01, cuhk03, folder, market1501, viper
-from data_prep.readers.generated import MARK
+from data_prep.readers.generated import MARK, MOST
 from reid.common.errors import InputError
 from reid.common.files import whole_directory
 from reid.common.rng import generator
@@ -26,8 +26,9 @@ def write(out: Path, layout: str, identities: int, seed: int) -> None:
     out = Path(out)
     if layout not in LAYOUTS:
         raise InputError(f"layout {layout!r} is not known; choose one of {', '.join(LAYOUTS)}")
-    if identities < 2 or seed < 0:
-        raise InputError(f"identities {identities}, seed {seed}: give at least two identities and a seed ≥ 0")
+    if not 2 <= identities <= MOST or seed < 0:
+        raise InputError(f"identities {identities}, seed {seed}: give at least two identities, at most "
+                         f"{MOST:,}, and a seed ≥ 0")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not an empty folder; choose another --out")
     mark = {"generator": "data_prep.people", "layout": layout, "identities": identities, "seed": seed}

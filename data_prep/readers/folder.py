@@ -6,7 +6,7 @@ Generated people may be among them; they are not counted, since nobody has publi
 import re
 from pathlib import Path
 
-from data_prep.index import Image, Index, check_cameras
+from data_prep.index import Image, Index, camera_number, check_cameras
 from data_prep.readers.dataset import Dataset
 from data_prep.readers.generated import read_mark
 from data_prep.readers.listing import list_files, refuse
@@ -20,7 +20,7 @@ def read(root: Path) -> Index:
     found = [(name, _NAME.fullmatch(name)) for name in list_files(root)]
     refuse(root, [name for name, match in found if not match],
            "<identity>/<camera>/<image>.png, .jpg, .jpeg or .bmp, the camera a whole number")
-    images = tuple(Image(name, match[1], int(match[2])) for name, match in found)
+    images = tuple(Image(name, match[1], camera_number(root / name, match[2])) for name, match in found)
     if not images:
         raise InputError(f"{root}: no images in it; expected <identity>/<camera>/<image>.png")
     check_cameras(root, images)

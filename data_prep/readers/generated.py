@@ -6,6 +6,7 @@ from pathlib import Path
 from reid.common.errors import InputError
 
 MARK = "GENERATED.json"
+MOST = 100_000    # people that are generated at once
 
 
 def read_mark(root: Path, dataset: str, counts=()) -> dict | None:
@@ -20,8 +21,10 @@ def read_mark(root: Path, dataset: str, counts=()) -> dict | None:
     try:
         mark = json.loads(path.read_text())
         layout, identities = mark["layout"], int(mark["identities"])
+        if not isinstance(layout, str) or not 0 < identities <= MOST:
+            raise ValueError
         numbers = {name: mark["counts"][name] for name in counts if layout.startswith(dataset)}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged; generate the people again") from error
     if layout.split("-")[0] != dataset:
         raise InputError(f"{path}: these people were generated in the layout {layout}, not in {dataset}'s")

@@ -14,8 +14,8 @@ def list_files(root: Path) -> list[str]:
     """Return the files under `root`, sorted, relative, with forward slashes. Symbolic links are followed.
 
     Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left
-    out. Raises InputError where `root` is not a folder, and at anything in it that is neither file nor folder, such
-    as a link that leads nowhere: no image is left out in silence.
+    out. Raises InputError where `root` is not a folder, and at anything in it that is neither file nor
+    folder, such as a link that leads nowhere: no image is left out in silence.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; --raw names the folder of the raw dataset")
@@ -27,19 +27,29 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name in _STRAY:
             continue
+        if not _is_utf_8(path.name):
+            raise InputError(f"{ascii(str(path))}: its name is not UTF-8; rename it")
         if path.is_file():
             if not path.name.upper().startswith("README"):
                 yield path
         elif path.is_dir():
             target = path.resolve()
             if target in inside:
-                raise InputError(f"{path}: a symbolic link that leads back to {target}, in which it lies; remove it")
+                raise InputError(f"{path}: a symbolic link that leads back to {target}, in which it lies; "
+                                 "remove it")
             yield from _files(path, (*inside, target))
         elif path.is_symlink():
-            raise InputError(f"{path}: a symbolic link that leads to {os.readlink(path)}, where there is no file; "
-                             "restore that, or remove the link")
+            raise InputError(f"{path}: a symbolic link that leads to {os.readlink(path)}, where there is no "
+                             "file; restore that, or remove the link")
         else:
             raise InputError(f"{path}: neither a file nor a folder; remove it")
+
+
+def _is_utf_8(name: str) -> bool:
+    try:
+        return name.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def refuse(root: Path, names: list[str], expected: str) -> None:

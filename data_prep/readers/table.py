@@ -6,7 +6,7 @@ Paths are relative to the CSV file's folder. `split` is train, query or gallery,
 import csv
 from pathlib import Path
 
-from data_prep.index import Image, Index, check_cameras
+from data_prep.index import Image, Index, camera_number, check_cameras
 from data_prep.readers.dataset import Dataset
 from reid.common.errors import InputError
 
@@ -19,30 +19,44 @@ def read(table: Path) -> Index:
         raise InputError(f"{table}: there is no such file; for the dataset csv, --raw names a CSV file")
     with open(table, newline="", encoding="utf-8-sig") as stream:
         rows = csv.DictReader(stream)
-        columns = set(rows.fieldnames or ())
-        if not {"path", "identity", "camera"} <= columns <= {"path", "identity", "camera", "split"}:
-            raise InputError(f"{table}: its first line must name the columns path,identity,camera or "
-                             "path,identity,camera,split; it names "
-                             f"{','.join(rows.fieldnames or ()) or 'nothing'}")
-        images = tuple(_image(f"{table}, line {rows.line_num}", row) for row in rows)
+        try:
+            _check_columns(table, rows.fieldnames or ())
+            images = tuple(_image(f"{table}, line {rows.line_num}", row) for row in rows)
+        except UnicodeDecodeError:
+            raise InputError(f"{table}: is not UTF-8 text; save it as CSV UTF-8") from None
+        except csv.Error as error:
+            raise InputError(f"{table}, line {rows.line_num + 1}: {error}; is a quotation mark missing?"
+                             ) from None
     if not images:
         raise InputError(f"{table}: no images in it")
     _check_paths(table, images)
-    check_cameras(table.parent, images)
+    try:
+        check_cameras(table.parent, images)
+    except InputError as error:
+        raise InputError(f"{error}; with a column split, it may be in the gallery, as a distractor") from None
     _check_roles(table, images)
     return Index(DATASET.name, table.parent, images, DATASET.protocol)
+
+
+def _check_columns(table: Path, names) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{table}: its first line names {twice[0]} twice; remove one of the columns")
+    if not {"path", "identity", "camera"} <= set(names) <= {"path", "identity", "camera", "split"}:
+        raise InputError(f"{table}: its first line must name the columns path,identity,camera or "
+                         f"path,identity,camera,split; it names {','.join(names) or 'nothing'}")
 
 
 def _image(where: str, row: dict) -> Image:
     if None in row or None in row.values() or not row["path"] or not row["identity"]:
         raise InputError(f"{where}: needs a value in every column")
-    if not row["camera"].isdecimal():
-        raise InputError(f"{where}: camera {row['camera']!r} is not a whole number")
+    if "\0" in "".join(row.values()):
+        raise InputError(f"{where}: holds a NUL character; the file is damaged")
     role = row.get("split")
     if role is not None and role not in ROLES:
         raise InputError(f"{where}: split {role!r} is not one of {', '.join(ROLES)}; fill it in every row, "
                          "or leave the column out")
-    return Image(Path(row["path"]).as_posix(), row["identity"], int(row["camera"]), role)
+    return Image(Path(row["path"]).as_posix(), row["identity"], camera_number(where, row["camera"]), role)
 
 
 def _check_paths(table: Path, images) -> None:

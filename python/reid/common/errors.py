@@ -15,8 +15,8 @@ class InputError(ValueError):
 def command_line(main):
     """Decorate a command's `main`: any exception ends as one line on stderr and exit status 2.
 
-    InputError and OSError say all there is to say. Any other is a fault of the program, and the line names a log that
-    holds the traceback. Output that the terminal cannot show is escaped.
+    InputError and OSError say all there is to say. Any other is a fault of the program, and the line names a
+    log that holds the traceback. Output that the terminal cannot show is escaped.
     """
     @functools.wraps(main)
     def guarded(*arguments):

@@ -33,7 +33,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
     Raises OSError, naming `path`, where the disk is full; the older file is then still there.
     """
-    path = Path(path)
+    path = _named(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(partial, "wb") as stream:
@@ -56,7 +56,7 @@ def whole_directory(path: Path):
     An older folder at `path` is replaced only then. If the block fails, the new folder is removed and the
     older one stays as it was; an OSError, such as a full disk, then names `path` where it named nothing.
     """
-    path = Path(path)
+    path = _named(path)
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -71,6 +71,11 @@ def whole_directory(path: Path):
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _named(path: Path) -> Path:
+    """A path that ends in a name, as "." does not."""
+    return Path(path) if Path(path).name else Path(path).absolute()
 
 
 def _replace_directory(new: Path, path: Path) -> None:

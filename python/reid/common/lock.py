@@ -16,10 +16,10 @@ _held: set[int] = set()    # descriptors of this process
 
 @contextlib.contextmanager
 def in_use(folder: Path) -> Iterator[None]:
-    """Keep `folder` for this process while the block runs; it is made where it is not there, and goes where it is empty.
+    """Keep `folder` for this process while the block runs. A missing one is made, and goes if it stays empty.
 
-    Raises InputError where another process has it. The lock is flock(2) on a file: it ends with the process, however
-    that ends, and a file that a kill left behind is locked by nobody.
+    Raises InputError where another process has it. The lock is flock(2) on a file: it ends with the process,
+    however that ends, and a file that a kill left behind is locked by nobody.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -33,7 +33,7 @@ def in_use(folder: Path) -> Iterator[None]:
         yield
     finally:
         if descriptor is not None:
-            (folder / NAME).unlink(missing_ok=True)    # first: whoever opened it meanwhile sees that it is gone
+            (folder / NAME).unlink(missing_ok=True)    # first: who opened it meanwhile sees that it is gone
             _held.discard(descriptor)
             os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -55,8 +55,8 @@ def _take(folder: Path) -> int:
                 if time.monotonic() < last_try:
                     time.sleep(0.05)
                     continue
-                raise InputError(f"{folder}: in use by {holder or 'another process'}; wait until it has ended, or choose "
-                                 "another --out") from None
+                raise InputError(f"{folder}: in use by {holder or 'another process'}; wait until it ends, "
+                                 "or choose another --out") from None
             raise
         if os.fstat(descriptor).st_nlink:    # else the one before removed it between open and lock
             break

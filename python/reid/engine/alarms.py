@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid.common.errors import InputError
-from reid.engine.tables import Table, read, rows
+from reid.engine.tables import Table, damaged, read, rows
 
 OVERFLOWED = 87.3             # −log(FLT_MIN) = 87.3365: a softmax overflowed
 LARGE, RUINOUS = 0.1, 0.5     # size of an update of the first layer, against its weights; 0.013 is healthy
@@ -53,7 +53,7 @@ class Alarms:
         """net: the training net; run: folder whose losses.csv ends at iteration `done`; log: function of a line."""
         self.run, self.log = run, log
         self.table = Table(run / "alarms.csv", done)
-        self.given = {row["alarm"] for row in rows(run / "alarms.csv")}
+        self.given = {alarm["alarm"] for alarm in alarms(run)}
         # Every gradient of the trunk ends in its first layer.
         self.layer, (self.weights, *_) = next(iter(net.params.items()))
         self.classes = {loss: net.blobs[head.scores].shape[1] for loss, head in HEADS.items()
@@ -112,7 +112,12 @@ def stop_if_diverged(iteration, losses, run):
 
 def alarms(run):
     """The alarms of a run, in order: [{"iteration": int, "alarm": its name, "text": what was seen and what to try}]."""
-    return [{**row, "iteration": int(row["iteration"])} for row in rows(run / "alarms.csv")]
+    file, found = run / "alarms.csv", []
+    for line, row in enumerate(rows(file), 2):
+        if not row.keys() >= {"iteration", "alarm", "text"} or not row["iteration"].isdecimal():
+            raise damaged(file, line, "is no alarm")
+        found.append({**row, "iteration": int(row["iteration"])})
+    return found
 
 
 def _way_out(run):

@@ -55,9 +55,11 @@ def check_fits(needed, settings, free, whose):
     if needed.bytes(settings.batch) <= free:
         return
     pairs = settings.batch * settings.iter_size
-    fitting = [batch for batch in range(1, settings.batch) if pairs % batch == 0 and needed.bytes(batch) <= free]
-    way_out = (f"--set batch={fitting[-1]} iter_size={pairs // fitting[-1]} makes the same updates and fits" if fitting
-               else "not even a batch of 1 fits: a smaller input or base network would")
+    most = min(settings.batch - 1, max(0, int((free - needed.fixed) / needed.per_pair)))
+    fitting = next((batch for batch in range(most, 0, -1)
+                    if pairs % batch == 0 and needed.bytes(batch) <= free), None)
+    way_out = (f"--set batch={fitting} iter_size={pairs // fitting} makes the same updates and fits"
+               if fitting else "not even a batch of 1 fits: a smaller input or base network would")
     raise InputError(f"batch is {settings.batch}: the training needs about {needed.bytes(settings.batch) / 1e9:.2f} GB of "
                      f"{whose}, and {free / 1e9:.2f} GB are free; {way_out}")
 

@@ -64,15 +64,17 @@ class Settings:
         return min(self.batch, TEST_BATCH)
 
 
+LARGEST = 2 ** 31 - 1    # whole number that Caffe's solver can hold
+LARGEST_INPUT = 2048     # pixels
 # What a value must be, beyond its type: lowest, highest.
-BOUNDS = {"batch": (1, math.inf), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024), "dropout": (0, 0.99),
-          "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "id_weight": (0, math.inf),
+BOUNDS = {"batch": (1, LARGEST), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024),
+          "dropout": (0, 0.99), "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "id_weight": (0, math.inf),
           "epochs": (0, math.inf),
-          "max_iter": (1, math.inf), "iter_size": (1, math.inf), "lr": (1e-12, math.inf),
+          "max_iter": (1, LARGEST), "iter_size": (1, LARGEST), "lr": (1e-12, math.inf),
           "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
           "weight_decay": (0, math.inf), "id_lr_mult": (0, math.inf), "verif_lr_mult": (0, math.inf),
-          "seed": (0, 2 ** 31 - 1), "display": (1, math.inf), "test_every": (0, math.inf), "test_pairs": (1, math.inf),
-          "evaluate_every": (0, math.inf), "snapshot_every": (1, math.inf), "keep_snapshots": (1, math.inf)}
+          "seed": (0, LARGEST), "display": (1, LARGEST), "test_every": (0, LARGEST), "test_pairs": (1, LARGEST),
+          "evaluate_every": (0, LARGEST), "snapshot_every": (1, LARGEST), "keep_snapshots": (1, LARGEST)}
 VIEWS = ("crop", "resize")
 # These change how a run is watched or fed, never what it computes: a run may go on with other values of them.
 FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "test_pairs", "evaluate_every"}
@@ -146,12 +148,16 @@ def _check(settings):
     """InputError where a value lies outside what makes sense."""
     for key, (low, high) in BOUNDS.items():
         value = getattr(settings, key)
-        if value is not None and not low <= value <= high:
-            limit = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+        if value is not None and not (low <= value <= high and math.isfinite(value)):
+            limit = (f"from {low} to {high}" if high < LARGEST or value > high else
+                     f"at least {low}" if value < low else "finite")
             raise InputError(f"{key} is {value}; it must be {limit}")
-    if min(settings.input) < 16:
-        raise InputError(f"input is {settings.input.height}x{settings.input.width}; it must be at least 16x16")
+    if not 16 <= min(settings.input) <= max(settings.input) <= LARGEST_INPUT:
+        raise InputError(f"input is {settings.input.height}x{settings.input.width}; it must be from 16x16 to "
+                         f"{LARGEST_INPUT}x{LARGEST_INPUT}")
+    if not all(map(math.isfinite, settings.mean)):
+        raise InputError(f"mean is {','.join(map(str, settings.mean))}; it must be three finite numbers")
     if settings.test_view not in VIEWS:
         raise InputError(f"test_view is {settings.test_view!r}; it must be one of {', '.join(VIEWS)}")
-    if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
+    if not (settings.clip_gradients == -1 or 0 < settings.clip_gradients < math.inf):
         raise InputError(f"clip_gradients is {settings.clip_gradients}; it must be above 0, or -1 for no clipping")

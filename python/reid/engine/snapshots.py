@@ -27,7 +27,8 @@ def prefix(run):
 def save(solver, run, keep, seconds, trained_with):
     """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
 
-    seconds: how long the training has taken so far; trained_with: what was asked for, a flat dict. InputError where a weight is not finite or the disk is full.
+    seconds: how long the training has taken so far; trained_with: what was asked for, a flat dict. InputError
+    where a weight is not finite or the disk is full.
     """
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
@@ -44,7 +45,8 @@ def save(solver, run, keep, seconds, trained_with):
         state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
         state.learned_net = WEIGHTS
         (partial / STATE).write_bytes(state.SerializeToString())
-        snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with, tables=tables.state(run))
+        snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with,
+                       tables=tables.state(run))
     shutil.rmtree(written.parent)
     # A later one that was found damaged takes no place among the newest: it would push out what is whole.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
@@ -55,7 +57,7 @@ def save(solver, run, keep, seconds, trained_with):
 def newest(run, log=lambda line: None):
     """The folder of the newest snapshot whose checksums hold and whose rows are in the tables, or None.
 
-    `log` is told of those passed over. InputError where there are whole ones, and the tables cover none of them.
+    `log` is told of those passed over. InputError where the tables cover none of the whole ones.
     """
     oldest = missing = None
     for folder in reversed(_folders(run)):
@@ -65,10 +67,11 @@ def newest(run, log=lambda line: None):
         oldest, missing = folder, tables.lacking(run, snapshot.read(folder))
         if not missing:
             return folder
-        log(f"{Path(run) / missing} does not hold all rows up to {folder}, which is passed over for the snapshot before it")
+        log(f"{Path(run) / missing} does not hold all rows up to {folder}, which is passed over for the "
+            "snapshot before it")
     if oldest:
-        raise InputError(f"{Path(run) / missing}: does not hold all rows up to {oldest}, the oldest snapshot that is "
-                         f"whole; bring the table back, or delete {oldest.parent} to train from the start")
+        raise InputError(f"{Path(run) / missing}: does not hold all rows up to {oldest}, the oldest snapshot "
+                         f"that is whole; bring the table back, or delete {oldest.parent} to train anew")
     return None
 
 
@@ -98,12 +101,14 @@ def restore(solver, folder):
 
 def _check_net(net, folder):
     """InputError where the weights of a snapshot are not those of `net`, layer by layer."""
-    kept = {name: [shape(blob) for blob in blobs] for name, blobs in read_caffemodel(folder / WEIGHTS).items()}
+    layers = read_caffemodel(folder / WEIGHTS)
+    kept = {name: [shape(blob) for blob in blobs] for name, blobs in layers.items()}
     wanted = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
     for name in {**wanted, **kept}:
         if kept.get(name) != wanted.get(name):
-            raise InputError(f"{folder}: a snapshot of another net: layer {name} has shapes {kept.get(name, 'none')}, "
-                             f"and this net has {wanted.get(name, 'none')}; delete the snapshot, or choose another --out")
+            raise InputError(f"{folder}: a snapshot of another net: layer {name} has shapes "
+                             f"{kept.get(name, 'none')}, and this net has {wanted.get(name, 'none')}; delete "
+                             "the snapshot, or choose another --out")
 
 
 def bytes_of_one(net):

@@ -18,13 +18,14 @@ class Table:
     """Rows by iteration in a CSV file; each is in the file as soon as it is written."""
 
     def __init__(self, path, upto):
-        """Go on with the file at `path` after iteration `upto`; later rows are dropped, and an unreadable end with them.
+        """Go on with the file at `path` after iteration `upto`; later rows and an unreadable end are dropped.
 
         InputError where a row before the last to be kept is unreadable.
         """
         header, *lines = _lines(path) or [""]
         iterations = [_iteration(line) for line in lines]
-        last = max((place for place, number in enumerate(iterations) if number is not None and number <= upto), default=-1)
+        last = max((place for place, number in enumerate(iterations)
+                    if number is not None and number <= upto), default=-1)
         if None in iterations[:last]:
             raise damaged(path, iterations.index(None) + 2, "begins with no iteration")
         kept = [line for line, number in zip(lines[:last + 1], iterations) if number <= upto]
@@ -83,15 +84,15 @@ def cut_back(run, kept):
 
 
 def rows(path):
-    """The rows of a CSV file, [{column: text}, …]; none where there is no file. InputError names a damaged line."""
+    """The rows of a CSV file, [{column: text}, …]; none where there is no file. InputError names a bad one."""
     reader, found = csv.DictReader(_lines(path)), []
     try:
         for row in reader:
             if None in row or None in row.values():
-                raise damaged(path, reader.line_num, f"has not the {len(reader.fieldnames)} columns of the first line")
+                raise damaged(path, reader.line_num, f"has not {len(reader.fieldnames)} columns, as line 1")
             found.append(row)
     except csv.Error as error:
-        raise damaged(path, reader.line_num, str(error)) from None
+        raise damaged(path, reader.line_num + 1, str(error)) from None
     return found
 
 
@@ -107,7 +108,7 @@ def read(path):
 
 def damaged(path, line, what):
     """The InputError of a damaged line."""
-    return InputError(f"{path}, line {line}: {what}; bring the file back, or delete it with the run that it belongs to")
+    return InputError(f"{path}, line {line}: {what}; bring the file back, or delete it with its run")
 
 
 def _iteration(line):

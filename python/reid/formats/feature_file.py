@@ -2,11 +2,13 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
+from reid.common.machine import memory
 from reid.metrics.distance import lengths
 
 
@@ -23,10 +25,13 @@ def read_features(path):
 
     features: finite numbers; ids: whole numbers or strings; cams: whole numbers from 0.
     """
+    if not Path(path).is_file() and Path(path).exists():
+        raise InputError(f"{path}: is not a file; give a feature file (.npz)")
+    _check_size(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as a feature file (.npz): {error}") from None
     missing = {"features", "ids", "cams"} - set(arrays)
     if missing:
@@ -38,6 +43,17 @@ def read_features(path):
                              f"{arrays[name].shape} (N,)")
     _check_values(path, arrays)
     return arrays
+
+
+def _check_size(path):
+    """InputError where a file would unpack to more than the free memory, whatever it holds."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            size, free = sum(entry.file_size for entry in file.infolist()), memory()[1]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return    # reading it says what it is
+    if size > free:
+        raise InputError(f"{path}: unpacks to {size:,} bytes, and {free:,} of memory are free")
 
 
 def _check_values(path, arrays):

@@ -1,8 +1,8 @@
 """JSON files that are checked against themselves, and small ones that hold one dataclass each.
 
-Such a file holds the SHA-256 of its own content as `checksum`. A record of before there were checksums is read, and a
-line on stderr says so. Of a dataclass, a field without a default must be there. A record of before its kind had
-versions has no `format`, and is read as one.
+Such a file holds the SHA-256 of its own content as `checksum`. A record of before there were checksums is
+read, and a line on stderr says so. Of a dataclass, a field without a default must be there. A record of before
+its kind had versions has no `format`, and is read as one.
 """
 
 import functools
@@ -22,7 +22,7 @@ CHECKSUM = "checksum"
 
 
 def signed(content: dict) -> dict:
-    """`content` with its checksum, which is the same for any order of keys and any white space in the file."""
+    """`content` with its checksum, the same for any order of keys and any white space in the file."""
     plain = json.loads(json.dumps(content))    # as it will be read: keys are strings, tuples are lists
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     return {**content, CHECKSUM: digest}
@@ -31,8 +31,8 @@ def signed(content: dict) -> dict:
 def load(file: Path, remedy: str, needed: bool = False) -> dict:
     """The content of a JSON file that `signed` was written to, without its checksum.
 
-    Raises InputError where the file is damaged or its content is not that of its checksum; FileNotFoundError where it
-    is not there. remedy: what to do about a damaged one; needed: one without a checksum is damaged.
+    Raises InputError where the file is damaged or its content is not that of its checksum; FileNotFoundError
+    where it is not there. remedy: what to do about a damaged one; needed: one without a checksum is damaged.
     """
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -47,7 +47,8 @@ def load(file: Path, remedy: str, needed: bool = False) -> dict:
         return content
     recorded = content.pop(CHECKSUM)
     if signed(content)[CHECKSUM] != recorded:
-        raise InputError(f"{file}: changed since it was written: its content is not that of its checksum; {remedy}")
+        raise InputError(f"{file}: changed since it was written: its content is not that of its checksum; "
+                         f"{remedy}")
     return content
 
 

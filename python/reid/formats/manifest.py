@@ -10,8 +10,8 @@ from reid.formats import json_record
 
 FORMAT = 1
 REMEDY = "delete the folder and prepare the data again"
-KEYS = ("format", "dataset", "generated", "protocol", "seed", "epochs", "schedule", "flip", "size", "identities", "images",
-        "image_lmdb", "splits")    # and, where the dataset has variants, "variant"
+KEYS = ("format", "dataset", "generated", "protocol", "seed", "epochs", "schedule", "flip", "size",
+        "identities", "images", "image_lmdb", "splits")    # and, where the dataset has variants, "variant"
 
 
 def load_manifest(out: Path) -> dict:
@@ -30,8 +30,8 @@ def read(path: Path) -> dict:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
     if manifest.get("format", FORMAT) != FORMAT:
-        raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: prepare the data "
-                         "again")
+        raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: prepare "
+                         "the data again")
     differing = set(KEYS) ^ (manifest.keys() - {"variant"})
     if differing:
         raise InputError(f"{path}: damaged: {', '.join(sorted(differing))} missing or unknown; {REMEDY}")
@@ -40,7 +40,8 @@ def read(path: Path) -> dict:
 
 def write(out: Path, manifest: dict) -> None:
     """Write OUT/manifest.json; it appears whole or not at all."""
-    write_whole(Path(out) / "manifest.json", json.dumps(json_record.signed(manifest), ensure_ascii=False) + "\n")
+    text = json.dumps(json_record.signed(manifest), ensure_ascii=False) + "\n"
+    write_whole(Path(out) / "manifest.json", text)
 
 
 def split_checksum(manifest, name):

@@ -15,9 +15,11 @@ WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.jso
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files;
-    trained_with: what was asked for, as reid.stages.same.trained_with gives it; tables: how far they had come, as
-    reid.engine.tables.state gives it (both None: written by an older version)."""
+    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both.
+
+    trained_with: what was asked for, as reid.stages.same.trained_with gives it; tables: how far they had
+    come, as reid.engine.tables.state gives it (both None: written by an older version).
+    """
     iteration: int
     seconds: float
     sha256: dict

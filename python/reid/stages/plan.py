@@ -24,8 +24,8 @@ class Request:
     for all; recipe: whose settings hold for every stage where nothing else sets them; assignments:
     "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
     stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
-    ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these names are not
-    what they claim to be. The rest as in stage.Job.
+    ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these
+    names are not what they claim to be. The rest as in stage.Job.
     """
     stage: str
     data: Path

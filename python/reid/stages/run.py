@@ -10,8 +10,6 @@ OUT/<stage>/split00/
     result.json                    the figures and where they come from; written last
 """
 
-import json
-
 import caffe
 import numpy as np
 import yaml
@@ -95,8 +93,7 @@ class Run:
 
         head: what becomes of the verification head, as in stage.StageCheck.
         """
-        start = {"verification_head": head, "parent": lineage.parent(self.job.origin, self.folder, self.job.out)}
-        write_whole(self.folder / same.START, json.dumps(start, indent=1) + "\n")
+        same.write_start(self.folder, head, lineage.parent(self.job.origin, self.folder, self.job.out))
         write_whole(self.folder / same.SETTINGS, yaml.safe_dump(self.asked, sort_keys=False))
 
     def train(self, start):
@@ -150,7 +147,7 @@ class Run:
 
     def start(self):
         """{"verification_head", "parent"}: what `begin` wrote of the weights at the start."""
-        return json.loads((self.folder / same.START).read_text())
+        return same.read_start(self.folder)
 
     def has_before(self):
         """Whether the features of the weights at the start are there, of the images that the manifest names."""

@@ -6,9 +6,10 @@ from pathlib import Path
 import yaml
 
 from reid.common.errors import InputError
+from reid.common.files import write_whole
 from reid.engine import snapshots
 from reid.engine.settings import FREE, as_plain, defaults
-from reid.formats import result as result_file
+from reid.formats import json_record, result as result_file
 from reid.formats.snapshot import WEIGHTS
 
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
@@ -33,14 +34,14 @@ def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
     """
     now, said = _binding(asked), []
     if (folder / SETTINGS).is_file():
-        said.append((folder, _binding(yaml.safe_load((folder / SETTINGS).read_text()))))
+        said.append((folder, _binding(_settings(folder))))
     if (folder / result_file.NAME).is_file():
         result = result_file.read(folder)
         said.append((folder, _binding({key: getattr(result, key) for key in asked})))
     for place, kept in snapshots.records(folder):
         if kept.trained_with is None and not said:
-            raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring that back, "
-                             "or choose another --out")
+            raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring "
+                             "that back, or choose another --out")
         said.append((place, kept.trained_with if kept.trained_with is not None else now))
     for place, before in said:
         _compare(place, before, now, parent_is_trained)
@@ -56,17 +57,18 @@ def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> N
 
 def check_head(folder: Path, head: str | None) -> None:
     """InputError where a folder was begun with another choice for the verification head ("kept", "fresh", …)."""
-    begun = [kept.trained_with[HEAD] for _, kept in snapshots.records(folder) if HEAD in (kept.trained_with or ())]
+    said = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
+    begun = [one[HEAD] for one in said if HEAD in one]
     if (folder / result_file.NAME).is_file():
         begun.append(result_file.read(folder).verification_head)
     if (folder / SETTINGS).is_file():
-        before_chains = "fresh" if not any(begun) else None    # then there was no start.json, and no head was kept
-        file = folder / START
-        begun.append(json.loads(file.read_text())[HEAD] if file.is_file() else before_chains)
+        # Before there were chains there was no start.json, and no head was kept.
+        other = None if any(begun) else "fresh"
+        begun.append(read_start(folder)[HEAD] if (folder / START).is_file() else other)
     for before in begun:
         if {before, head} == {"kept", "fresh"}:
-            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask for "
-                             "the same again, or choose another --out")
+            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask "
+                             "for the same again, or choose another --out")
 
 
 def trained_with(asked: dict, head: str | None) -> dict:
@@ -76,9 +78,35 @@ def trained_with(asked: dict, head: str | None) -> dict:
 
 def started_from(folder: Path) -> str | None:
     """The sha256 of the weights that a folder was started from; None where it was not started, or from random ones."""
+    return _binding(_settings(folder)).get("init.sha256") if (folder / SETTINGS).is_file() else None
+
+
+def write_start(folder: Path, head: str | None, parent: dict | None) -> None:
+    """Write start.json: what becomes of the verification head, and the step before, of provenance.lineage."""
+    start = {HEAD: head, "parent": parent}
+    write_whole(folder / START, json.dumps(json_record.signed(start), indent=1) + "\n")
+
+
+def read_start(folder: Path) -> dict:
+    """What `write_start` wrote, {"verification_head", "parent"}; InputError where it is damaged."""
+    remedy = f"bring it back, or delete it and {SETTINGS}: snapshots and result hold what was asked for too"
+    start = json_record.load(folder / START, remedy)
+    if not {HEAD, "parent"} <= start.keys():
+        raise InputError(f"{folder / START}: damaged: {HEAD} or parent is missing; {remedy}")
+    return start
+
+
+def _settings(folder: Path) -> dict:
+    """The content of settings.yaml; InputError where it is damaged."""
     file = folder / SETTINGS
-    init = yaml.safe_load(file.read_text())["init"] if file.is_file() else None
-    return init and init["sha256"]
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a mapping")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError
+        raise InputError(f"{file}: damaged: {' '.join(str(error).split())}; bring it back, or delete it: "
+                         "snapshots and result hold what was asked for too") from None
+    return content
 
 
 def _binding(asked: dict) -> dict:

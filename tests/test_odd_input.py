@@ -1,0 +1,212 @@
+"""Odd and damaged input, each of which was once a traceback, an abort of Caffe or a long wait: a sentence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import __main__ as prepare_command
+from data_prep.people.write import write as write_people
+from data_prep.readers.registry import read
+from reid.common.errors import InputError
+from reid.common.files import write_whole
+from reid.engine.settings import defaults, override
+from reid.formats import feature_file
+from reid.formats.feature_file import read_features, write_features
+from reid.stages.stage import Job, check_stage
+from stages import run_stage
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
+
+
+def job(data, out, *assignments):
+    settings = override(defaults("tiny"), [*SMALL, *assignments])
+    return Job("viper", data, out, "tiny", "vi", settings, None, None)
+
+
+@pytest.fixture(scope="module")
+def trained(prepared_viper, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    run_stage(job(prepared_viper, out), [0])
+    return out
+
+
+GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[" * 50_000, b"{}", b"a: [1",
+           b'{"settings": 3}', b"!!python/object:os.system {}"]
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+@pytest.mark.parametrize("name", ["settings.yaml", "start.json"])
+def test_a_damaged_record_of_what_was_asked_for(trained, prepared_viper, tmp_path, name, content):
+    out = shutil.copytree(trained, tmp_path / "runs")
+    file = out / "viper/split00" / name
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{file.parent}.*(damaged|was begun with)") as refused:
+        check_stage(job(prepared_viper, out), [0])
+    assert len(str(refused.value)) < 1000
+
+
+def table(folder, content, name="list.csv"):
+    for number in range(2):
+        for camera in (1, 2):
+            picture = np.full((20, 10, 3), 9 * number + camera, np.uint8)
+            cv2.imwrite(str(folder / f"{number}_{camera}.png"), picture)
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / name
+
+
+HEAD = "path,identity,camera\n"
+ROWS = "0_1.png,Zo\u00eb,1\n0_2.png,Zo\u00eb,2\n1_1.png,b,1\n1_2.png,b,2\n"
+
+
+@pytest.mark.parametrize("content, words", [
+    ((HEAD + ROWS).encode("latin-1"), "is not UTF-8.*save it as"),
+    ((HEAD + ROWS).encode("utf-16"), "is not UTF-8.*save it as"),
+    ("path,identity,camera,camera\n" + ROWS.replace("\n", ",1\n"), "names camera twice"),
+    (HEAD + f'0_1.png,"{"x" * 200_000}",1\n', "line 2: field larger than field limit"),
+    (HEAD + ROWS.replace("0_1", "0\0_1"), "line 2: .*NUL"),
+    (HEAD + ROWS.replace(",2\n", ",99999999999999999999\n"), "line 3: camera '99999999999999999999'"),
+    (HEAD + ROWS.replace(",2\n", f",{'9' * 5000}\n"), "line 3: camera"),
+    (HEAD + ROWS.replace("0_2.png,Zo\u00eb,2\n", ""),
+     "Zo\u00eb was seen by camera 1 only.*column split.*gallery")])
+def test_a_table_from_a_spreadsheet(tmp_path, content, words):
+    file = table(tmp_path, content)
+    with pytest.raises(InputError, match=f"(?s){tmp_path}.*{words}"):
+        read("csv", file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_in_utf_8_is_read(tmp_path, encoding):
+    assert len(read("csv", table(tmp_path, (HEAD + ROWS).encode(encoding))).images) == 4
+
+
+def own_folder(root, camera="2", identity=b"p"):
+    for number in range(3):
+        for lens in ("1", camera):
+            folder = os.path.join(os.fsencode(root), identity + str(number).encode(), lens.encode())
+            os.makedirs(folder)
+            picture = cv2.imencode(".png", np.full((20, 10, 3), 9 * number + int(lens[:3]), np.uint8))[1]
+            with open(os.path.join(folder, b"x.png"), "wb") as file:
+                file.write(picture.tobytes())
+    return root
+
+
+@pytest.mark.parametrize("other, words", [(dict(camera="9" * 20), f"camera '{'9' * 20}'"),
+                                          (dict(identity=b"\xff"), "not UTF-8")])
+def test_a_folder_with_odd_names(tmp_path, capsys, other, words):
+    raw, out = own_folder(tmp_path / "raw", **other), tmp_path / "out"
+    assert prepare_command.main(["folder", "--raw", str(raw), "--out", str(out), "--epochs", "1"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("epochs", [0, 100_000, 10 ** 20])
+def test_more_epochs_of_pairs_than_a_database_has_keys_for(generated_viper, tmp_path, capsys, epochs):
+    assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", str(tmp_path / "out"),
+                                 "--epochs", str(epochs)]) == 2
+    assert f"epochs {epochs}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [
+    "null", "[" * 50_000, '{"layout": "viper", "identities": 99999999999999999999}',
+    '{"layout": 3, "identities": 24}'])
+def test_a_damaged_mark_of_generated_people(generated_viper, tmp_path, content):
+    raw = shutil.copytree(generated_viper, tmp_path / "raw")
+    (raw / "GENERATED.json").write_text(content)
+    with pytest.raises(InputError, match="GENERATED.json: damaged"):
+        read("viper", raw)
+
+
+@pytest.mark.parametrize("assignment", [
+    "iter_size=3000000000", "max_iter=3000000000", "display=99999999999999999999",
+    "snapshot_every=3000000000", "test_every=3000000000", "evaluate_every=3000000000",
+    "batch=99999999999999999999", "lr=inf", "lr=1e400",
+    "weight_decay=inf", "mean=nan,1,2", "mean=1e400,1,2", "clip_gradients=inf", "input=99999999999x64",
+    "verif_weight=inf", "keep_snapshots=99999999999999999999", "id_lr_mult=inf", f"batch={'9' * 5000}"])
+def test_settings_that_caffe_cannot_hold(assignment):
+    with pytest.raises(InputError, match=assignment.partition("=")[0]):
+        override(defaults("tiny"), [assignment])
+
+
+def test_a_batch_of_a_thousand_million_is_refused_at_once(prepared_viper, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"--set batch=(\d+) iter_size=\d+ makes the same updates"):
+        check_stage(job(prepared_viper, tmp_path / "runs", "batch=1000000000"), [0])
+    assert time.monotonic() - began < 10
+
+
+def test_out_may_be_the_folder_one_is_in(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_people(Path("."), "viper", 2, 0)
+    assert (tmp_path / "here/GENERATED.json").is_file()
+    with pytest.raises(OSError):
+        write_whole(Path("."), "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
+
+
+def test_a_loop_of_links(tmp_path, capsys):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for raw, out in (("a", "out"), ("here", "a")):
+        given = ["viper", "--raw", str(tmp_path / raw), "--out", str(tmp_path / out)]
+        assert prepare_command.main(given) == 2
+        assert "unexpected" not in capsys.readouterr().err
+    for data, out in (("a", "out"), ("here", "a")):
+        command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path / data, "--out",
+                   tmp_path / out, "--base", "tiny", "--chain", "scratch"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "unexpected" not in done.stderr
+
+
+def test_a_pipe_is_no_feature_file(tmp_path):
+    os.mkfifo(tmp_path / "q.npz")
+    with pytest.raises(InputError, match=f"{tmp_path}/q.npz: .*not a file"):
+        read_features(tmp_path / "q.npz")
+
+
+def test_a_feature_file_that_unpacks_to_more_than_there_is_memory(tmp_path, monkeypatch):
+    write_features(tmp_path / "q.npz", np.ones((100, 8)), np.arange(100), np.ones(100, int), ["x"] * 100)
+    monkeypatch.setattr(feature_file, "memory", lambda: (3000, 3000))
+    with pytest.raises(InputError, match=f"^{tmp_path}/q.npz: unpacks to .* bytes, and 3,000 of memory"):
+        read_features(tmp_path / "q.npz")
+
+
+def test_a_feature_file_whose_header_claims_more_than_it_holds(tmp_path):
+    np.savez(tmp_path / "q.npz", features=np.ones((100, 8), np.float32), ids=np.arange(100),
+             cams=np.ones(100, int))
+    content = (tmp_path / "q.npz").read_bytes()
+    forged = content.replace(b"'shape': (100, 8), }         ", b"'shape': (10000000000, 8), } ")
+    assert forged != content
+    (tmp_path / "q.npz").write_bytes(forged)
+    with pytest.raises(InputError, match="q.npz: cannot be read"):
+        read_features(tmp_path / "q.npz")
+
+
+@pytest.mark.parametrize("how", ["link", "cdpath"])
+def test_the_script_finds_its_python_from_anywhere(tmp_path, how):
+    (tmp_path / "train").symlink_to(ROOT / "tools/train_stage.sh")
+    script, where, environment = {"link": (tmp_path / "train", tmp_path, {}),
+                                  "cdpath": ("tools/train_stage.sh", ROOT, {"CDPATH": f"{ROOT}:."})}[how]
+    done = subprocess.run(["sh", script, "--help"], cwd=where, env={**os.environ, **environment},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_record_of_a_base_that_is_not_known(tmp_path):
+    file = tmp_path / "w.caffemodel"
+    file.write_bytes(b"x")
+    Path(f"{file}.json").write_text(json.dumps({"name": "x", "base": "lenet", "sha256": "0" * 64,
+                                                "mean": [1, 2, 3], "origin": "o", "licence": "l"}))
+    done = subprocess.run([sys.executable, "-m", "weights.classify", file], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and "base lenet is not known; there are" in done.stderr, done.stderr
