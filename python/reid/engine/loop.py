@@ -19,10 +19,10 @@ def train(solver, run, settings, schedule, evaluate, log):
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
     solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
-    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
-    as {"1": …}. log: function of a line.
-    Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
-    diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
+    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test
+    identities as {"1": …}. log: function of a line. Returns the folder of the last snapshot and the seconds
+    spent in updates. Raises InputError where the training diverges, and KeyboardInterrupt, after a snapshot,
+    where Ctrl-C or SIGTERM asked for it.
     """
     net, held_out = solver.net, solver.test_nets[0]
     seconds, folder = 0.0, snapshots.newest(run, log)
@@ -31,7 +31,8 @@ def train(solver, run, settings, schedule, evaluate, log):
         seconds = snapshot.read(folder).seconds
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
-    losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
+    losses, tests, ranks = (Table(run / name, solver.iter)
+                            for name in ("losses.csv", "test.csv", "evaluation.csv"))
     write_epochs(run, schedule, net.layers[0].feed.pairs.meta["ratio_per_epoch"])
     alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
@@ -39,8 +40,8 @@ def train(solver, run, settings, schedule, evaluate, log):
     stopping = False
     with asked_to_stop() as asked:
         while solver.iter < schedule.iterations and not stopping:
-            # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout masks;
-            # with a seed for every iteration there is nothing to hold.
+            # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout
+            # masks; with a seed for every iteration there is nothing to hold.
             caffe.set_random_seed(int(generator(settings.seed, "caffe", solver.iter).integers(2 ** 31)))
             epoch, rate = schedule.epoch(solver.iter), solver.lr
             began = time.monotonic()
@@ -88,7 +89,7 @@ def test(held_out, net, batches):
 
 
 def write_epochs(run, schedule, ratios):
-    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each pair of the same person."""
+    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each same one."""
     epochs = Table(run / "epochs.csv", 0)
     for epoch, start in enumerate(schedule.starts()):
         epochs.write(start + 1, epoch=epoch, ratio=ratios[epoch])
@@ -105,6 +106,7 @@ def progress(iteration, schedule, recent):
 
 
 def describe(values):
+    """{name: number} as a phrase, three decimals each."""
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
@@ -112,7 +114,8 @@ def describe(values):
 def asked_to_stop():
     """Yields a list that is empty until Ctrl-C or SIGTERM comes: an update is never cut in half."""
     asked = []
-    before = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, lambda number, frame: asked.append(number))
+              for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:

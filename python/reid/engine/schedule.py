@@ -51,5 +51,5 @@ def schedule(settings, pairs, held_out):
         return -(-end // step)
 
     whole = iterations_in(epochs)
-    return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last), np.asarray(pairs.offsets[1:]), step,
-                    max(1, held_out.total // settings.test_batch))
+    return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last),
+                    np.asarray(pairs.offsets[1:]), step, max(1, held_out.total // settings.test_batch))

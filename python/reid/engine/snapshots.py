@@ -1,7 +1,7 @@
 """Snapshots of a training run: folders that are there whole or not at all.
 
-snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name alone, so
-that a run can be moved and two equal runs have equal bytes.
+snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name
+alone, so that a run can be moved and two equal runs have equal bytes.
 """
 
 import shutil
@@ -25,7 +25,8 @@ def prefix(run):
 def save(solver, run, keep, seconds):
     """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
 
-    seconds: how long the training has taken so far. InputError where a weight is not finite or the disk is full.
+    seconds: how long the training has taken so far. InputError where a weight is not finite or the disk is
+    full.
     """
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
@@ -84,5 +85,6 @@ def _check_space(solver, folder):
     """Caffe does not look whether its bytes reached the disk, so the room for them is looked at before."""
     free, needed = shutil.disk_usage(folder).free, 2 * bytes_of_one(solver.net)
     if free < needed:
-        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs {needed / 1e6:.0f} MB; "
-                         f"make room and start the same command again: it goes on from the last whole snapshot")
+        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs "
+                         f"{needed / 1e6:.0f} MB; make room and start the same command again: it goes on "
+                         "from the last whole snapshot")

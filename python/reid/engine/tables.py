@@ -28,6 +28,7 @@ class Table:
         self.file.flush()
 
     def close(self):
+        """Close the file."""
         self.file.close()
 
 

@@ -1,4 +1,4 @@
-"""Features of stored images from a deploy net (paper, section II: the last layer's N-dimensional descriptor)."""
+"""Features of stored images from a deploy net (paper, section II: the last layer's descriptor)."""
 
 import cv2
 import numpy as np
@@ -11,10 +11,12 @@ def extract(net, blob, images, indices, settings):
     """The features, (N, D) float32 and not normalised, of the images at `indices` of an ImageStore.
 
     net: a caffe.Net of a deploy prototxt, with its weights; blob: the name of its feature.
-    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input and mean.
+    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input
+    and mean.
     """
     features = []
-    for start in tqdm(range(0, len(indices), DEPLOY_BATCH), "features", unit="batch", leave=False, disable=None):
+    for start in tqdm(range(0, len(indices), DEPLOY_BATCH), "features", unit="batch", leave=False,
+                      disable=None):
         views = [view(images.get(index)[0], settings) for index in indices[start:start + DEPLOY_BATCH]]
         net.blobs["data"].reshape(len(views), *views[0].shape)
         net.blobs["data"].data[...] = views

@@ -1,6 +1,7 @@
 """Small JSON files that hold one dataclass each: read, checked and written in one way.
 
-A field without a default must be there. A record of before its kind had versions has no `format`, and is read as one.
+A field without a default must be there. A record of before its kind had versions has no `format`, and is read
+as one.
 """
 
 import json
@@ -18,8 +19,8 @@ Kind = typing.TypeVar("Kind")
 def read(kind: type[Kind], file: Path, remedy: str) -> Kind:
     """The record of dataclass `kind` in a file.
 
-    Raises InputError where the file is damaged, lacks a field, has one of another type, or is of a newer format;
-    FileNotFoundError where it is not there. remedy: what to do about a damaged one.
+    Raises InputError where the file is damaged, lacks a field, has one of another type, or is of a newer
+    format; FileNotFoundError where it is not there. remedy: what to do about a damaged one.
     """
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A snapshot's folder: weights.caffemodel, state.solverstate, and snapshot.json, which says whether both are whole."""
+"""A snapshot's folder: weights.caffemodel, state.solverstate; snapshot.json says whether both are whole."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.jso
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both files."""
+    """iteration: after which it was taken; seconds: of updates till then; sha256: {file: …} of both files."""
     iteration: int
     seconds: float
     sha256: dict

@@ -1,4 +1,4 @@
-"""The four files of a stage, train, test, deploy and solver.prototxt: a run's own and the committed ones alike."""
+"""The four files of a stage, train, test, deploy and solver.prototxt: a run's own and the committed ones."""
 
 from pathlib import Path
 
@@ -16,13 +16,14 @@ def stage_nets(base: str, objective: str, classes: int, settings, images: Path |
                pairs: Path | str) -> dict[str, caffe_pb2.NetParameter]:
     """The nets of a stage, {"train", "test", "deploy"}.
 
-    classes: training identities; settings: reid.engine.settings.Settings; images: folder of the image LMDB; pairs: folder
-    with the pair LMDBs train/ and test/.
+    classes: training identities; settings: reid.engine.settings.Settings; images: folder of the image LMDB;
+    pairs: folder with the pair LMDBs train/ and test/.
     """
     s = settings
-    heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, verif_scale=s.verif_scale,
-                  id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
-    common = dict(images=str(images), crop=s.crop, height=s.input.height, width=s.input.width, mean=s.mean, seed=s.seed)
+    heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight,
+                  verif_scale=s.verif_scale, id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
+    common = dict(images=str(images), crop=s.crop, height=s.input.height, width=s.input.width, mean=s.mean,
+                  seed=s.seed)
     training = Source(pairs=f"{pairs}/train", batch=s.batch, workers=s.workers, **common)
     testing = Source(pairs=f"{pairs}/test", batch=s.test_batch, workers=0, **common)
     return {"train": train_net(base, heads, training, s.two_branch), "test": test_net(base, heads, testing),
@@ -33,8 +34,8 @@ def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path |
                  by_caffe: bool = False) -> caffe_pb2.SolverParameter:
     """The solver of a stage whose nets lie in `folder`.
 
-    settings, schedule: those of reid.engine. by_caffe: Caffe prints, tests and takes snapshots, as `caffe train` does
-    with it; the loop of a run does all that itself, and Caffe is told to do none of it.
+    settings, schedule: those of reid.engine. by_caffe: Caffe prints, tests and takes snapshots, as `caffe
+    train` does with it; the loop of a run does all that itself, and Caffe is told to do none of it.
     """
     s = settings
     own = (dict(display=s.display, test_interval=s.test_every, snapshot=s.snapshot_every) if by_caffe else
@@ -42,4 +43,5 @@ def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path |
     return solver(f"{folder}/train.prototxt", f"{folder}/test.prototxt", lr=s.lr, lr_final=s.lr_final,
                   lr_final_from=schedule.lr_final_from, max_iter=schedule.iterations, iter_size=s.iter_size,
                   momentum=s.momentum, weight_decay=s.weight_decay, clip_gradients=s.clip_gradients,
-                  test_iter=schedule.test_batches, snapshot_prefix=snapshot_prefix, seed=s.seed, gpu=gpu, **own)
+                  test_iter=schedule.test_batches, snapshot_prefix=snapshot_prefix, seed=s.seed,
+                  gpu=gpu, **own)
