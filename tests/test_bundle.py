@@ -41,6 +41,10 @@ def test_a_machine_that_is_not_debian_and_a_bundle_are_refused(monkeypatch, tmp_
         bundle.check_machine()
 
 
+def test_what_is_packed_is_there():
+    assert [name for name in bundle.PROJECT if not (ROOT / name).exists()] == []
+
+
 @on_debian
 def test_packages_are_followed_through_dependencies_alternatives_and_provided_names():
     found = bundle.closure(["python3-sklearn", "python3-h5py"])

@@ -12,10 +12,10 @@ import caffe
 import numpy as np
 import pytest
 import yaml
+from records import edit
 
 from data_prep.check import prove
 from data_prep.prepare import prepare
-from records import edit
 from reid.common.errors import InputError
 from reid.common.files import checksum
 from reid.formats.caffemodel import read_caffemodel, values

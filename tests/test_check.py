@@ -5,10 +5,10 @@ import shutil
 import lmdb
 import numpy as np
 import pytest
+from records import edit
 
 from data_prep import check as module
 from data_prep.check import NotProved, check
-from records import edit
 from reid.common.files import sha256_file
 from reid.formats.pair_lmdb import PAIR
 

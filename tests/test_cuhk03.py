@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from records import edit
 
 from data_prep import __main__ as command
 from data_prep.check import NotProved, check
@@ -15,7 +16,6 @@ from data_prep.prepare import prepare
 from data_prep.readers import cuhk03
 from data_prep.readers.registry import read
 from data_prep.splits.load import load_split, split_count
-from records import edit
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest

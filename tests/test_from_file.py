@@ -9,8 +9,7 @@ import pytest
 from stages import run_stage
 
 from reid.engine.settings import defaults, override
-from reid.formats import result as result_file
-from reid.formats import weights_record
+from reid.formats import result as result_file, weights_record
 from reid.formats.snapshot import WEIGHTS
 from reid.report.results import gather
 from reid.stages.stage import Job

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from reid.layers.source import Source
-from reid.nets.build import test_net as build_test_net
-from reid.nets.build import train_net
+from reid.nets.build import test_net as build_test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 

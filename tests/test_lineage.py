@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from records import edit
 from stages import run_stage
 
 from data_prep.prepare import prepare
-from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override

@@ -7,8 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from reid.common.errors import InputError
-from reid.metrics import average_precision as average_precision_module
-from reid.metrics import market1501, single_shot
+from reid.metrics import average_precision as average_precision_module, market1501, single_shot
 from reid.metrics.average_precision import average_precision
 from reid.metrics.distance import distance_rows, squared_distances
 from reid.metrics.market1501 import evaluate, ranks_of

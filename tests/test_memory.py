@@ -17,8 +17,7 @@ from reid.engine.settings import defaults, override
 from reid.layers.feed import PairFeed
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
-from reid.nets.build import deploy_net, train_net
-from reid.nets.build import test_net as make_test_net
+from reid.nets.build import deploy_net, test_net as make_test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver

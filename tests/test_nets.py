@@ -9,8 +9,7 @@ from google.protobuf import text_format
 from reid.common.errors import InputError
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
-from reid.nets.build import deploy_net, train_net
-from reid.nets.build import test_net as make_test_net
+from reid.nets.build import deploy_net, test_net as make_test_net, train_net
 from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 from reid.nets.solver import solver

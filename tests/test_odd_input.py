@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from stages import run_stage
 
 from data_prep import __main__ as prepare_command
 from data_prep.people.write import write as write_people
@@ -21,7 +22,6 @@ from reid.engine.settings import defaults, override
 from reid.formats import feature_file
 from reid.formats.feature_file import read_features, write_features
 from reid.stages.stage import Job, check_stage
-from stages import run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]

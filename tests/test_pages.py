@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import cv2
 import matplotlib
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from caffe.proto import caffe_pb2
+from records import edit
 from stages import run_stage
 
-from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine.settings import defaults, override

@@ -11,11 +11,10 @@ import lmdb
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-
-from data_prep import __main__ as command
-from data_prep import prepare as module
-from data_prep.prepare import prepare
 from records import edit
+
+from data_prep import __main__ as command, prepare as module
+from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory, write_whole
 from reid.formats import datum

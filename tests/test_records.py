@@ -5,18 +5,18 @@ import shutil
 
 import numpy as np
 import pytest
+from records import edit, unsigned
+from stages import run_stage
 
 from data_prep.check import prove
 from data_prep.prepare import prepare
 from data_prep.splits.load import COMMITTED, committed
-from records import edit, unsigned
 from reid.common.errors import InputError
 from reid.engine.settings import defaults, override
 from reid.formats import json_record, manifest, result, snapshot
 from reid.stages import chain, plan
 from reid.stages.plan import Request
 from reid.stages.stage import Job
-from stages import run_stage
 
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 

@@ -3,12 +3,12 @@
 import shutil
 
 import pytest
-
 from records import edit
+from stages import run_stage
+
 from reid.common.errors import InputError
 from reid.engine.settings import defaults, override
 from reid.stages.stage import Job
-from stages import run_stage
 
 SMALL = ["batch=4", "max_iter=4", "display=4", "test_every=0", "snapshot_every=2", "workers=0"]
 

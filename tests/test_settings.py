@@ -1,13 +1,13 @@
 """The settings of a stage: typed, bounded, and errors that say what is allowed."""
 
-import re
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
 from reid.common.errors import InputError
-from reid.engine.settings import BOUNDS, FREE, Settings, Size, as_plain, defaults, override
+from reid.engine.settings import ABOUT, FREE, Size, as_plain, as_text, defaults, override
 from reid.nets.solver import solver
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,15 +50,26 @@ def test_errors_name_the_value_and_what_is_allowed(assignment, words):
     assert all(word in str(error.value) for word in words), error.value
 
 
-def test_bounds_and_free_name_real_settings():
-    names = set(Settings.__dataclass_fields__)
-    assert set(BOUNDS) <= names and FREE <= names
+@pytest.mark.parametrize("base", ["tiny", "vgg16", "resnet50"])
+def test_defaults_lie_within_their_bounds(base):
+    settings = defaults(base)
+    assert override(settings, [f"{key}={as_text(getattr(settings, key))}" for key in ABOUT]) == settings
 
 
-def test_the_page_lists_every_setting():
-    page = (ROOT / "docs/training.md").read_text()
-    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ "
-                      r"\|$", page, re.MULTILINE) == list(Settings.__dataclass_fields__)
+@pytest.mark.parametrize("key", [key for key, about in ABOUT.items() if about.low != -math.inf])
+def test_bounds_are_allowed_and_what_is_beyond_is_not(key):
+    about = ABOUT[key]
+    text = "{0:d}x{0:d}" if key == "input" else "{}"
+    for inside in {about.low, about.high} - {math.inf}:
+        override(defaults("tiny"), [f"{key}={text.format(inside)}"])
+    for outside in {about.low - 1, about.high + 1} - {math.inf}:
+        with pytest.raises(InputError, match=rf"^{key} is {text.format(outside)}(\.0)?; it must be "):
+            override(defaults("tiny"), [f"{key}={text.format(outside)}"])
+
+
+def test_a_run_may_resume_with_other_values_of_these_alone():
+    assert FREE == {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots",
+                    "test_every", "evaluate_every"}
 
 
 def test_paper_numbers_are_whole():

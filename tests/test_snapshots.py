@@ -5,8 +5,8 @@ import shutil
 import caffe
 import numpy as np
 import pytest
-
 from records import edit
+
 from reid.engine import snapshots
 from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 

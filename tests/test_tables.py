@@ -4,15 +4,15 @@ import os
 import shutil
 
 import pytest
-
 from records import edit
+from stages import run_stage
+
 from reid.common.errors import InputError
 from reid.engine import snapshots, tables
 from reid.engine.alarms import alarms
 from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
 from reid.stages.stage import Job
-from stages import run_stage
 
 SMALL = ["batch=4", "max_iter=9", "display=9", "test_every=2", "evaluate_every=3", "snapshot_every=3",
          "keep_snapshots=3", "workers=0"]

@@ -15,16 +15,15 @@ import numpy as np
 import pytest
 import yaml
 from caffe.proto import caffe_pb2
+from records import edit
 from stages import run_stage
 
-from records import edit
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.engine import snapshots
+from reid.engine import loop, snapshots
 from reid.engine.loop import stop_if_diverged
 from reid.engine.schedule import schedule
 from reid.engine.settings import defaults, override
-from reid.engine import loop
 from reid.engine.tables import Table, read
 from reid.features import extract
 from reid.features.extract import view

@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from records import edit
+
 from reid.common.errors import InputError
 from reid.formats import weights_record
 from reid.provenance.origin import origin_of
-from weights import catalogue
-from weights import download as downloading
-from weights import fetch as fetching
+from weights import catalogue, download as downloading, fetch as fetching
 from weights.download import download
 from weights.fetch import fetch
 

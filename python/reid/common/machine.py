@@ -19,8 +19,8 @@ def cores() -> int:
 def memory() -> tuple[int, int]:
     """Total and free memory in bytes, within what a container was given.
 
-    A container's use counts the pages of files that were read or written; the kernel gives these up where memory is
-    wanted, so they are free.
+    A container's use counts the pages of files that were read or written; the kernel gives these up where
+    memory is wanted, so they are free.
     """
     kilobytes = _numbers(MEMINFO)
     total, free = 1024 * kilobytes["MemTotal:"], 1024 * kilobytes["MemAvailable:"]

@@ -1,1 +1,1 @@
-"""Training one net: settings, schedule, loop, snapshots, alarms, device and memory. Nothing here knows of stages."""
+"""Training one net: settings, schedule, loop, snapshots, alarms, device, memory. It knows no stages."""

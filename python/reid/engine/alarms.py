@@ -24,8 +24,8 @@ TRY = "try a lower lr, a clip_gradients of 35 or 10, or a lower verif_scale (0.1
 class Head:
     """A head whose loss is watched.
 
-    scores: the blob that its softmax is of; nothing, worse: what to try where it learns nothing, or is worse than
-    guessing.
+    scores: the blob that its softmax is of; nothing, worse: what to try where it learns nothing, or is worse
+    than guessing.
     """
     name: str
     scores: str
@@ -35,7 +35,8 @@ class Head:
 
 HEADS = {
     "loss_id_a": Head(
-        "identification", "id_fc_a", "a larger lr or id_lr_mult, or a lower verif_scale where clip_gradients leaves "
+        "identification", "id_fc_a",
+        "a larger lr or id_lr_mult, or a lower verif_scale where clip_gradients leaves "
         "identification too small a share", "a lower lr or id_lr_mult"),
     "loss_verif": Head(
         "verification", "verif_fc", "a larger verif_scale, verif_lr_mult or lr",
@@ -45,12 +46,12 @@ HEADS = {
 class Alarms:
     """The alarms of one training.
 
-    They say the same after a resume as without it: an update's size needs no history, and the losses of the last
-    WINDOW iterations are read back from losses.csv.
+    They say the same after a resume as without it: an update's size needs no history, and the losses of the
+    last WINDOW iterations are read back from losses.csv.
     """
 
     def __init__(self, net, run, done, log):
-        """net: the training net; run: folder whose losses.csv ends at iteration `done`; log: function of a line."""
+        """net: the training net; run: folder, losses.csv in it ends at `done`; log: function of a line."""
         self.run, self.log = run, log
         self.table = Table(run / "alarms.csv", done)
         self.given = {alarm["alarm"] for alarm in alarms(run)}
@@ -73,17 +74,19 @@ class Alarms:
                 self._check_moved(iteration, loss, sum(values) / WINDOW)
 
     def _check_update(self, iteration):
-        """The size of the update, with momentum and clipping: after solver.step the diff holds what was taken off.
+        """The size of the update, with momentum and clipping.
 
-        A few thousand numbers, so cheap even where they have to come from a GPU. Against the gradient's own history
-        it would say less: a healthy gradient grows thirtyfold while the heads leave their start.
+        After solver.step the diff holds what was taken off: a few thousand numbers, so cheap even where they
+        have to come from a GPU. Against the gradient's own history it would say less: a healthy gradient
+        grows thirtyfold while the heads leave their start.
         """
         size = float(np.linalg.norm(self.weights.diff) / np.linalg.norm(self.weights.data))
         what = f"exploding gradients: one update changed {self.layer} by {size:.0%} of its weights"
         if not size < RUINOUS:
             raise InputError(f"iteration {iteration}: the training diverged, {what}. " + _way_out(self.run))
         if size > LARGE:
-            self._warn(iteration, "exploding gradients", f"{what}. If losses jump, stop and {TRY} in a new --out")
+            self._warn(iteration, "exploding gradients",
+                       f"{what}. If losses jump, stop and {TRY} in a new --out")
 
     def _check_moved(self, iteration, loss, mean):
         """Warn where the mean loss of the last WINDOW iterations is no better than guessing."""
@@ -93,8 +96,8 @@ class Alarms:
         alarm, way_out = (("is worse than guessing", head.worse) if mean > WORSE * guess else
                           ("learns nothing", head.nothing))
         self._warn(iteration, f"{head.name} {alarm}",
-                   f"the mean of {loss} over the last {WINDOW} iterations is {mean:.3f}, and guessing gives log "
-                   f"{self.classes[loss]} = {guess:.3f}; try {way_out}")
+                   f"the mean of {loss} over the last {WINDOW} iterations is {mean:.3f}, and guessing gives "
+                   f"log {self.classes[loss]} = {guess:.3f}; try {way_out}")
 
     def _warn(self, iteration, alarm, text):
         if alarm not in self.given:

@@ -1,4 +1,4 @@
-"""Where Caffe computes: the CPU, or an NVIDIA card that is looked at first, since Caffe aborts on one it cannot use.
+"""Where Caffe computes: the CPU, or an NVIDIA card that is checked first: Caffe aborts on one it cannot use.
 
 The card is asked for through the driver's own library, which is there before Caffe and without it.
 """
@@ -20,7 +20,10 @@ MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_
 
 @dataclass(frozen=True)
 class Card:
-    """An NVIDIA card: its number, name, compute capability as Caffe's build writes it (7.5 is 75), memory in bytes."""
+    """An NVIDIA card.
+
+    number, name; capability: as Caffe's build writes it (7.5 is 75); memory: in bytes.
+    """
     number: int
     name: str
     capability: int
@@ -29,7 +32,7 @@ class Card:
 
 def use_device(gpu):
     """Let Caffe compute on the card numbered `gpu`, or on the CPU (None); InputError where it could not."""
-    import caffe    # here alone: the checks below also serve where Caffe does not load
+    import caffe  # here alone: the checks below also serve where Caffe does not load
     if gpu is None:
         caffe.set_mode_cpu()
     else:
@@ -39,9 +42,10 @@ def use_device(gpu):
 
 
 def use_threads(count):
-    """Let Caffe compute with `count` threads from now on: oneDNN, the engine's loops and OpenBLAS, which share one pool.
+    """Let Caffe compute with `count` threads from now on.
 
-    Where OpenBLAS was built with threads of its own (tools/doctor says so), it gets as many.
+    They are oneDNN's, those of the engine's loops and OpenBLAS's, which share one pool. Where OpenBLAS was
+    built with threads of its own (tools/doctor says so), it gets as many.
     """
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(count)
     for path in machine.loaded("openblas"):
@@ -59,8 +63,8 @@ def check_loads():
     try:
         _library(Path(sys.prefix) / "lib/libcaffe.so.1")
     except OSError as error:
-        raise InputError(f"Caffe does not load: {error}; put the folder of a missing CUDA or cuDNN library on "
-                         "LD_LIBRARY_PATH, or run tools/install_caffe.sh again") from None
+        raise InputError(f"Caffe does not load: {error}; put the folder of a missing CUDA or cuDNN library "
+                         "on LD_LIBRARY_PATH, or run tools/install_caffe.sh again") from None
 
 
 def check_gpu(number, made):
@@ -72,18 +76,20 @@ def check_gpu(number, made):
 
 
 def cards():
-    """All Cards that the driver finds; InputError where there is no driver, one too old for CUDA 13, or no card."""
+    """All Cards that the driver finds; InputError where there is no driver, an old one (CUDA 13), no card."""
     driver = load_driver()
     known = driver_cuda(driver)
     if known < CUDA:
-        raise InputError(f"the NVIDIA driver here is too old: it knows CUDA {known // 1000}.{known % 1000 // 10}, Caffe "
-                         "needs CUDA 13; install driver 580 or newer, or use --cpu")
+        raise InputError("the NVIDIA driver here is too old: it knows CUDA "
+                         f"{known // 1000}.{known % 1000 // 10}, Caffe needs CUDA 13; install driver 580 or "
+                         "newer, or use --cpu")
     count = ctypes.c_int()
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status == NO_CARD or status == 0 and count.value == 0:
         raise InputError(f"the NVIDIA driver finds no card{_visible()}; look at nvidia-smi, or use --cpu")
     if status:
-        raise InputError(f"the NVIDIA driver does not start (error {status}); look at nvidia-smi, or use --cpu")
+        raise InputError(f"the NVIDIA driver does not start (error {status}); look at nvidia-smi, or use "
+                         "--cpu")
     return [_card(driver, number) for number in range(count.value)]
 
 
@@ -92,8 +98,8 @@ def load_driver():
     try:
         return _library("libcuda.so.1")
     except OSError:
-        raise InputError("there is no NVIDIA driver here (libcuda.so.1 is not found); install driver 580 or newer, start "
-                         "a container with --gpus all, or use --cpu") from None
+        raise InputError("there is no NVIDIA driver here (libcuda.so.1 is not found); install driver 580 or "
+                         "newer, start a container with --gpus all, or use --cpu") from None
 
 
 def driver_cuda(driver):
@@ -105,8 +111,8 @@ def driver_cuda(driver):
 
 def _usable(number, made):
     if not made.get("gpu"):
-        raise InputError("the Caffe in .venv was built for the CPU alone; build it with tools/install_caffe.sh --gpu, or "
-                         "use --cpu")
+        raise InputError("the Caffe in .venv was built for the CPU alone; build it with "
+                         "tools/install_caffe.sh --gpu, or use --cpu")
     found = cards()
     if not 0 <= number < len(found):
         raise InputError(f"there is no such card; the driver finds {len(found)}, numbered from 0{_visible()}")
@@ -116,8 +122,8 @@ def _usable(number, made):
         raise InputError(f"{has}, CUDA 13 starts at {_dotted(OLDEST_CARD)}; use a newer card, or --cpu")
     if not _covered(card.capability, made["architectures"]):
         held = ", ".join(map(_dotted, made["architectures"]))
-        raise InputError(f"{has}, Caffe was built for {held}; build it with tools/install_caffe.sh --gpu --arch "
-                         f"{card.capability}, or use --cpu")
+        raise InputError(f"{has}, Caffe was built for {held}; build it with tools/install_caffe.sh --gpu "
+                         f"--arch {card.capability}, or use --cpu")
     return card
 
 
@@ -143,7 +149,10 @@ def _visible():
 
 
 def _covered(capability, architectures):
-    """Code for an architecture runs on later cards of its generation; the newest one's PTX on all cards after it."""
+    """Whether code for `architectures` runs on a card.
+
+    Code for an architecture runs on later cards of its generation, the newest one's PTX on all later cards.
+    """
     same = any(a // 10 == capability // 10 and a <= capability for a in architectures)
     return same or capability >= max(architectures)
 

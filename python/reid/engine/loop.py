@@ -34,7 +34,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
         cut_back(run, kept)
         log(f"going on from {folder}")
     net.layers[0].seek(solver.iter * settings.iter_size)
-    losses, tests, ranks = (Table(run / name, solver.iter) for name in ("losses.csv", "test.csv", "evaluation.csv"))
+    losses, tests, ranks = (Table(run / name, solver.iter)
+                            for name in ("losses.csv", "test.csv", "evaluation.csv"))
     write_epochs(run, schedule, net.layers[0].feed.pairs.meta["ratio_per_epoch"])
     alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
@@ -66,8 +67,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             look(asked)    # a kill may have come between the snapshot and this
             stopping = bool(asked)
         while solver.iter < schedule.iterations and not stopping:
-            # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout masks;
-            # with a seed for every iteration there is nothing to hold.
+            # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout
+            # masks; with a seed for every iteration there is nothing to hold.
             caffe.set_random_seed(int(generator(settings.seed, "caffe", solver.iter).integers(2 ** 31)))
             epoch, rate = schedule.epoch(solver.iter), solver.lr
             began = time.monotonic()
@@ -117,7 +118,7 @@ def test(held_out, net, batches, asked=()):
 
 
 def write_epochs(run, schedule, ratios):
-    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each pair of the same person."""
+    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each same one."""
     epochs = Table(run / "epochs.csv", 0)
     for epoch, start in enumerate(schedule.starts()):
         epochs.write(start + 1, epoch=epoch, ratio=ratios[epoch])
@@ -134,6 +135,7 @@ def progress(iteration, schedule, recent):
 
 
 def describe(values):
+    """{name: number} as a phrase, three decimals each."""
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
@@ -141,7 +143,8 @@ def describe(values):
 def asked_to_stop():
     """Yields a list that is empty until Ctrl-C or SIGTERM comes: an update is never cut in half."""
     asked = []
-    before = {s: signal.signal(s, lambda number, frame: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, lambda number, frame: asked.append(number))
+              for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:

@@ -1,7 +1,7 @@
 """How much memory a training takes, worked out before it starts, and whether there is as much.
 
-Caffe takes memory bit by bit, and where there is none left the process ends in the middle of an update: on a CPU the
-kernel kills it, on a GPU Caffe aborts. What it will take is known from the nets alone.
+Caffe takes memory bit by bit, and where there is none left the process ends in the middle of an update: on a
+CPU the kernel kills it, on a GPU Caffe aborts. What it will take is known from the nets alone.
 """
 
 import ctypes
@@ -30,14 +30,15 @@ class Need:
     per_pair: float
 
     def bytes(self, batch):
+        """Bytes for so many pairs."""
         return self.fixed + batch * self.per_pair
 
 
 def check_memory(nets, settings, gpu):
     """Bytes that a run needs and that are free; InputError where it does not fit, with a batch that would.
 
-    nets: its NetParameters, {"train", "test", "deploy"}; settings: its Settings; gpu: number of the GPU whose memory counts,
-    or None for the machine's.
+    nets: its NetParameters, {"train", "test", "deploy"}; settings: its Settings; gpu: number of the GPU whose
+    memory counts, or None for the machine's.
     """
     if gpu is None:
         whose, free, workspace = "memory", machine.memory()[1], None
@@ -51,7 +52,7 @@ def check_memory(nets, settings, gpu):
 
 
 def check_fits(needed, settings, free, whose):
-    """InputError where a Need is more than `free` bytes of `whose` memory, with the batch and iter_size that fit."""
+    """InputError where a Need is more than `free` bytes of `whose` memory: a batch and iter_size that fit."""
     if needed.bytes(settings.batch) <= free:
         return
     pairs = settings.batch * settings.iter_size
@@ -67,42 +68,46 @@ def check_fits(needed, settings, free, whose):
 def need(train, test=None, deploy=None, *, workers, workspace, tested=True, passes=1):
     """The Need of a training with these nets, NetParameters.
 
-    A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the weights at
-    the start and of the trained ones, which it shares. What is not given does not count. workers: processes that prepare
-    batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets on the CPU; tested: whether the
-    test net is ever run; passes: of the training net with the same weights (iter_size).
+    A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the
+    weights at the start and of the trained ones, which it shares. What is not given does not count. workers:
+    processes that prepare batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets
+    on the CPU; tested: whether the test net is ever run; passes: of the training net with the same weights
+    (iter_size).
     """
     cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
-    # Weights, gradients and momentum; those of the start; the test net's own, until it shares the training net's.
+    # Weights, gradients, momentum; those of the start; the test net's own, until it shares the training's.
     copies = 3 + (deploy is not None) + (test is not None)
     pairs = shaped(train)[0].tops
     per_pair = _activations(train, cpu, backward=True) / pairs[1][0]
-    # The test net's batch is small and stays as it is where the training's is made smaller (settings.TEST_BATCH).
-    fixed = copies * _parameters(train) * FLOAT + sum(times * _activations(net, cpu) for net, times in nets[1:] if net)
+    # The test net's batch is small and stays as it is where the training's is made smaller
+    # (settings.TEST_BATCH).
+    others = sum(times * _activations(net, cpu) for net, times in nets[1:] if net)
+    fixed = copies * _parameters(train) * FLOAT + others
     if not cpu:
         return Need(fixed + workspace + GPU_CONTEXT, per_pair)
     # A snapshot is put together in memory, weights and momentum, before it is written.
     fixed += HOST_PROGRAM + _convolving(nets, passes)
     fixed += 2 * _parameters(train) * FLOAT if deploy else 0
-    return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))    # ready pairs, a byte a pixel
+    # ready pairs, a byte a pixel
+    return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))
 
 
 def workspace_limit(total):
-    """Bytes of workspace that our Caffe lets cuDNN have on a card with `total` bytes (tools/caffe/patches)."""
+    """Bytes of workspace that our Caffe lets cuDNN have on a card of `total` bytes (tools/caffe/patches)."""
     megabytes = os.environ.get("CAFFE_CUDNN_WORKSPACE_MB")
     return int(megabytes) * 2 ** 20 if megabytes else min(total // 8, 2 ** 32)
 
 
 def gpu_memory(number):
-    """Bytes of a GPU's memory: free, and in all. InputError where there is no such GPU or the driver does not say."""
+    """Bytes of a GPU's memory: free, and in all. InputError where there is no such GPU or no answer."""
     driver = load_driver()
     device, context, free, total = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
 
     def call(function, *arguments):
         if status := getattr(driver, function)(*arguments):
-            raise InputError(f"--gpu {number}: the NVIDIA driver answers error {status} to {function}; look at nvidia-smi, "
-                             "or use --cpu")
+            raise InputError(f"--gpu {number}: the NVIDIA driver answers error {status} to {function}; look "
+                             "at nvidia-smi, or use --cpu")
 
     call("cuInit", 0)
     call("cuDeviceGet", ctypes.byref(device), number)
@@ -128,10 +133,10 @@ def _parameters(net):
 
 
 def _activations(net, cpu, backward=False):
-    """Bytes of the blobs, and of what layers keep of the same size, with gradients where there is a backward pass.
+    """Bytes of the blobs, and of what layers keep of the same size; backward: with gradients.
 
-    A layer in place writes into its bottom's blob. A blob that several layers read has one gradient for each reader
-    beside its own (Caffe puts a Split there); their values are one.
+    A layer in place writes into its bottom's blob. A blob that several layers read has one gradient for each
+    reader beside its own (Caffe puts a Split there); their values are one.
     """
     counts, learning, writer, readers, kept, stored = {}, set(), {}, Counter(), 0, False
     for number, of in enumerate(shaped(net)):
@@ -147,7 +152,8 @@ def _activations(net, cpu, backward=False):
             stored = of.layer.type == "BatchNorm" and (norm.use_global_stats or not backward)
         kept += _kept(of, stored and _engine("CAFFE_FUSE"), cpu, backward)
     gradients = sum(counts[name] for name in learning)
-    gradients += sum(count * counts[name] for (name, _), count in readers.items() if count > 1 and name in learning)
+    gradients += sum(count * counts[name] for (name, _), count in readers.items()
+                     if count > 1 and name in learning)
     return (sum(counts.values()) + gradients + kept) * FLOAT
 
 
@@ -178,9 +184,9 @@ def _engine(switch):
 def _convolving(nets, passes):
     """Bytes that convolutions on the CPU take for themselves. nets: (NetParameter, how often a run holds it).
 
-    With oneDNN: for all layers together, copies of one layer's weights in other orders and a sum of its gradient for each
-    thread; and, where weights are used again unchanged, each layer's in the order that its passes want. Else Caffe's: one
-    image, unfolded, for every layer.
+    With oneDNN: for all layers together, copies of one layer's weights in other orders and a sum of its
+    gradient for each thread; and, where weights are used again unchanged, each layer's in the order that its
+    passes want. Else Caffe's: one image, unfolded, for every layer.
     """
     if not _engine("CAFFE_ONEDNN"):
         return sum(times * _columns(net) for net, times in nets if net)

@@ -1,9 +1,9 @@
-"""Everything about a training stage that can be set: one dataclass, one sentence for each."""
+"""Everything about a training stage that can be set: one dataclass, with bounds, units and help."""
 
-from dataclasses import asdict, dataclass, replace
 import math
 import types
 import typing
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
 from reid.common.errors import InputError
 from reid.nets.backbones.registry import BACKBONES
@@ -19,44 +19,92 @@ class Size(typing.NamedTuple):
     width: int
 
 
+LARGEST = 2 ** 31 - 1    # whole number that Caffe's solver can hold
+LARGEST_INPUT = 2048     # pixels
+
+
+@dataclass(frozen=True)
+class About:
+    """What the metadata of a field say of its setting, beside type and default.
+
+    help: one phrase for the table in docs/training.md; low, high: bounds, both included, of each number of a
+    Size; only: the values there are; free: whether a run may resume with another value, since it changes how
+    the run is watched or fed, never what it computes.
+    """
+    help: str
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    only: tuple[str, ...] = ()
+    free: bool = False
+
+
+def _setting(help: str, *, default: typing.Any = MISSING, **about: typing.Any) -> typing.Any:
+    return field(default=default, metadata={"about": About(help, **about)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of a stage. Those without a default here take it from the base network (`defaults`)."""
+    """The settings of a stage. Those without a default here take it from the backbone (`defaults`)."""
 
     # The pairs
-    batch: int                           # pairs in one pass (paper: 48 for VGG-16, 64 for ResNet-50)
-    input: Size                          # what the net sees; the crop is resized to it where it differs
-    mean: tuple[float, float, float]     # subtracted from every pixel, in the order blue, green, red
-    crop: int = 224                      # side of the random crop of the stored 256×256 image (paper: 224)
-    workers: int = 2                     # processes that prepare batches ahead; 0: none
-    threads: int | None = None           # that compute on the CPU; none: one for each core
+    batch: int = _setting("pairs in one pass (paper: 48 for VGG-16, 64 for ResNet-50)", unit="pairs", low=1, high=LARGEST)
+    input: Size = _setting("what the net sees; the crop is resized to it where it differs",
+                           unit="pixels", low=16, high=LARGEST_INPUT)
+    mean: tuple[float, float, float] = _setting(
+        "subtracted from every pixel, in the order blue, green, red", unit="0…255")
+    crop: int = _setting("side of the random crop of the stored 256×256 image (paper: 224)", unit="pixels",
+                         default=224, low=16, high=STORED)
+    workers: int = _setting("processes that prepare batches ahead; 0: none", unit="processes", default=2,
+                            low=0, high=64, free=True)
+    threads: int | None = _setting("threads that compute on the CPU, also `--threads N`; none: "
+                                   "one for each core",
+                                   unit="threads", default=None, low=1, high=1024, free=True)
     # The net
-    dropout: float = Heads.dropout       # probability of dropping a feature's component, 1 − p of eq. 1
-    verif_scale: float                   # s in (s·(x1 − x2))²: how large the verification head's input is
-    verif_weight: float = Heads.verif_weight    # weight λ of the verification loss in eq. 6
-    id_weight: float = Heads.id_weight   # weight of each of the two identification losses (paper: 1)
-    two_branch: bool = False             # write the trunk twice, as in Fig. 1, instead of once over both images
+    dropout: float = _setting("probability of dropping a feature's component, 1 − p of eq. 1",
+                              default=Heads.dropout, low=0, high=0.99)
+    verif_scale: float = _setting("s in (s·(x1 − x2))²: how large the verification head's input is", low=1e-9)
+    verif_weight: float = _setting("weight λ of the verification loss in eq. 6",
+                                   default=Heads.verif_weight, low=0)
+    id_weight: float = _setting("weight of each of the two identification losses (paper: 1)",
+                                default=Heads.id_weight, low=0)
+    two_branch: bool = _setting("write the trunk twice, as in Fig. 1, instead of once over both images",
+                                default=False)
     # The solver
-    epochs: float | None = None          # passes over the pairs (paper: at most 75), 0.5: half of one; none: all prepared; 0: no training
-    max_iter: int | None = None          # stop after this many iterations, wherever the epochs are; none: do not
-    iter_size: int = 1                   # passes whose gradients are added up for one update
-    lr: float = 0.001                    # learning rate (paper: 0.001)
-    lr_final: float = 0.0001             # learning rate of the last epochs (paper: 0.0001)
-    lr_final_epochs: float | None = None # how many those are (paper: 10 of 75); none: in that proportion
-    momentum: float = 0.9                # of the gradient descent
-    weight_decay: float = 0.0005         # L2 penalty on the weights
-    clip_gradients: float                # largest L2 norm of the whole gradient; -1: any
-    id_lr_mult: float = Heads.id_lr_mult        # learning rate of the identification layer, in multiples of lr
-    verif_lr_mult: float                 # learning rate of the verification layer, in multiples of lr
+    epochs: float | None = _setting("passes over the pairs (paper: at most 75), 0.5 is half of one; none: "
+                                    "all prepared; 0: no training", unit="epochs", default=None, low=0)
+    max_iter: int | None = _setting("stop after this many iterations, wherever the epochs are; none: do not",
+                                    unit="iterations", default=None, low=1, high=LARGEST, free=True)
+    iter_size: int = _setting("passes whose gradients are added up for one update", unit="passes",
+                              default=1, low=1, high=LARGEST)
+    lr: float = _setting("learning rate (paper: 0.001)", default=0.001, low=1e-12)
+    lr_final: float = _setting("learning rate of the last epochs (paper: 0.0001)", default=0.0001, low=1e-12)
+    lr_final_epochs: float | None = _setting("how many epochs these are (paper: 10 of 75); none: in that "
+                                             "proportion", unit="epochs", default=None, low=0)
+    momentum: float = _setting("of the gradient descent", default=0.9, low=0, high=0.9999)
+    weight_decay: float = _setting("L2 penalty on the weights", default=0.0005, low=0)
+    clip_gradients: float = _setting("largest L2 norm of the whole gradient, above 0; -1: any")
+    id_lr_mult: float = _setting("learning rate of the identification layer, in multiples of lr", unit="lr",
+                                 default=Heads.id_lr_mult, low=0)
+    verif_lr_mult: float = _setting("learning rate of the verification layer, in multiples of lr",
+                                    unit="lr", low=0)
     # The run
-    seed: int = 0                        # of everything random: initial weights, crops, dropout
-    display: int = 20                    # iterations between two lines of progress
-    test_every: int = 500                # iterations between two passes over the held-out pairs; 0: none
-    test_pairs: int | None = 1024        # held-out pairs looked at in a pass, evenly spread; none: all
-    evaluate_every: int = 0              # iterations between two rankings of the test identities; 0: none
-    snapshot_every: int = 500            # iterations between two snapshots
-    keep_snapshots: int = 2              # how many of the newest are kept
-    test_view: str = "crop"              # what of a test image the net sees: its centre ("crop") or all ("resize")
+    seed: int = _setting("of everything random: initial weights, crops, dropout", default=0, low=0,
+                         high=LARGEST)
+    display: int = _setting("iterations between two lines of progress", unit="iterations", default=20,
+                            low=1, high=LARGEST, free=True)
+    test_every: int = _setting("iterations between two passes over the held-out pairs; 0: none",
+                               unit="iterations", default=500, low=0, high=LARGEST, free=True)
+    test_pairs: int | None = _setting("held-out pairs looked at in a pass, evenly spread over all of them; "
+                                      "none: all", unit="pairs", default=1024, low=1, high=LARGEST, free=True)
+    evaluate_every: int = _setting("iterations between two rankings of the test identities; 0: none",
+                                   unit="iterations", default=0, low=0, high=LARGEST, free=True)
+    snapshot_every: int = _setting("iterations between two snapshots", unit="iterations", default=500,
+                                   low=1, high=LARGEST, free=True)
+    keep_snapshots: int = _setting("how many of the newest are kept", unit="snapshots", default=2,
+                                   low=1, high=LARGEST, free=True)
+    test_view: str = _setting('what of a test image the net sees: its centre ("crop") or all ("resize")',
+                              default="crop", only=("crop", "resize"))
 
     @property
     def test_batch(self) -> int:
@@ -64,58 +112,45 @@ class Settings:
         return min(self.batch, TEST_BATCH)
 
 
-LARGEST = 2 ** 31 - 1    # whole number that Caffe's solver can hold
-LARGEST_INPUT = 2048     # pixels
-# What a value must be, beyond its type: lowest, highest.
-BOUNDS = {"batch": (1, LARGEST), "crop": (16, STORED), "workers": (0, 64), "threads": (1, 1024),
-          "dropout": (0, 0.99), "verif_scale": (1e-9, math.inf), "verif_weight": (0, math.inf), "id_weight": (0, math.inf),
-          "epochs": (0, math.inf),
-          "max_iter": (1, LARGEST), "iter_size": (1, LARGEST), "lr": (1e-12, math.inf),
-          "lr_final": (1e-12, math.inf), "lr_final_epochs": (0, math.inf), "momentum": (0, 0.9999),
-          "weight_decay": (0, math.inf), "id_lr_mult": (0, math.inf), "verif_lr_mult": (0, math.inf),
-          "seed": (0, LARGEST), "display": (1, LARGEST), "test_every": (0, LARGEST), "test_pairs": (1, LARGEST),
-          "evaluate_every": (0, LARGEST), "snapshot_every": (1, LARGEST), "keep_snapshots": (1, LARGEST)}
-VIEWS = ("crop", "resize")
-# These change how a run is watched or fed, never what it computes: a run may go on with other values of them.
-FREE = {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots", "test_every", "test_pairs", "evaluate_every"}
+ABOUT: dict[str, About] = {one.name: one.metadata["about"] for one in fields(Settings)}
+FREE = {key for key, about in ABOUT.items() if about.free}
 
 
 def defaults(base):
-    """The Settings of a base network, a key of reid.nets.backbones.registry.BACKBONES."""
+    """The Settings of a backbone, a key of reid.nets.backbones.registry.BACKBONES."""
     of = BACKBONES[base]
     return Settings(batch=of.batch, input=Size(of.height, of.width), mean=of.mean, verif_scale=of.verif_scale,
                     clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
 
 
 def override(settings, assignments, where="--set"):
-    """`settings` with the values of `assignments`, strings such as "lr=0.01"; InputError says what is allowed.
+    """`settings` with the values of `assignments`, such as "lr=0.01"; InputError says what is allowed.
 
     where: what stands before an assignment in an error.
     """
-    kinds = typing.get_type_hints(Settings)
-    given = {}
+    known, given = kinds(), {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"{where} {assignment}: write key=value")
-        if key not in kinds:
-            raise InputError(f"{where} {assignment}: there is no setting {key!r}; there are {', '.join(sorted(kinds))}")
-        given[key] = _parse(key, kinds[key], text, where)
+        if key not in known:
+            raise InputError(f"{where} {assignment}: there is no setting {key!r}; there are "
+                             f"{', '.join(sorted(known))}")
+        given[key] = _parse(key, known[key], text, where)
     settings = replace(settings, **given)
     _check(settings)
     return settings
 
 
-def assigned(value: object) -> str:
-    """A setting's value as --set would have it."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+def kinds() -> dict[str, typing.Any]:
+    """The declared type of every setting, in the order in which they are declared."""
+    return typing.get_type_hints(Settings)
 
 
 def as_plain(settings):
     """The settings as a dict of plain values, for YAML and JSON."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
+    return {key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(settings).items()}
 
 
 def _parse(key, kind, text, where):
@@ -133,9 +168,11 @@ def _parse(key, kind, text, where):
             return blue, green, red
         return kind(text)
     except (ValueError, KeyError):
-        words = {int: "a whole number", float: "a number", bool: "true or false", Size: "HEIGHTxWIDTH, as 128x64",
+        words = {int: "a whole number", float: "a number", bool: "true or false",
+                 Size: "HEIGHTxWIDTH, as 128x64",
                  int | None: "a whole number or none", float | None: "a number or none"}
-        raise InputError(f"{where} {key}={text}: {key} is {words.get(kind, 'three numbers, as 104,117,124')}") from None
+        raise InputError(f"{where} {key}={text}: {key} is "
+                         f"{words.get(kind, 'three numbers, as 104,117,124')}") from None
 
 
 def _number(text):
@@ -144,20 +181,33 @@ def _number(text):
     return int(value) if value.is_integer() else value
 
 
-def _check(settings):
+def _check(settings: Settings) -> None:
     """InputError where a value lies outside what makes sense."""
-    for key, (low, high) in BOUNDS.items():
+    for key, about in ABOUT.items():
         value = getattr(settings, key)
-        if value is not None and not (low <= value <= high and math.isfinite(value)):
-            limit = (f"from {low} to {high}" if high < LARGEST or value > high else
-                     f"at least {low}" if value < low else "finite")
-            raise InputError(f"{key} is {value}; it must be {limit}")
-    if not 16 <= min(settings.input) <= max(settings.input) <= LARGEST_INPUT:
-        raise InputError(f"input is {settings.input.height}x{settings.input.width}; it must be from 16x16 to "
-                         f"{LARGEST_INPUT}x{LARGEST_INPUT}")
-    if not all(map(math.isfinite, settings.mean)):
-        raise InputError(f"mean is {','.join(map(str, settings.mean))}; it must be three finite numbers")
-    if settings.test_view not in VIEWS:
-        raise InputError(f"test_view is {settings.test_view!r}; it must be one of {', '.join(VIEWS)}")
-    if not (settings.clip_gradients == -1 or 0 < settings.clip_gradients < math.inf):
+        if about.only and value not in about.only:
+            raise InputError(f"{key} is {value!r}; it must be one of {', '.join(about.only)}")
+        numbers = value if isinstance(value, tuple) else (value,) if isinstance(value, int | float) else ()
+        if not all(map(math.isfinite, numbers)):
+            raise InputError(f"{key} is {as_text(value)}; it must be finite")
+        if not all(about.low <= number <= about.high for number in numbers):
+            raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value))}")
+    if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
         raise InputError(f"clip_gradients is {settings.clip_gradients}; it must be above 0, or -1 for no clipping")
+
+
+def allowed(about: About, kind: type) -> str:
+    """The bounds of a setting of such a type, as a phrase: "at least 1", "from 0 to 64"; "" for none."""
+    low, high = (f"{bound}x{bound}" if kind is Size else f"{bound}" for bound in (about.low, about.high))
+    if about.high != math.inf:
+        return f"from {low} to {high}"
+    return f"at least {low}" if about.low != -math.inf else ""
+
+
+def as_text(value: typing.Any) -> str:
+    """A setting's value as --set takes it."""
+    if isinstance(value, Size):
+        return f"{value.height}x{value.width}"
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

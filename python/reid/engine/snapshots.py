@@ -1,7 +1,7 @@
 """Snapshots of a training run: folders that are there whole or not at all.
 
-snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name alone, so
-that a run can be moved and two equal runs have equal bytes.
+snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name
+alone, so that a run can be moved and two equal runs have equal bytes.
 """
 
 import contextlib
@@ -125,5 +125,6 @@ def _check_space(solver, folder):
     """Caffe does not look whether its bytes reached the disk, so the room for them is looked at before."""
     free, needed = shutil.disk_usage(folder).free, 2 * bytes_of_one(solver.net)
     if free < needed:
-        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs {needed / 1e6:.0f} MB; "
-                         f"make room and start the same command again: it goes on from the last whole snapshot")
+        raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs "
+                         f"{needed / 1e6:.0f} MB; make room and start the same command again: it goes on "
+                         "from the last whole snapshot")

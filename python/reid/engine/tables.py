@@ -50,6 +50,7 @@ class Table:
         os.fsync(self.file.fileno())
 
     def close(self):
+        """Close the file."""
         self.file.close()
 
 

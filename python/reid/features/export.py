@@ -1,4 +1,4 @@
-"""Features and distances for other programs: an .npz, or .mat files for Market-1501's own MATLAB evaluation."""
+"""Features and distances for other programs: an .npz, or .mat files for Market-1501's MATLAB evaluation."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ LIMIT = 2 ** 31    # bytes of one variable in a .mat of version 5
 
 
 def write_npz(path, query, gallery, distances):
-    """Write all in one file: query_features, gallery_ids, … for every array of the dicts, and distances (Q, G)."""
+    """Write all in one file: query_features, gallery_ids, … for each array of the dicts; distances (Q, G)."""
     arrays = {f"{side}_{name}": array for side, part in (("query", query), ("gallery", gallery))
               for name, array in part.items()}
     buffer = io.BytesIO()
@@ -24,17 +24,17 @@ def write_npz(path, query, gallery, distances):
 def write_mat(folder, query, gallery, distances):
     """Write the new folder `folder` of .mat files with one variable each, as importdata of MATLAB wants them.
 
-    data/queryID, data/testID, data/queryCAM, data/testCAM: (N, 1) double; Hist_query, Hist_test: features, (D, N)
-    single; dist: (G, Q) single, distances (Q, G) transposed: a column is a query, as compute_AP is called.
-    Raises InputError for identities that are not numbers, and for what a .mat cannot hold.
+    data/queryID, data/testID, data/queryCAM, data/testCAM: (N, 1) double; Hist_query, Hist_test: features,
+    (D, N) single; dist: (G, Q) single, distances (Q, G) transposed: a column is a query, as compute_AP is
+    called. Raises InputError for identities that are not numbers, and for what a .mat cannot hold.
     """
     if Path(folder).exists():
         raise InputError(f"{folder}: is there already; choose a new folder")
     matrices = {"Hist_query": query["features"], "Hist_test": gallery["features"], "dist": distances}
     for name, matrix in matrices.items():
         if 4 * matrix.size >= LIMIT:
-            raise InputError(f"{folder}: {name} of {matrix.shape} takes more than the 2 GiB that a .mat can hold; "
-                             "export an .npz")
+            raise InputError(f"{folder}: {name} of {matrix.shape} takes more than the 2 GiB that a .mat can "
+                             "hold; export an .npz")
     try:
         columns = {f"data/{side}{what}": np.array(part[key], np.int64) for side, part in
                    (("query", query), ("test", gallery)) for what, key in (("ID", "ids"), ("CAM", "cams"))}

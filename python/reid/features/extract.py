@@ -1,4 +1,4 @@
-"""Features of stored images from a deploy net (paper, section II: the last layer's N-dimensional descriptor)."""
+"""Features of stored images from a deploy net (paper, section II: the last layer's descriptor)."""
 
 import os
 import time
@@ -18,7 +18,8 @@ def extract(net, blob: str, images, indices, settings) -> np.ndarray:
     """The features, (N, D) float32 and not normalised, of the images at `indices` of an ImageStore.
 
     net: a caffe.Net of a deploy prototxt, with its weights; blob: the name of its feature.
-    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input and mean.
+    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input
+    and mean.
     """
     return np.concatenate([features for _, features in _batches(net, blob, images, indices, settings)])
 

@@ -1,7 +1,8 @@
 """The colour histogram that a trained net has to beat.
 
-Clothing colours in horizontal stripes, as hand-made descriptors for person re-identification have had them since
-Gray and Tao, "Viewpoint Invariant Pedestrian Recognition with an Ensemble of Localized Features", ECCV 2008.
+Clothing colours in horizontal stripes, as hand-made descriptors for person re-identification have had them
+since Gray and Tao, "Viewpoint Invariant Pedestrian Recognition with an Ensemble of Localized Features", ECCV
+2008.
 """
 
 import cv2
@@ -15,8 +16,8 @@ TOPS = (180, 256, 256)    # one past the largest hue, saturation and value of Op
 def histogram(image):
     """The descriptor, (6 · 8 · 8 · 4,) float32, of an image, uint8 (3, H, W) BGR.
 
-    One joint HSV histogram for each of six horizontal stripes. The square root of the shares makes the Euclidean
-    distance of two descriptors the Hellinger distance of their histograms.
+    One joint HSV histogram for each of six horizontal stripes. The square root of the shares makes the
+    Euclidean distance of two descriptors the Hellinger distance of their histograms.
     """
     hsv = cv2.cvtColor(np.ascontiguousarray(image.transpose(1, 2, 0)), cv2.COLOR_BGR2HSV)
     bins = [np.minimum(hsv[..., c].astype(int) * BINS[c] // TOPS[c], BINS[c] - 1) for c in range(3)]

@@ -3,9 +3,9 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
-import numpy as np
 
 from reid.common.errors import InputError
 
@@ -16,8 +16,8 @@ PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length
 def read_caffemodel(path):
     """The blobs of a .caffemodel: {layer name: [BlobProto, …]}, layers without parameters left out.
 
-    Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own files).
-    Raises InputError naming the file where it is missing, cut short or something else.
+    Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own
+    files). Raises InputError naming the file where it is missing, cut short or something else.
     """
     try:
         content = Path(path).read_bytes()
@@ -42,20 +42,21 @@ def parse_caffemodel(content, path):
 
 
 def serialise(name, layers):
-    """The bytes of a .caffemodel: a net `name` with the blobs of `layers`, {layer name: [float32 array, …]}."""
+    """The bytes of a .caffemodel: net `name` with the blobs of `layers`, {layer name: [float32 array, …]}."""
     net = caffe_pb2.NetParameter(name=name)
     for layer_name, blobs in layers.items():
         layer = net.layer.add(name=layer_name)
         for array in blobs:
             blob = layer.blobs.add()
             blob.shape.dim.extend(array.shape)
-            raw = np.ascontiguousarray(array, "<f4").tobytes()    # as in the file; a list of floats takes minutes
+            # as in the file; a list of floats takes minutes
+            raw = np.ascontiguousarray(array, "<f4").tobytes()
             blob.MergeFromString(PACKED_DATA + _varint(len(raw)) + raw)
     return net.SerializeToString()
 
 
 def shape(blob):
-    """The shape of a BlobProto as a tuple; the four fields of old files, where they are used, give four numbers."""
+    """The shape of a BlobProto as a tuple; the four fields of old files, where used, give four numbers."""
     if _is_old(blob):
         return blob.num, blob.channels, blob.height, blob.width
     return tuple(blob.shape.dim)
@@ -72,7 +73,8 @@ def values(blob):
     """The values of a BlobProto as a flat array."""
     if not blob.data:
         return np.array(blob.double_data)
-    # Serialised, the floats follow the old shape's fields and their own key and size: far faster than one by one.
+    # Serialised, the floats follow the old shape's fields and their own key and size: far faster than one by
+    # one.
     size = 4 * len(blob.data)
     before = caffe_pb2.BlobProto(**{name: getattr(blob, name) for name in OLD_SHAPE if blob.HasField(name)})
     start = before.ByteSize() + len(PACKED_DATA + _varint(size))

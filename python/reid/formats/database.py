@@ -1,4 +1,4 @@
-"""One LMDB, written whole in key order and read from any number of processes: what both databases have in common."""
+"""One LMDB, written whole in key order, read from any number of processes: what both databases share."""
 
 import os
 from pathlib import Path
@@ -23,6 +23,7 @@ class Writer:
             raise self._failure(error) from error
 
     def put(self, key: bytes, value: bytes) -> None:
+        """Append a value under a key that sorts after all before; InputError where the disk is full."""
         try:
             self.transaction.put(key, value, append=True)
             self.count += 1
@@ -97,4 +98,5 @@ class Store:
             raise self.damaged(f"cut short: {there} of {needed} bytes")
 
     def damaged(self, what: str) -> InputError:
+        """Return the error of a database in which `what` is wrong."""
         return InputError(f"{self.path}: {what}; delete the folder it lies in and prepare the data again")

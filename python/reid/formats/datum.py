@@ -1,5 +1,7 @@
-"""Caffe's Datum message, read and written without the rest of Caffe: importing `caffe` takes a second and its whole C++
-library, and neither preparing data nor the worker processes of the feed need it.
+"""Caffe's Datum message, read and written without the rest of Caffe.
+
+Importing `caffe` takes a second and its whole C++ library, and neither preparing data nor the worker
+processes of the feed need it.
 """
 
 import importlib.util
@@ -18,7 +20,8 @@ def _caffe_pb2():
         return sys.modules["caffe.proto.caffe_pb2"]
     package = importlib.util.find_spec("caffe")
     if package is None:
-        raise ImportError("there is no Caffe in this Python: run tools/install_caffe.sh and use .venv/bin/python")
+        raise ImportError("there is no Caffe in this Python: run tools/install_caffe.sh and use "
+                          ".venv/bin/python")
     path = Path(package.origin).parent / "proto" / "caffe_pb2.py"
     spec = importlib.util.spec_from_file_location("reid.formats.caffe_pb2", path)
     module = importlib.util.module_from_spec(spec)
@@ -30,7 +33,7 @@ Datum = _caffe_pb2().Datum
 
 
 def encode(image: np.ndarray, label: int) -> bytes:
-    """Return the serialised Datum of an image, uint8 (H, W, 3) BGR, stored as planes (3, H, W), and its label ≥ 0."""
+    """Return the serialised Datum of an image, uint8 (H, W, 3) BGR, kept as (3, H, W), and its label ≥ 0."""
     height, width, channels = image.shape
     planes = image.transpose(2, 0, 1).tobytes()
     return Datum(channels=channels, height=height, width=width, data=planes, label=label).SerializeToString()

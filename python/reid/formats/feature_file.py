@@ -69,5 +69,5 @@ def _check_values(path, arrays):
         raise InputError(f"{path}: ids are of type {ids.dtype}; they must be whole numbers or strings")
     unknown = np.flatnonzero(cams < 0) if cams.dtype.kind in "iu" else [0]
     if len(unknown):
-        raise InputError(f"{path}: camera {cams[unknown[0]]} of image {unknown[0]} is not known; cameras are whole "
-                         "numbers from 0")
+        raise InputError(f"{path}: camera {cams[unknown[0]]} of image {unknown[0]} is not known; cameras are "
+                         "whole numbers from 0")

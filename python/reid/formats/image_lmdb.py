@@ -1,7 +1,7 @@
 """The image LMDB: every source image once, a plain Caffe image LMDB that Caffe's own Data layer reads too.
 
-Key "00000000" + the image's place in the index, value a Datum of 3×256×256 uint8 planes (BGR) whose label is the
-identity's number. Nothing else is in it, no version either: it is Caffe's format, not ours.
+Key "00000000" + the image's place in the index, value a Datum of 3×256×256 uint8 planes (BGR) whose label is
+the identity's number. Nothing else is in it, no version either: it is Caffe's format, not ours.
 """
 
 from pathlib import Path

@@ -60,8 +60,8 @@ def _note(file: Path) -> None:
 def read(kind: type[Kind], file: Path, remedy: str) -> Kind:
     """The record of dataclass `kind` in a file.
 
-    Raises InputError where the file is damaged, lacks a field, has one of another type, or is of a newer format;
-    FileNotFoundError where it is not there. remedy: what to do about a damaged one.
+    Raises InputError where the file is damaged, lacks a field, has one of another type, or is of a newer
+    format; FileNotFoundError where it is not there. remedy: what to do about a damaged one.
     """
     return check(kind, load(file, remedy), file, remedy)
 

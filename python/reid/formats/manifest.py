@@ -45,6 +45,6 @@ def write(out: Path, manifest: dict) -> None:
 
 
 def split_checksum(manifest, name):
-    """The SHA-256 of all that a data manifest says of one split and of the images, whatever other splits there are."""
+    """SHA-256 of what a data manifest says of one split and of the images, whatever other splits it has."""
     about = {**manifest, "splits": {name: manifest["splits"][name]}}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

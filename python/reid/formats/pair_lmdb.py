@@ -1,7 +1,7 @@
 """The pair LMDB: for every epoch, which two images the net sees together and how each of them is augmented.
 
-Key "meta" (JSON), "labels" (int32, the class of every image among the training identities, −1 for the others) and
-"epoch/00000" … (arrays of PAIR).
+Key "meta" (JSON), "labels" (int32, the class of every image among the training identities, −1 for the others)
+and "epoch/00000" … (arrays of PAIR).
 """
 
 import json

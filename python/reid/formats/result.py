@@ -1,4 +1,4 @@
-"""The result of a run, result.json: its figures and what they come from. It is written last, so it says: finished."""
+"""The result of a run, result.json: its figures and their origins; written last, so it says: finished."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,13 @@ class Result:
     init          {"file", "sha256"} of the weights at the start, None for random ones
     data          sha256 of {"images", "train_pairs", "test_pairs"}
     settings      reid.engine.settings.as_plain
-    before, after, histogram, chance    figures of the weights at the start, of the trained ones (None: not trained), of
-                                        colour histograms, and of a random order
+    before, after, histogram, chance    figures of the weights at the start, of the trained ones (None: not
+                                        trained), of colour histograms, and of a random order
     iterations    that were trained; seconds: spent in them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
     data_folder   of the prepared data, relative to the run where both lie below one folder
-    parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"}, or, of a
-                  file of weights, {"name"} (None: unknown); None for random weights
+    parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"},
+                  or, of a file of weights, {"name"} (None: unknown); None for random weights
     lineage       entries of reid.provenance.lineage, from the first weights to this run
     """
     stage: str

@@ -1,4 +1,4 @@
-"""A snapshot's folder: weights.caffemodel, state.solverstate, and snapshot.json, which says whether both are whole."""
+"""A snapshot's folder: weights.caffemodel, state.solverstate; snapshot.json says whether both are whole."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The record beside a file of weights, FILE.json: which net it is, which mean it wants, and where it came from."""
+"""The record beside a file of weights, FILE.json: its net, the mean that it wants, where it came from."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,8 +13,11 @@ REMEDY = "bring the file back, or make again what it belongs to"
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsRecord:
-    """name: what the weights are called; base: the backbone that they fit; mean: BGR, 0 to 255, that they want
-    subtracted; origin, licence: in words; sha256: of the file of weights."""
+    """What is known of a file of weights.
+
+    name: what the weights are called; base: the backbone that they fit; mean: BGR, 0 to 255, that they want
+    subtracted; origin, licence: in words; sha256: of the file of weights.
+    """
     name: str
     base: str
     sha256: str
@@ -29,7 +32,8 @@ def path(caffemodel: Path) -> Path:
     return Path(f"{caffemodel}.json")
 
 
-def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean, origin: str, licence: str) -> WeightsRecord:
+def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean, origin: str,
+          licence: str) -> WeightsRecord:
     """Write the bytes of a caffemodel, then its record: neither is ever half there, or beside another's."""
     path(caffemodel).unlink(missing_ok=True)
     write_whole(caffemodel, content)
@@ -51,6 +55,6 @@ def read(caffemodel: Path) -> WeightsRecord | None:
 
 
 def whole(caffemodel: Path) -> bool:
-    """Whether a caffemodel is there with its record, and is what the record says; InputError for a damaged record."""
+    """Whether a caffemodel is there with its record and is what it says; InputError for a damaged record."""
     record = read(caffemodel)
     return record is not None and Path(caffemodel).is_file() and sha256_file(caffemodel) == record.sha256

@@ -22,18 +22,21 @@ class PairData(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        """Open the LMDBs and start the workers."""
         if len(bottom) != 0 or len(top) != 4:
             raise InputError(f"PairData takes no bottom and 4 tops, not {len(bottom)} and {len(top)}")
         self.feed = PairFeed(Source.parse(self.param_str))
         self.batches = batches(self.feed)
 
     def reshape(self, bottom, top):
+        """Give the tops the shapes above."""
         settings = self.feed.settings
         top[0].reshape(2 * settings.batch, 3, settings.height, settings.width)
         for i in LABELS:
             top[i].reshape(settings.batch)
 
     def forward(self, bottom, top):
+        """Read the next batch into the tops."""
         k = self.batches.read(top[0].data)
         for i, labels in zip(LABELS, self.feed.labels(k)):
             top[i].data[...] = labels

@@ -16,17 +16,20 @@ class SquaredDifference(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        """Read the scale."""
         if len(bottom) != 2 or len(top) != 1:
             raise InputError(f"SquaredDifference takes 2 bottoms and 1 top, not {len(bottom)} and {len(top)}")
         self.scale = _scale(self.param_str)
 
     def reshape(self, bottom, top):
+        """Give y the shape of x1, which is x2's."""
         x1, x2 = tuple(bottom[0].shape), tuple(bottom[1].shape)
         if x1 != x2:
             raise InputError(f"SquaredDifference needs two bottoms of one shape, not {x1} and {x2}")
         top[0].reshape(*x1)
 
     def forward(self, bottom, top):
+        """Write y = (s · (x1 − x2))²."""
         difference = bottom[0].data - bottom[1].data
         difference *= self.scale
         np.square(difference, out=top[0].data)

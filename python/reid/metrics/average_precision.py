@@ -4,11 +4,11 @@ import numpy as np
 
 
 def average_precision(ranks):
-    """{"trapezoid": AP, "step": AP} of good matches at `ranks` (n,), ascending from 1, junk removed; 0 for n = 0.
+    """{"trapezoid": AP, "step": AP} of matches at `ranks` (n,), ascending from 1, without junk; 0 for none.
 
     step, as scikit-learn's average_precision_score has it: the mean over the matches of k / r_k.
-    trapezoid, as Market-1501's own evaluation has it: the mean over the matches of the precision halfway up the
-    step, ½ ((k − 1) / (r_k − 1) + k / r_k), where precision starts at 1: the first term is 1 for r_k = 1.
+    trapezoid, as Market-1501's own evaluation has it: the mean over the matches of the precision halfway up
+    the step, ½ ((k − 1) / (r_k − 1) + k / r_k), where precision starts at 1: the first term is 1 for r_k = 1.
 
     >>> average_precision(np.array([1, 3]))     # good, bad, good, bad
     {'trapezoid': 0.7916666666666666, 'step': 0.8333333333333333}

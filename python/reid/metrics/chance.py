@@ -1,4 +1,4 @@
-"""What a random order of the gallery scores under Market-1501's protocol: the figure that a net has to beat."""
+"""What a random order scores under Market-1501's protocol: the figure that a net has to beat."""
 
 import numpy as np
 
@@ -7,16 +7,18 @@ from reid.metrics.summary import RANKS
 
 
 def market1501_chance(query_ids, query_cams, gallery_ids, gallery_cams, ranks=RANKS):
-    """{"cmc": {"1", "5", …}, "mAP": {"trapezoid", "step"}}: means over the queries (Q,) of their expected figures.
+    """{"cmc": {"1", …}, "mAP": {"trapezoid", "step"}}: means over the queries (Q,) of their expected figures.
 
-    A query has m good matches among the n gallery images (G,) that are left without its junk. In a random order
+    A query has m good matches among the n gallery images (G,) that are left without its junk. In a
+    random order
       CMC at k     1 − C(n − m, k) / C(n, k) = 1 − Π_{i<k} (n − m − i) / (n − i)
       AP step      (1/n) Σ_r (1 + (r − 1)(m − 1)/(n − 1)) / r = (H_n + (m − 1)(n − H_n)/(n − 1)) / n
       AP trapezoid ½ (AP step + m/n)
-    with H_n = 1 + 1/2 + … + 1/n: rank r holds a good match with probability m/n, and before it are then on average
-    (r − 1)(m − 1)/(n − 1) others. All are 0 for m = 0.
+    with H_n = 1 + 1/2 + … + 1/n: rank r holds a good match with probability m/n, and before it are then on
+    average (r − 1)(m − 1)/(n − 1) others. All are 0 for m = 0.
 
-    >>> market1501_chance(np.array([7]), np.array([1]), np.array([7, 5, 7, -1]), np.array([2, 2, 1, 2]), ranks=[1])
+    >>> market1501_chance(np.array([7]), np.array([1]), np.array([7, 5, 7, -1]), np.array([2, 2, 1, 2]),
+    ...                   ranks=[1])
     {'cmc': {'1': 0.5}, 'mAP': {'trapezoid': 0.625, 'step': 0.75}}
     """
     good, junk = (mask.sum(axis=1) for mask in

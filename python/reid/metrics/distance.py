@@ -1,4 +1,4 @@
-"""How two features are compared (paper, section II-C and III-B): L2-normalised, squared Euclidean distance."""
+"""How two features are compared (paper, sections II-C, III-B): L2-normalised, squared Euclidean distance."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +64,7 @@ def distance_rows(query, gallery, dtype=np.float32):
 
 
 def _products(query, gallery):
-    """The products of query (Q, D) and gallery (G, D), a block of rows at a time, the next one while this is used.
+    """The products of query (Q, D) and gallery (G, D), block by block of rows, the next while one is used.
 
     Two blocks of memory are filled in turn, so a block is gone when the next but one is asked for.
     """

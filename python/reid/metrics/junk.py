@@ -1,7 +1,7 @@
 """Which gallery images count for a query under Market-1501's rules (paper, section III-A).
 
-Good: images of the query's identity by other cameras. Junk: those by its own camera, and everything of identity −1; junk
-is skipped and takes no rank. Distractors, identity 0, are wrong like any other identity.
+Good: images of the query's identity by other cameras. Junk: those by its own camera, and everything of
+identity −1; junk is skipped and takes no rank. Distractors, identity 0, are wrong like any other identity.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ def is_distractor(ids: np.ndarray) -> np.ndarray:
 
 def good_and_junk(query_ids, query_cams, gallery_ids: np.ndarray,
                   gallery_cams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of G gallery images are good matches and which are junk: two masks, (G,) for one query, (Q, G) for many.
+    """Which of G gallery images are good matches and which are junk: two masks.
 
-    query_ids, query_cams: one identity and camera, or arrays (Q, 1) of them.
+    query_ids, query_cams: one identity and camera, for masks (G,), or arrays (Q, 1) of them, for (Q, G).
 
     >>> good_and_junk(7, 1, np.array([7, 5, 7, -1, 0]), np.array([2, 2, 1, 2, 3]))
     (array([ True, False, False, False, False]), array([False, False,  True,  True, False]))

@@ -21,7 +21,7 @@ def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
     query_ids, query_cams (Q,), gallery_ids, gallery_cams (G,): identities (−1 or "-1": junk) and cameras.
     Raises InputError where lengths differ, and for a query of identity −1.
 
-    >>> evaluate([[.1, .2, .3, .4]], [7], [1], [7, 5, 7, 0], [2, 2, 3, 3]).precision     # good, bad, good, bad
+    >>> evaluate([[.1, .2, .3, .4]], [7], [1], [7, 5, 7, 0], [2, 2, 3, 3]).precision    # good, bad, good, bad
     {'trapezoid': array([0.79166667]), 'step': array([0.83333333])}
     """
     query_ids, query_cams, gallery_ids, gallery_cams = map(
@@ -30,8 +30,8 @@ def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
     ranks = []
     for query, row in enumerate(rows):
         if query == len(query_ids) or len(row) != len(gallery_ids):
-            raise InputError(f"row {query}, of {len(row)} distances, does not fit {len(query_ids)} queries and "
-                             f"{len(gallery_ids)} gallery images")
+            raise InputError(f"row {query}, of {len(row)} distances, does not fit {len(query_ids)} queries "
+                             f"and {len(gallery_ids)} gallery images")
         good, junk = good_and_junk(query_ids[query], query_cams[query], gallery_ids, gallery_cams)
         ranks.append(ranks_of(np.where(junk, np.inf, row), np.flatnonzero(good)))
     if len(ranks) < len(query_ids):
@@ -44,7 +44,8 @@ def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
 def _check(query_ids, query_cams, gallery_ids, gallery_cams):
     if query_ids.shape != query_cams.shape or gallery_ids.shape != gallery_cams.shape:
         raise InputError(f"{len(query_ids)} identities and {len(query_cams)} cameras of queries, "
-                         f"{len(gallery_ids)} and {len(gallery_cams)} of the gallery: each image needs one of each")
+                         f"{len(gallery_ids)} and {len(gallery_cams)} of the gallery: each image needs one "
+                         "of each")
     if is_junk(query_ids).any():
         raise InputError(f"query {np.argmax(is_junk(query_ids))} is of identity -1: junk has no match")
 
@@ -52,11 +53,12 @@ def _check(query_ids, query_cams, gallery_ids, gallery_cams):
 def ranks_of(row, good):
     """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
 
-    An image comes before another where it is nearer, or as near and earlier in the gallery. Counting those before
-    each match takes a pass over the row; sorting takes hundreds.
+    An image comes before another where it is nearer, or as near and earlier in the gallery. Counting those
+    before each match takes a pass over the row; sorting takes hundreds.
     """
     if len(good) > MANY:
         place = np.empty(len(row), int)
         place[np.argsort(row, kind="stable")] = np.arange(len(row))
         return np.sort(place[good]) + 1
-    return np.sort([1 + np.count_nonzero(row[:g] <= row[g]) + np.count_nonzero(row[g:] < row[g]) for g in good])
+    return np.sort([1 + np.count_nonzero(row[:g] <= row[g]) + np.count_nonzero(row[g:] < row[g])
+                    for g in good])

@@ -9,15 +9,15 @@ PROTOCOLS = ("market1501", "single-shot")
 
 
 def rank(protocol, query, gallery, draws=None, seed=0):
-    """The Ranking of a query and a gallery, dicts of features (N, D), ids (N,) and cams (N,), under a protocol.
+    """The Ranking of query and gallery, dicts of features (N, D), ids (N,) and cams (N,), under a protocol.
 
     single-shot takes the mean over `draws` random galleries, from `seed`, or exactly over all (None).
     Raises InputError where the two do not fit each other.
     """
     kinds = [part["ids"].dtype.kind == "U" for part in (query, gallery)]
     if kinds[0] != kinds[1]:
-        raise InputError(f"identities are of type {query['ids'].dtype} in the query and {gallery['ids'].dtype} in "
-                         "the gallery: none could match")
+        raise InputError(f"identities are of type {query['ids'].dtype} in the query and "
+                         f"{gallery['ids'].dtype} in the gallery: none could match")
     if protocol == "market1501":
         rows = distance_rows(query["features"], gallery["features"])
         return market1501.evaluate(rows, query["ids"], query["cams"], gallery["ids"], gallery["cams"])

@@ -25,10 +25,10 @@ PROBES = 64    # whose ranks are computed at a time
 
 @dataclass(frozen=True)
 class SingleShot(Ranking):
-    """The ranks of Q probes among I identities, over the draws of the gallery; first and precision are their means.
+    """The ranks of Q probes among I identities, over draws of the gallery; first and precision are means.
 
-    chances: (Q, I) float64; chances[q, r-1] is the probability that probe q has rank r; zeros without a match.
-    standard_error: (I,) float64, of each value of the CMC, from the spread of the draws; None of fewer than two.
+    chances: (Q, I) float64; chances[q, r-1] is the probability that probe q has rank r; 0 without a match.
+    standard_error: (I,) float64, of each value of the CMC, from the spread of the draws; None if under two.
     """
     chances: np.ndarray
     standard_error: np.ndarray | None
@@ -80,9 +80,11 @@ def sampled(distances, query_ids, gallery_ids, draws, rng):
 class _Gallery:
     """The inputs, checked, with the images of each of the I identities of the gallery side by side.
 
-    positions: (G,) gallery positions, identity after identity, each in gallery order; starts, images: (I,) where an
-    identity begins in them, and how many it has; own: (G,) the number of each gallery image's identity; target,
-    matches: (Q,) the number of each probe's identity, and how many images it has, 0 where it is not in the gallery.
+    positions: (G,) gallery positions, identity after identity, each in gallery order; starts, images: (I,)
+    where an identity begins in them, and how many it has; own: (G,) the number of each gallery image's
+    identity; target,
+    matches: (Q,) the number of each probe's identity, and how many images it has, 0 where it is not in the
+    gallery.
     """
 
     def __init__(self, distances, query_ids, gallery_ids):
@@ -98,7 +100,7 @@ class _Gallery:
         self.matches = np.where(names[self.target] == query_ids, self.images[self.target], 0)
 
     def before(self, probe):
-        """(M, I) float64: for each of the M matches of a probe, the fraction of each identity's images before it."""
+        """(M, I) float64: for each of the M matches of a probe, the part of each identity's images ahead."""
         row, identity = self.distances[probe, self.positions], self.target[probe]
         own = slice(self.starts[identity], self.starts[identity] + self.images[identity])
         at, place = row[own, None], self.positions[own, None]
@@ -111,8 +113,8 @@ class _Gallery:
 def _rank_chances(before):
     """(R, I) distributions of 1 + how many of I independent events happen, from their probabilities (R, I).
 
-    What is certain only shifts the count; what is open is added event by event. Not all of the I can happen (no
-    identity comes before itself), so ranks 1 to I it is.
+    What is certain only shifts the count; what is open is added event by event. Not all of the I can happen
+    (no identity comes before itself), so ranks 1 to I it is.
     """
     certain = (before == 1).sum(axis=1)
     open_ = -np.sort(-np.where(before < 1, before, 0), axis=1)
@@ -128,7 +130,7 @@ def _rank_chances(before):
 
 
 def _result(gallery, chances, standard_error):
-    """The SingleShot of these rank distributions. A single match at rank r has AP 1/r, or 1/(2r) (1 for r = 1)."""
+    """The SingleShot of these rank distributions. A match at rank r has AP 1/r, or 1/(2r) (1 for r = 1)."""
     r = np.arange(1, gallery.identities + 1)
     first = np.where(gallery.matches, chances @ r, np.nan)
     precision = {"trapezoid": chances @ (1 / np.where(r > 1, 2 * r, 1)), "step": chances @ (1 / r)}

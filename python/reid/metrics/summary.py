@@ -10,16 +10,18 @@ RANKS = (1, 5, 10, 20)
 def summary(ranking, ranks=RANKS, leave_out=False):
     """{"queries", "queries_without_match", "cmc": {"1", "5", …}, "mAP": {"trapezoid", "step"}} of a Ranking.
 
-    CMC and mAP are fractions of 1, means over all queries: one without a match counts as never found, AP 0, unless
-    `leave_out` takes it from the mean. Where galleries were drawn, "standard_error" has that of each value of the
-    CMC. Raises InputError where nothing is left to average.
+    CMC and mAP are fractions of 1, means over all queries: one without a match counts as never found, AP 0,
+    unless `leave_out` takes it from the mean. Where galleries were drawn, "standard_error" has that of each
+    value of the CMC. Raises InputError where nothing is left to average.
     """
     counted = ranking.matches > 0 if leave_out else np.full(len(ranking.matches), True)
     if not counted.any():
-        raise InputError(f"none of the {len(counted)} queries has a good match in the gallery: nothing to average")
+        raise InputError(f"none of the {len(counted)} queries has a good match in the gallery: nothing to "
+                         "average")
     figures = {"queries": len(counted), "queries_without_match": int((ranking.matches == 0).sum()),
                "cmc": {str(k): float(ranking.within(k)[counted].mean()) for k in ranks},
-               "mAP": {flavour: float(values[counted].mean()) for flavour, values in ranking.precision.items()}}
+               "mAP": {flavour: float(values[counted].mean())
+                       for flavour, values in ranking.precision.items()}}
     if ranking.standard_error is not None:
         error = ranking.standard_error * len(counted) / counted.sum()
         figures["standard_error"] = {str(k): float(error[min(k, len(error)) - 1]) for k in ranks}
@@ -27,7 +29,7 @@ def summary(ranking, ranks=RANKS, leave_out=False):
 
 
 def over_splits(summaries):
-    """The summaries of several splits as one: means, standard deviations (n − 1) as "std", all as "splits"."""
+    """The summaries of several splits as one: means, standard deviations (n − 1) "std", all "splits"."""
     def over(key, figure):
         return {name: float(figure([split[key][name] for split in summaries])) for name in summaries[0][key]}
 

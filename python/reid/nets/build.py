@@ -34,7 +34,7 @@ def test_net(base, heads, source):
 
 
 def deploy_net(base, batch, height, width):
-    """The trunk alone: blob data (batch, 3, height, width), BGR minus mean, to blob BACKBONES[base].feature."""
+    """The trunk: blob data (batch, 3, height, width), BGR minus mean, to blob BACKBONES[base].feature."""
     _check_size(base, height, width)
     n = NetSpec()
     n.data = L.Input(shape=dict(dim=[batch, 3, height, width]))
@@ -43,9 +43,10 @@ def deploy_net(base, batch, height, width):
 
 
 def classifier_net(base, batch, height, width):
-    """The ImageNet classifier: the deploy net, layer BACKBONES[base].classifier, softmax; blob prob (batch, 1000).
+    """The ImageNet classifier: the deploy net, layer BACKBONES[base].classifier, softmax.
 
-    Its layers start at zero: it is made to load weights. Raises InputError for a base without ImageNet weights.
+    Its output is blob prob (batch, 1000). Its layers start at zero: it is made to load weights. Raises
+    InputError for a base without ImageNet weights.
     """
     if not BACKBONES[base].classifier:
         raise InputError(f"base {base}: it has no ImageNet weights and so no ImageNet classifier")
@@ -71,7 +72,8 @@ def _pair_net(base, heads, source, phase):
         name="data", ntop=4, module="reid.layers.pair_data", layer="PairData",
         param_str=replace(source, phase=phase).param_str())
     BACKBONES[base].trunk(n, pairs=source.batch)
-    add_heads(n, heads, BACKBONES[base].feature, BACKBONES[base].feature_dims, source.batch, test=phase == "test")
+    add_heads(n, heads, BACKBONES[base].feature, BACKBONES[base].feature_dims, source.batch,
+              test=phase == "test")
     return _named(n, f"{base}_{heads.objective}_{phase}")
 
 

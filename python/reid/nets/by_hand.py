@@ -4,7 +4,7 @@ import json
 
 
 def feed_by_hand(net) -> None:
-    """Put Input in the place of PairData in a NetParameter: blobs data, label_a, label_b and same of the same shapes."""
+    """Put Input in the place of PairData in a NetParameter: the same blobs of the same shapes."""
     layer = net.layer[0]
     param = json.loads(layer.python_param.param_str)
     layer.type = "Input"

@@ -1,4 +1,4 @@
-"""Whether weights fit a net. Caffe aborts the process where a layer does not, so it is seen from descriptions before."""
+"""Whether weights fit a net: seen from descriptions before, since Caffe aborts where a layer does not."""
 
 from pathlib import Path
 
@@ -34,15 +34,17 @@ def misfit(layers: dict, wanted: Shapes, whose: str) -> str:
                 f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})")
     for name, shapes in wanted.items():
         if len(layers[name]) != len(shapes) or not all(map(fits, layers[name], shapes)):
-            return f"layer {name} has shapes {[shape(blob) for blob in layers[name]]}, and {whose} needs {shapes}"
+            found = [shape(blob) for blob in layers[name]]
+            return f"layer {name} has shapes {found}, and {whose} needs {shapes}"
     return ""
 
 
 def check(path: Path, layers: dict, wanted: Shapes, whose: str) -> None:
-    """InputError, naming the file, where its blobs are not those `wanted` (see `misfit`) or are not finite."""
+    """InputError, naming the file, where its blobs are not those `wanted` (see `misfit`) or not finite."""
     reason = misfit(layers, wanted, whose)
     if reason:
-        raise InputError(f"{path}: does not fit {whose}: {reason}; python -m weights.inspect {path} shows what it holds")
+        raise InputError(f"{path}: does not fit {whose}: {reason}; python -m weights.inspect {path} shows "
+                         "what it holds")
     check_finite(path, {name: layers[name] for name in wanted})
 
 
@@ -50,5 +52,5 @@ def check_finite(path: Path, layers: dict) -> None:
     """InputError, naming the file and the layer, where a blob holds NaN or infinity."""
     for name, blobs in layers.items():
         if not all(np.isfinite(values(blob)).all() for blob in blobs):
-            raise InputError(f"{path}: layer {name} holds NaN or infinity: the file is damaged, or the training that wrote "
-                             "it had diverged; take another")
+            raise InputError(f"{path}: layer {name} holds NaN or infinity: the file is damaged, or the "
+                             "training that wrote it had diverged; take another")

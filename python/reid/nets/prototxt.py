@@ -1,4 +1,4 @@
-"""The four files of a stage, train, test, deploy and solver.prototxt: a run's own and the committed ones alike."""
+"""The four files of a stage, train, test, deploy and solver.prototxt: a run's own and the committed ones."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ def stage_nets(base: str, objective: str, classes: int, settings, images: Path |
                pairs: Path | str) -> dict[str, caffe_pb2.NetParameter]:
     """The nets of a stage, {"train", "test", "deploy"}.
 
-    classes: training identities; settings: reid.engine.settings.Settings; images: folder of the image LMDB; pairs: folder
-    with the pair LMDBs train/ and test/.
+    classes: training identities; settings: reid.engine.settings.Settings; images: folder of the image LMDB;
+    pairs: folder with the pair LMDBs train/ and test/.
     """
     s = settings
     heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, id_weight=s.id_weight,
@@ -33,8 +33,8 @@ def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path |
                  by_caffe: bool = False) -> caffe_pb2.SolverParameter:
     """The solver of a stage whose nets lie in `folder`.
 
-    settings, schedule: those of reid.engine. by_caffe: Caffe prints, tests and takes snapshots, as `caffe train` does
-    with it; the loop of a run does all that itself, and Caffe is told to do none of it.
+    settings, schedule: those of reid.engine. by_caffe: Caffe prints, tests and takes snapshots, as `caffe
+    train` does with it; the loop of a run does all that itself, and Caffe is told to do none of it.
     """
     s = settings
     own = (dict(display=s.display, test_interval=s.test_every, snapshot=s.snapshot_every) if by_caffe else

@@ -1,10 +1,11 @@
-"""The shapes of a generated net's blobs and parameters, worked out from its description, before Caffe builds anything."""
+"""The shapes of a net's blobs and parameters, from its description, before Caffe builds anything."""
 
 import json
 import math
 from dataclasses import dataclass
 
-SAME = ("BatchNorm", "Scale", "ReLU", "Power", "Dropout", "Eltwise")     # the top has the shape of the first bottom
+# the top has the shape of the first bottom
+SAME = ("BatchNorm", "Scale", "ReLU", "Power", "Dropout", "Eltwise")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def _sources(layer, bottoms):
 def _params(layer, bottoms):
     if layer.type == "Convolution":
         p = layer.convolution_param
-        return [(p.num_output, bottoms[0][1], p.kernel_size[0], p.kernel_size[0])] + [(p.num_output,)] * p.bias_term
+        side = p.kernel_size[0]
+        return [(p.num_output, bottoms[0][1], side, side)] + [(p.num_output,)] * p.bias_term
     if layer.type == "InnerProduct":
         p = layer.inner_product_param
         return [(p.num_output, math.prod(bottoms[0][1:])), (p.num_output,)]

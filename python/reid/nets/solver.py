@@ -10,7 +10,8 @@ def solver(train_path, test_path, *, lr, lr_final, lr_final_from, max_iter, iter
     train_path, test_path  prototxt files of the two nets
     lr, lr_final           learning rate up to iteration `lr_final_from`, and from it on
     max_iter, iter_size    length of the run; passes whose gradients are added up in one iteration
-    clip_gradients         bound on the L2 norm of all gradients together, those of the mean over the passes; −1: none
+    clip_gradients         bound on the L2 norm of all gradients together, those of the mean over the passes;
+                           −1: none
     test_iter              batches in one pass over the held-out pairs
     test_interval          iterations between such passes; none before the first iteration
     display, snapshot      iterations between log lines, between snapshots; 0: none

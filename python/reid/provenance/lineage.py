@@ -1,7 +1,8 @@
 """Where a run's weights come from, stage by stage back to ImageNet or to random weights.
 
-result.json holds it as `lineage`, a list from the first weights to the run itself, and as `parent`, where the file of
-the step before lies. Places inside the folder of all runs are relative to the run, so that the whole can be moved.
+result.json holds it as `lineage`, a list from the first weights to the run itself, and as `parent`, where the
+file of the step before lies. Places inside the folder of all runs are relative to the run, so that the whole
+can be moved.
 """
 
 import os
@@ -14,18 +15,19 @@ from reid.formats.manifest import read as read_manifest, split_checksum
 
 
 def place(path, folder, out):
-    """A path as the run in `folder` keeps it: relative to it where it lies below `out`, the folder of all runs."""
+    """A path as the run in `folder` keeps it: relative to it below `out`, the folder of all runs."""
     path = Path(path).resolve()
     return os.path.relpath(path, folder) if path.is_relative_to(Path(out).resolve()) else str(path)
 
 
 def parent(origin, folder, out):
-    """The step before a run that starts from an Origin (None: random weights): what it is, its file and checksum."""
+    """The step before a run from an Origin (None: random weights): what it is, its file and checksum."""
     if origin is None:
         return None
     weights = {"file": place(origin.file, folder, out), "sha256": origin.sha256}
     if origin.run:
-        return {**{key: getattr(origin.result, key) for key in ("stage", "split", "base", "objective")}, **weights}
+        return {**{key: getattr(origin.result, key) for key in ("stage", "split", "base", "objective")},
+                **weights}
     return {"name": origin.record.name if origin.record else None, **weights}
 
 
@@ -62,8 +64,8 @@ def entry(result):
 def walk(folder):
     """What a run stands on: [(entry, {"weights", "data": what is found of it now}), …], the run itself first.
 
-    What is found is "as recorded", "changed", "gone" or "not known" (where it lies). Raises InputError where the run
-    has no result, or a damaged one.
+    What is found is "as recorded", "changed", "gone" or "not known" (where it lies). Raises InputError where
+    the run has no result, or a damaged one.
     """
     result, found = result_file.read(folder), []
     weights = _found(_at(folder, (result.weights or {}).get("file")), (result.weights or {}).get("sha256"))
@@ -71,8 +73,10 @@ def walk(folder):
         if "stage" not in one:
             found.append((one, {"weights": weights} if one["weights"] else {}))
             continue
-        found.append((one, {**({"weights": weights} if one["weights"] else {}), "data": _data(folder, result)}))
-        # One step back: the parent's weights by their place, and the run around them while it is the one that was meant
+        found.append((one, {**({"weights": weights} if one["weights"] else {}),
+                            "data": _data(folder, result)}))
+        # One step back: the parent's weights by their place, and the run around them while it is the one that
+        # was meant
         link = result.parent or {} if result else {}
         file = _at(folder, link.get("file"))
         weights = _found(file, link.get("sha256"))

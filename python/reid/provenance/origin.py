@@ -1,7 +1,7 @@
 """Where a weight file comes from: the run that wrote it, or the record that lies beside it.
 
-A record is FILE.json beside FILE (reid.formats.weights_record). A run says in result.json which file holds its trained
-weights, and their checksum.
+A record is FILE.json beside FILE (reid.formats.weights_record). A run says in result.json which file holds
+its trained weights, and their checksum.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from reid.formats.weights_record import WeightsRecord
 class Origin:
     """A weight file whose bytes are those that were recorded.
 
-    base, mean: those it was trained with, None where unknown. run: the folder of the run whose trained weights it is,
-    and result its Result; record: the WeightsRecord beside the file; None and None where its origin is unknown.
+    base, mean: those it was trained with, None where unknown. run: the folder of the run whose trained
+    weights it is, and result its Result; record: the WeightsRecord beside the file; None and None where its
+    origin is unknown.
     """
     file: Path
     sha256: str
@@ -39,8 +40,8 @@ class Origin:
 def origin_of(path):
     """The Origin of the weights at `path`.
 
-    Raises InputError where the file is missing, its record is damaged, or its bytes are not those of the record: cut
-    short, damaged or exchanged.
+    Raises InputError where the file is missing, its record is damaged, or its bytes are not those of the
+    record: cut short, damaged or exchanged.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,5 +74,5 @@ def _of_run(path, sha256):
 
 def _compare(path, found, recorded, record):
     if found != recorded:
-        raise InputError(f"{path}: sha256 is {found}, and {record} says {recorded}: cut short, damaged or exchanged; "
-                         "bring back the file that belongs there, or make it again")
+        raise InputError(f"{path}: sha256 is {found}, and {record} says {recorded}: cut short, damaged or "
+                         "exchanged; bring back the file that belongs there, or make it again")

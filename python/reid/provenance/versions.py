@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def versions():
     """Caffe and how it was built, the libraries, and one checksum over this project's own code.
 
-    As they were when it was first asked for: of the code that runs, not of what its files become in the meantime.
+    As they were when it was first asked for: of the code that runs, not of what its files become in the
+    meantime.
     """
     return {"caffe": caffe.__version__, "caffe_build": build(), "python": platform.python_version(),
             "numpy": np.__version__, "opencv": cv2.__version__, "code_sha256": _code()}

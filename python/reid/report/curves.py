@@ -1,6 +1,7 @@
-"""The course of a training: losses, rank-1 of the test identities, learning rate, ratio of the pairs, and alarms."""
+"""The course of a training: losses, rank-1 of the test identities, learning rate, pair ratio, alarms."""
 
 import matplotlib
+
 matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,15 +18,16 @@ def draw(path, section, group):
     """Write a PNG of all splits of a Group; False where no split has left a loss."""
     if not any(read(folder / "losses.csv") for folder in group.folders):
         return False
-    figure, ((identification, verification, rank), (rate, ratio, listed)) = plt.subplots(2, 3, figsize=(14, 8))
+    figure, axes = plt.subplots(2, 3, figsize=(14, 8))
+    (identification, verification, rank), (rate, ratio, listed) = axes
     found = []
     for result, folder in zip(group.results, group.folders):
         losses, tests, ranks = (read(folder / name) for name in ("losses.csv", "test.csv", "evaluation.csv"))
         for axis, part in ((identification, "id"), (verification, "verif")):
             _plot(axis, *_mean_loss(losses, part), smooth=True, color="tab:blue", label="training")
             _plot(axis, *_mean_loss(tests, part), color="tab:orange", marker="o", label="held out")
-        _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])), color="tab:green", marker="o",
-              label="test identities")
+        _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])),
+              color="tab:green", marker="o", label="test identities")
         _plot(rate, losses.get("iteration", []), losses.get("lr", []), color="tab:blue")
         _plot_ratio(ratio, read(folder / "epochs.csv"), result.iterations)
         found += [(alarm["iteration"], result.split, alarm["alarm"]) for alarm in alarms(folder)]
@@ -34,7 +36,8 @@ def draw(path, section, group):
     rate.set(yscale="log")
     ratio.axhline(3, color="grey", linestyle="--", label="where the paper ends, 3")
     for axis, title in ((identification, "identification loss"), (verification, "verification loss"),
-                        (rank, "rank-1, %"), (rate, "learning rate"), (ratio, "different pairs to each same pair")):
+                        (rank, "rank-1, %"), (rate, "learning rate"),
+                        (ratio, "different pairs to each same pair")):
         axis.set(title=title, xlabel="iteration")
         if axis is not rate:
             axis.set_ylim(0, None)
@@ -79,7 +82,8 @@ def _mark(found, axes, listed):
     for axis in axes:
         for iteration, _, _ in found:
             axis.axvline(iteration, color="tab:red", linestyle=":", label="alarm")
-    lines = [f"iteration {iteration}, {split}:\n   {name}" for iteration, split, name in sorted(found)[:LISTED]]
+    lines = [f"iteration {iteration}, {split}:\n   {name}"
+             for iteration, split, name in sorted(found)[:LISTED]]
     if len(found) > LISTED:
         lines.append(f"and {len(found) - LISTED} more, in the runs' alarms.csv")
     listed.axis("off")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import matplotlib
+
 matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,8 @@ from reid.metrics.distance import distance_rows
 from reid.metrics.junk import good_and_junk, is_distractor
 from reid.report.page import write_page
 
-COLOURS = {"good": "tab:green", "wrong": "tab:red", "distractor": "tab:orange", "junk": "tab:grey", "query": "black"}
+COLOURS = {"good": "tab:green", "wrong": "tab:red", "distractor": "tab:orange", "junk": "tab:grey",
+           "query": "black"}
 CELL = 1.0, 2.3    # inches of a picture with its two lines of text
 
 
@@ -34,18 +36,19 @@ def worst(ranking, count):
 
 
 def ranked_lists(protocol, query, gallery, numbers, count):
-    """For each query of `numbers` a list of Found: the `count` nearest gallery images, junk among them, and after them
-    the nearest good match where it is further down.
+    """For each query of `numbers` a list of Found: the `count` nearest gallery images, junk among them.
 
+    After them comes the nearest good match where it is further down.
     query, gallery: dicts of features (N, D), ids, cams and names (N,).
     """
     rows = distance_rows(query["features"][numbers], gallery["features"])
-    return [_list(row, marks(protocol, query["ids"][number], query["cams"][number], gallery["ids"], gallery["cams"]),
+    return [_list(row, marks(protocol, query["ids"][number], query["cams"][number], gallery["ids"],
+                             gallery["cams"]),
                   gallery["names"], count) for number, row in zip(numbers, rows)]
 
 
 def marks(protocol, identity, camera, gallery_ids, gallery_cams):
-    """What each gallery image, (G,), is to a query: in single-shot sets good or wrong, without junk and distractors."""
+    """What each gallery image, (G,), is to a query; single-shot: good or wrong, no junk, no distractors."""
     if protocol == "single-shot":
         return np.where(gallery_ids == identity, "good", "wrong")
     good, junk = good_and_junk(identity, camera, gallery_ids, gallery_cams)
@@ -57,7 +60,8 @@ def _list(row, marked, names, count):
     ranks = np.cumsum(marked[order] != "junk")
     good = np.flatnonzero(marked[order] == "good")[:1]
     places = [*range(min(count, len(order))), *good[good >= count]]
-    return [Found(str(names[image]), str(marked[image]), None if marked[image] == "junk" else int(ranks[place]),
+    return [Found(str(names[image]), str(marked[image]),
+                  None if marked[image] == "junk" else int(ranks[place]),
                   float(row[image])) for place, image in zip(places, order[places])]
 
 

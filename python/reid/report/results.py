@@ -1,4 +1,4 @@
-"""The results of runs, gathered: a section for each stage on one set of data, in it a group for each way to train."""
+"""The results of runs: a section for each stage on one set of data, in it a group for each way to train."""
 
 import json
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Section:
 
 
 def gather(folder):
-    """The Sections of all result.json files under `folder`; InputError where there is none or one is damaged."""
+    """The Sections of all result.json files under `folder`; InputError where none is there or one damaged."""
     files = sorted(Path(folder).rglob(result_file.NAME))
     if not files:
         raise InputError(f"{folder}: there is no result.json in it; runs are written by tools/train_stage.sh")

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 GENERATED = "GENERATED DATA: drawn people, not photographs. The paper's rows are for orientation only."
-# Where a column's figure lies in a summary of reid.metrics.summary. The paper does not say which mAP its own is; the
-# trapezoid is what Market-1501's own evaluation computed when it was written, so that one stands in its columns.
+# Where a column's figure lies in a summary of reid.metrics.summary. The paper does not say which mAP its own
+# is; the trapezoid is what Market-1501's own evaluation computed when it was written, so that one stands in
+# its columns.
 FIGURES = {**{f"r={k}": ("cmc", str(k)) for k in (1, 5, 10, 20)},
            "mAP": ("mAP", "trapezoid"), "mAP, step": ("mAP", "step"),
            "SQ r=1": ("cmc", "1"), "SQ mAP": ("mAP", "trapezoid"), "SQ mAP, step": ("mAP", "step"),
-           "MQ r=1": ("multi_query", "mean", "cmc", "1"), "MQ mAP": ("multi_query", "mean", "mAP", "trapezoid"),
+           "MQ r=1": ("multi_query", "mean", "cmc", "1"),
+           "MQ mAP": ("multi_query", "mean", "mAP", "trapezoid"),
            "MQ mAP, step": ("multi_query", "mean", "mAP", "step")}
 TABLE1 = "r=1", "r=5", "r=10", "r=20"
 TABLE2 = "SQ r=1", "SQ mAP", "MQ r=1", "MQ mAP", "SQ mAP, step", "MQ mAP, step"
@@ -23,7 +25,7 @@ LEGENDS = {"single-shot": "single-shot CMC in %, mean ± standard deviation over
 
 @dataclass(frozen=True)
 class Row:
-    """figures: {column: (mean, standard deviation or None)} in per cent; splits: how many, None where unknown."""
+    """figures: {column: (mean, standard deviation or None)} in per cent; splits: how many, or None."""
     source: str
     method: str
     splits: int | None
@@ -72,9 +74,11 @@ def as_markdown(table):
     """The table for a page."""
     notes = [line for note in table.notes for line in (f"**{note}**", "")]
     lines = [f"### {table.title}", "", *notes,
-             f"| | method | splits | {' | '.join(table.columns)} |", "|---|---|---:|" + "---:|" * len(table.columns)]
+             f"| | method | splits | {' | '.join(table.columns)} |",
+             "|---|---|---:|" + "---:|" * len(table.columns)]
     lines += [f"| {row.source} | {row.method} | {_count(row.splits)} | "
-              + " | ".join(_cell(row.figures.get(column)) for column in table.columns) + " |" for row in table.rows]
+              + " | ".join(_cell(row.figures.get(column)) for column in table.columns) + " |"
+              for row in table.rows]
     return "\n".join(lines) + "\n"
 
 
@@ -82,9 +86,11 @@ def as_csv(tables):
     """All Tables in one, a line for each figure, in per cent."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["stage", "dataset", "generated", "table", "source", "method", "splits", "figure", "mean", "std"])
+    writer.writerow(["stage", "dataset", "generated", "table", "source", "method", "splits", "figure",
+                     "mean", "std"])
     for table in tables:
-        about = table.section.stage, table.section.dataset, table.section.generated, table.title.split(": ")[1]
+        section = table.section
+        about = section.stage, section.dataset, section.generated, table.title.split(": ")[1]
         for row in table.rows:
             for column in table.columns:
                 if column in row.figures:
@@ -95,7 +101,8 @@ def as_csv(tables):
 
 def _main_rows(section, paper, competitors):
     """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under
-    them, what is left of ours, and what a colour histogram and chance would give."""
+    them, what is left of ours, and what a colour histogram and chance would give.
+    """
     out, placed, printed = [], [], _printed(section, paper)
     for theirs, row in printed:
         if "base" not in theirs:
@@ -150,13 +157,14 @@ def _unlike_baseline(group):
 
 
 def _table3_rows(section, table3):
-    """The Rows of Table III with ours of the same base, objective and pre-training; it may mean either dataset."""
+    """The Rows of Table III with ours of the same base, objective, pre-training; it means either dataset."""
     out = []
     for theirs in table3["rows"] if section.dataset in table3["datasets"] else ():
         name = theirs["method"] + (", pre-trained" if theirs["pretrained"] else ", not pre-trained")
         out.append(Row("paper", name, None, _plain(TABLE3, theirs["figures"])))
         for group in section.groups:
-            if _same(group, theirs, ("base", "objective")) and bool(group.results[0].init) == theirs["pretrained"]:
+            pretrained = bool(group.results[0].init)
+            if _same(group, theirs, ("base", "objective")) and pretrained == theirs["pretrained"]:
                 out += [row for row in _ours(group) if "after" in row.method]
     return out
 

@@ -1,1 +1,1 @@
-"""The staged training: chains of stages, what a command comes to, the checks before it, and the run of one split."""
+"""The staged training: chains, plans and validates the required stages, the run of one split."""

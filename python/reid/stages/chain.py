@@ -1,10 +1,10 @@
-"""Chains of stages (paper, section II-D), as experiments/stages.yaml says them: which stage starts from which."""
+"""Chains of stages (paper, section II-D), as experiments/stages.yaml has them: which starts from which."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.engine.settings import Settings, assigned
+from reid.engine.settings import Settings, as_text
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
@@ -17,8 +17,8 @@ HEADS = ("keep", "restart")
 class Step:
     """One stage of a chain.
 
-    parent: IMAGENET, RANDOM or the name of another stage; keep_head: go on with the parent's verification head where
-    it has one; objective: None for the one that is asked for; settings: assignments, "lr=0.01".
+    parent: IMAGENET, RANDOM or the name of another stage; keep_head: go on with the parent's verification
+    head where it has one; objective: None for the one that is asked for; settings: assignments, "lr=0.01".
     """
     stage: str
     parent: str
@@ -29,14 +29,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Chains:
-    """The contents of a chain file. stands_for: {base: ("weights" or "stage", name)}; chains: {name: {stage: Step}}."""
+    """The contents of a chain file.
+
+    stands_for: {base: ("weights" or "stage", name)}; chains: {name: {stage: Step}}.
+    """
     file: Path
     stands_for: dict
     chains: dict
 
     def find(self, stage, name=None):
-        """The name of the chain to follow for a stage: `name`, or the file's first. None where no chain has the stage,
-        and InputError where only others than the one that was asked for have it, or there is no such chain."""
+        """The name of the chain to follow for a stage: `name`, or the file's first; None where none has it.
+
+        InputError where only others than the one that was asked for have it, or there is no such chain.
+        """
         if name is not None and name not in self.chains:
             raise InputError(f"--chain {name}: {self.file} has the chains {', '.join(self.chains)}")
         holding = [other for other, steps in self.chains.items() if stage in steps]
@@ -48,18 +53,21 @@ class Chains:
                          + (f"; give --chain {' or '.join(holding)}" if holding else ""))
 
     def path_to(self, name, stage, base):
-        """The Steps to a stage of chain `name`, from the first to `stage` itself; of the first one alone the parent is
-        IMAGENET or RANDOM. InputError where nothing stands for ImageNet for the base network."""
+        """The Steps to a stage of chain `name`, from the first to `stage` itself.
+
+        Of the first one alone the parent is IMAGENET or RANDOM. InputError where nothing stands for ImageNet
+        for the base network.
+        """
         steps = [self.chains[name][stage]]
         while (parent := self.parent(steps[0], base)) in self.chains[name]:
             steps.insert(0, self.chains[name][parent])
         if parent == IMAGENET and base not in self.stands_for:
-            raise InputError(f"{self.file}: imagenet says nothing of base {base}, from which stage {steps[0].stage} "
-                             f"starts; it has {', '.join(self.stands_for)}")
+            raise InputError(f"{self.file}: imagenet says nothing of base {base}, from which stage "
+                             f"{steps[0].stage} starts; it has {', '.join(self.stands_for)}")
         return steps
 
     def parent(self, step, base):
-        """What a Step starts from with a base network: its parent, or the stage that stands there for ImageNet."""
+        """What a Step starts from with a base network: its parent, or the stage that stands for ImageNet."""
         kind, name = self.stands_for.get(base, (None, None))
         return name if step.parent == IMAGENET and kind == "stage" else step.parent
 
@@ -105,7 +113,7 @@ def _step(path, where, stage, entry):
     known = dict.fromkeys(Settings.__annotations__)
     settings = mapping(path, f"{where}, settings", entry.get("settings", {}), known)
     return Step(stage, entry["parent"], entry.get("verification_head", "keep") == "keep", entry.get("objective"),
-                tuple(f"{key}={assigned(value)}" for key, value in settings.items()))
+                tuple(f"{key}={as_text(value)}" for key, value in settings.items()))
 
 
 def _check_path(loaded, name, stage, base):
@@ -114,9 +122,10 @@ def _check_path(loaded, name, stage, base):
     while (parent := loaded.parent(steps[seen[-1]], base)) not in (IMAGENET, RANDOM):
         where = f"{loaded.file}: chain {name}, stage {seen[-1]}"
         if parent not in steps:
-            raise InputError(f"{where}: parent {parent!r} is not known" + (f" (it stands for ImageNet with base {base})"
-                             if steps[seen[-1]].parent == IMAGENET else "")
-                             + f"; the parent is {IMAGENET}, {RANDOM} or one of {', '.join(steps)}")
+            stands_in = steps[seen[-1]].parent == IMAGENET
+            stands = f" (it stands for ImageNet with base {base})" if stands_in else ""
+            raise InputError(f"{where}: parent {parent!r} is not known{stands}; "
+                             f"the parent is {IMAGENET}, {RANDOM} or one of {', '.join(steps)}")
         if parent in seen:
             raise InputError(f"{where}: goes round in a cycle: {' from '.join([*seen, parent])}")
         seen.append(parent)

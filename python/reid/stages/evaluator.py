@@ -39,16 +39,18 @@ class Evaluator:
 
     def identities(self):
         """How many identities are searched for; in single-shot sets, how many the gallery holds."""
-        return len(set(self.about(QUERY if self.manifest["protocol"] == "market1501" else GALLERY)["ids"].tolist()))
+        side = QUERY if self.manifest["protocol"] == "market1501" else GALLERY
+        return len(set(self.about(side)["ids"].tolist()))
 
     def figures(self, features):
-        """The summary of {side: features (N, D)}; with a side "multi_query", its own summaries under that key."""
+        """The summary of {side: features (N, D)}; of a side "multi_query" its own, under that key."""
         parts = {side: {**self.about(side), "features": of} for side, of in features.items()}
         query, gallery, protocol = parts[QUERY], parts[GALLERY], self.manifest["protocol"]
         figures = summary(rank(protocol, query, gallery))
         if MULTI in parts:
             images = parts[MULTI]
-            pooled = {how: pool(query["ids"], query["cams"], images["features"], images["ids"], images["cams"], how)
+            pooled = {how: pool(query["ids"], query["cams"], images["features"], images["ids"],
+                                images["cams"], how)
                       for how in POOLS}
             figures[MULTI] = {how: summary(rank(protocol, {**query, "features": of}, gallery))
                               for how, of in pooled.items()}

@@ -13,8 +13,8 @@ from reid.stages.evaluator import MULTI
 def write_result(run, done, seconds, weights, after):
     """Write the result of a Run and log its figures.
 
-    done, seconds: iterations trained, and the time spent in them; weights: {"file", "sha256"} of the trained ones, None
-    where there was nothing to train; after: their figures.
+    done, seconds: iterations trained, and the time spent in them; weights: {"file", "sha256"} of the trained
+    ones, None where there was nothing to train; after: their figures.
     """
     result = _result(run, done, seconds, weights, after)
     result_file.write(run.folder, result)
@@ -33,13 +33,14 @@ def _result(run, done, seconds, weights, after):
         split_origin=run.entry["origin"], protocol=manifest["protocol"],
         mode="exact" if manifest["protocol"] == "single-shot" else None,
         data_seed=manifest["seed"], pair_schedule=manifest["schedule"],
-        manifest_sha256=sha256_file(job.data / "manifest.json"), split_sha256=split_checksum(manifest, run.name),
+        manifest_sha256=sha256_file(job.data / "manifest.json"),
+        split_sha256=split_checksum(manifest, run.name),
         train_identities=run.entry["classes"], test_identities=evaluator.identities(),
         before=evaluator.figures(run.kept("before")), after=after, histogram=evaluator.figures(colours),
         chance=evaluator.chance(), iterations=done, weights=weights, seconds=round(seconds, 3),
         pairs_per_second=round(done * run.schedule.step / seconds, 2) if done else None,
-        alarms=alarms(run.folder) if done else [], device="cpu" if job.gpu is None else "gpu", versions=run.versions,
-        data_folder=lineage.place(job.data, run.folder, job.out))
+        alarms=alarms(run.folder) if done else [], device="cpu" if job.gpu is None else "gpu",
+        versions=run.versions, data_folder=lineage.place(job.data, run.folder, job.out))
     before = lineage.up_to(job.origin, job.settings.seed)
     return Result(**about, lineage=[*before, lineage.entry(Result(**about))])
 
@@ -47,4 +48,5 @@ def _result(run, done, seconds, weights, after):
 def _shares(figures):
     """The figures in per cent, in a line."""
     ranks = ", ".join(f"rank-{k} {100 * v:.1f} %" for k, v in figures["cmc"].items())
-    return ranks + f", mAP {100 * figures['mAP']['trapezoid']:.1f} % (step {100 * figures['mAP']['step']:.1f} %)"
+    trapezoid, step = (100 * figures["mAP"][kind] for kind in ("trapezoid", "step"))
+    return ranks + f", mAP {trapezoid:.1f} % (step {step:.1f} %)"

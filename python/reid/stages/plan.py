@@ -1,4 +1,4 @@
-"""What a command comes to: the stages of a chain up to the one that is asked for, looked at before any is trained."""
+"""Plans and validates every required stage before training: those of a chain up to the one asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ def run(request):
 
 
 def plan(request):
-    """The StageChecks of all stages of a Request, the first one first. Changes nothing; InputError for what cannot work."""
+    """The StageChecks of a Request's stages, in order. Changes nothing; InputError for what cannot work."""
     steps = _steps(request)
     _check_assignments(request, steps)
     for step in steps:
@@ -76,7 +76,8 @@ def plan(request):
                 _check_begun(check, checks[-1])
         except InputError as error:
             raise error if last else InputError(
-                f"{error} (stage {step.stage}, from which {request.stage} starts; --init FILE starts from other weights)"
+                f"{error} (stage {step.stage}, from which {request.stage} starts; --init FILE starts from "
+                "other weights)"
             ) from None
         checks.append(check)
     preflight.space_row(request.out, sum(check.space for check in checks))
@@ -138,23 +139,25 @@ def _data(request, step, steps):
     folder = request.data if single else request.data / step.stage
     if step is steps[-1]:
         if not (folder / "manifest.json").is_file():
-            raise InputError(f"{request.data}: holds neither manifest.json nor {step.stage}/manifest.json; prepare the "
-                             "data with `python -m data_prep`")
+            raise InputError(f"{request.data}: holds neither manifest.json nor {step.stage}/manifest.json; "
+                             "prepare the data with `python -m data_prep`")
         return folder
     if single or not (folder / "manifest.json").is_file():
         stood = request.chains.stands_for.get(request.base) == ("stage", step.stage)
         stands = ", which stands for ImageNet," if stood else ""
         have = "is one prepared dataset" if single else f"has no {step.stage}/manifest.json"
-        raise InputError(f"stage {step.stage}{stands} comes before {request.stage}, and --data {request.data} {have}: "
-                         f"give a folder of prepared datasets with {step.stage} among them, or "
-                         f"{_without(request, step.stage)}--init FILE")
+        raise InputError(f"stage {step.stage}{stands} comes before {request.stage}, and --data "
+                         f"{request.data} {have}: give a folder of prepared datasets with {step.stage} among "
+                         f"them, or {_without(request, step.stage)}--init FILE")
     return folder
 
 
 def _without(request, missing):
     """The chains of the file on whose way to the stage the missing one is not, as a way out."""
-    names = [name for name, steps in request.chains.chains.items() if request.stage in steps and
-             missing not in [step.stage for step in request.chains.path_to(name, request.stage, request.base)]]
+    def on_the_way(name):
+        return [step.stage for step in request.chains.path_to(name, request.stage, request.base)]
+    names = [name for name, steps in request.chains.chains.items()
+             if request.stage in steps and missing not in on_the_way(name)]
     return f"--chain {' or '.join(names)}, or " if names else ""
 
 
@@ -186,16 +189,17 @@ def _from(before, step):
     """(weights, None) of the stage before, or (None, its Job) where it is not finished."""
     run, = before.runs
     if not run.schedule.iterations:
-        raise InputError(f"stage {before.job.stage} is not trained (epochs 0), and {step.stage} starts from it; set "
-                         f"{step.stage}.epochs=0 for this stage alone, or start it with --init FILE")
+        raise InputError(f"stage {before.job.stage} is not trained (epochs 0), and {step.stage} starts from "
+                         f"it; set {step.stage}.epochs=0 for this stage alone, or start it with --init FILE")
     return (None, before.job) if before.todo else (run.folder / run.result().weights["file"], None)
 
 
 def _check_begun(check, before):
-    """InputError where a run was begun from weights of a stage that is yet to go on, and would then not be the same."""
+    """InputError where a run started from weights of a stage that is yet to resume, and that would change."""
     result = before.runs[0].result() if before.todo else None
     for run in check.runs if result and result.weights else ():
         if same.started_from(run.folder) == result.weights["sha256"]:
-            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration {result.iterations}, which "
-                             f"is to go on to {before.runs[0].schedule.iterations}; leave it as it is (--set "
+            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration "
+                             f"{result.iterations}, which is to go on to "
+                             f"{before.runs[0].schedule.iterations}; leave it as it is (--set "
                              f"{before.job.stage}.max_iter={result.iterations}), or choose another --out")

@@ -1,7 +1,7 @@
 """What is looked at before Caffe sees anything: Caffe aborts the whole process where something does not fit.
 
-What cannot work is an InputError. What was found is a table of Rows; a Row may be a surprise: it works, and may still
-not be what was meant.
+What cannot work is an InputError. What was found is a table of Rows; a Row may be a surprise: it works, and
+may still not be what was meant.
 """
 
 import shutil
@@ -45,8 +45,8 @@ def check_stage_name(name, manifest):
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"stage {name!r}: use letters, digits, - and _ (it names a folder)")
     if name in PAPERS and name != manifest["dataset"]:
-        raise InputError(f"stage {name}: --data holds {manifest['dataset']}; give the folder that was prepared "
-                         f"from {name}, or give the stage a name of your own")
+        raise InputError(f"stage {name}: --data holds {manifest['dataset']}; give the folder that was "
+                         f"prepared from {name}, or give the stage a name of your own")
 
 
 def check_split(data, name, manifest):
@@ -54,30 +54,32 @@ def check_split(data, name, manifest):
     if name not in manifest["splits"]:
         raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest['splits']))}")
     entry = manifest["splits"][name]
-    for folder, facts in ((data / "images", manifest["image_lmdb"]), (data / name / "train", entry["train_pairs"]),
+    for folder, facts in ((data / "images", manifest["image_lmdb"]),
+                          (data / name / "train", entry["train_pairs"]),
                           (data / name / "test", entry["test_pairs"])):
         file = folder / "data.mdb"
         size = file.stat().st_size if file.is_file() else None
         if size != facts["bytes"]:
-            raise InputError(f"{file}: {'missing' if size is None else f'{size} bytes'}, and the manifest says "
-                             f"{facts['bytes']} bytes; prepare the data again")
+            raise InputError(f"{file}: {'missing' if size is None else f'{size} bytes'}, and the manifest "
+                             f"says {facts['bytes']} bytes; prepare the data again")
         if checksum(file) != facts["sha256"]:
-            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts['sha256']}: changed "
-                             "since it was prepared; prepare the data again")
+            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts['sha256']}: "
+                             "changed since it was prepared; prepare the data again")
 
 
 def check_classes(pairs, entry):
-    """A pair LMDB (PairStore) has the classes of the manifest's entry, so that no label lies past the head's end."""
+    """A pair LMDB (PairStore) has the classes of the manifest, so that no label lies past the head's end."""
     if pairs.meta["classes"] != entry["classes"] or pairs.labels.max() >= entry["classes"]:
-        raise InputError(f"{pairs.path}: holds {pairs.meta['classes']} classes, labels up to {pairs.labels.max()}, and "
-                         f"the manifest says {entry['classes']} classes; prepare the data again")
+        raise InputError(f"{pairs.path}: holds {pairs.meta['classes']} classes, labels up to "
+                         f"{pairs.labels.max()}, and the manifest says {entry['classes']} classes; prepare "
+                         "the data again")
 
 
 def check_base(origin, base):
     """Weights of another base network are refused: some differ in nothing that a shape would show."""
     if origin and origin.base not in (None, base):
-        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of {base}; give --base "
-                         f"{origin.base}, or other weights")
+        raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of "
+                         f"{base}; give --base {origin.base}, or other weights")
 
 
 def check_start(net, base):
@@ -91,9 +93,11 @@ def weights_rows(wanted, layers, base):
     known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted)}
     unused = [name for name in layers if name not in wanted]
     foreign = [name for name in unused if name not in known]
-    left = grouped([name for name in unused if name in known]) + (" (heads and classifiers)" if unused else "")
+    left = grouped([name for name in unused if name in known])
+    left += " (heads and classifiers)" if unused else ""
     return [Row("loads", grouped(list(wanted))), Row("shapes", "as in the net, no difference"),
-            Row("unused", f"{grouped(foreign)} (of no known head or classifier)" if foreign else left, bool(foreign))]
+            Row("unused", f"{grouped(foreign)} (of no known head or classifier)" if foreign else left,
+                bool(foreign))]
 
 
 def grouped(names):
@@ -123,6 +127,6 @@ def space_row(folder, needed):
     there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise InputError(f"{folder}: {free / 1e6:.0f} MB free; the snapshots need {needed / 1e6:.0f} MB: make room, or "
-                         "set keep_snapshots lower")
+        raise InputError(f"{folder}: {free / 1e6:.0f} MB free; the snapshots need {needed / 1e6:.0f} MB: "
+                         "make room, or set keep_snapshots lower")
     return Row("disk", f"{needed / 1e6:.0f} MB for the snapshots, {free / 1e6:.0f} MB free")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.engine.settings import Settings, assigned
+from reid.engine.settings import Settings, as_text
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
@@ -49,7 +49,7 @@ def load(path: Path) -> Recipe:
         entry = mapping(path, f"settings, {key}", entry, {"value": None, "seen": str})
         if set(entry) != {"value", "seen"}:
             raise InputError(f"{path}: settings, {key}: give value and seen, where it was seen")
-        assignments.append(f"{key}={assigned(entry['value'])}")
+        assignments.append(f"{key}={as_text(entry['value'])}")
     prepared = mapping(path, "prepared", top.get("prepared", {}), dict.fromkeys(PREPARED))
     return Recipe(path, top["title"], top["source"], top.get("base"), top.get("objective"),
                   tuple(assignments), prepared, tuple(top.get("differs", ())))
@@ -66,7 +66,7 @@ def check_prepared(recipe: Recipe, data: Path, manifest: dict) -> None:
     for key, value in recipe.prepared.items():
         if manifest[key] != value:
             option = f"--schedule {value}" if key == "schedule" else "--flip" if value else "--no-flip"
-            found = assigned(manifest[key])
+            found = as_text(manifest[key])
             raise InputError(f"{data}: was prepared with {key} {found}, and {recipe.file} is for "
-                             f"{assigned(value)}; prepare it into another folder with python -m data_prep … "
+                             f"{as_text(value)}; prepare it into another folder with python -m data_prep … "
                              f"{option}, or give the recipe's settings with --set")

@@ -1,11 +1,13 @@
 """One split of one stage: a folder, and the steps that fill it.
 
 OUT/<stage>/split00/
-    settings.yaml                  what was asked for: a run only goes on, and only counts as done, for the same
+    settings.yaml                  what was asked for: a run only goes on, and only counts as done, for the
+                                   same
     train, test, deploy, solver    .prototxt of this split
     log.txt  losses.csv  test.csv  evaluation.csv
     snapshots/000500/              weights, solver state, checksums
-    start.json                     where the weights at the start come from, and whether a verification head was kept
+    start.json                     where the weights at the start come from, and whether a verification head
+                                   was kept
     features/before, after/        query.npz and gallery.npz, from the weights at the start and at the end
     result.json                    the figures and where they come from; written last
 """
@@ -36,11 +38,11 @@ from reid.stages.evaluator import GALLERY, QUERY, Evaluator
 from reid.stages.finish import write_result
 
 
-
 class Run:
     """One split of a Job, in its folder.
 
-    Raises InputError where the split is not prepared, does not fit the settings, or its folder holds another run.
+    Raises InputError where the split is not prepared, does not fit the settings, or its folder holds another
+    run.
     """
 
     def __init__(self, job, manifest, name):
@@ -70,8 +72,8 @@ class Run:
         """
         result = self.result()
         if result and result.split_sha256 not in (None, split_checksum(self.manifest, self.name)):
-            raise InputError(f"{self.folder}: {self.job.data / 'manifest.json'} has changed since this run was "
-                             "finished; bring the data back, or choose another --out")
+            raise InputError(f"{self.folder}: {self.job.data / 'manifest.json'} has changed since this run "
+                             "was finished; bring the data back, or choose another --out")
         return result is not None and result.iterations >= self.schedule.iterations
 
     def nets(self):
@@ -97,7 +99,7 @@ class Run:
         write_whole(self.folder / same.SETTINGS, yaml.safe_dump(self.asked, sort_keys=False))
 
     def train(self, start):
-        """Train from the trunk `start` (a caffe.Net), rank the test identities before and after, write the result."""
+        """Train from the trunk `start` (caffe.Net), rank the test identities before and after, record it."""
         done, seconds, weights, after = 0, 0.0, None, None
         if self.schedule.iterations:
             solver = self._solver(start)
@@ -122,7 +124,8 @@ class Run:
     def features(self, trunk, sides):
         """Features of the split's test images from a deploy net: {"query": (N, D), "gallery": (M, D), …}."""
         feature = BACKBONES[self.job.base].feature
-        return {side: extract(trunk, feature, self.images, self.evaluator.rows[side], self.job.settings) for side in sides}
+        return {side: extract(trunk, feature, self.images, self.evaluator.rows[side], self.job.settings)
+                for side in sides}
 
     def keep_after(self, trunk, weights):
         """Compute and keep the features of the trained trunk, whose weights have this sha256; a kill loses little of it."""
@@ -139,7 +142,8 @@ class Run:
         (self.folder / "features" / when).mkdir(parents=True, exist_ok=True)
         for side in self.evaluator.rows:
             about = self.evaluator.about(side)
-            write_features(self._file(when, side), features[side], about["ids"], about["cams"], about["names"])
+            write_features(self._file(when, side), features[side], about["ids"], about["cams"],
+                           about["names"])
 
     def kept(self, when):
         """The features that were written for `when`, {side: (N, D)}."""
@@ -150,7 +154,7 @@ class Run:
         return same.read_start(self.folder)
 
     def has_before(self):
-        """Whether the features of the weights at the start are there, of the images that the manifest names."""
+        """Whether the features of the weights at the start are there, of the images in the manifest."""
         files = {side: self._file("before", side) for side in self.evaluator.rows}
         return all(file.is_file() and
                    np.array_equal(read_features(file).get("names"), self.evaluator.about(side)["names"])
@@ -163,7 +167,7 @@ class Run:
             print(line, file=file)
 
     def _solver(self, start):
-        """The solver of this run: its trunk is that of `start`, its heads are fresh, or the verification head is kept."""
+        """The solver of this run: its trunk is `start`'s, its heads fresh, or its verification head kept."""
         solver = caffe.SGDSolver(str(self.folder / "solver.prototxt"))
         for name, blobs in start.params.items():
             for target, source in zip(solver.net.params[name], blobs):

@@ -1,4 +1,4 @@
-"""What makes two runs the same: a folder is resumed, and counts as finished, for what it was begun with alone."""
+"""What makes two runs the same: a folder is resumed, and is finished, for what it was started with alone."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,14 @@ SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 
 
 def asked_for(job, manifest: dict, split: str) -> dict:
-    """All that a run's figures depend on, as settings.yaml and result.json keep it. job: reid.stages.stage.Job."""
+    """All that a run's figures depend on, as settings.yaml and result.json keep it; job: stages.stage.Job."""
     entry = manifest["splits"][split]
     init = {"file": job.origin.file.name, "sha256": job.origin.sha256} if job.origin else None
     return {"stage": job.stage, "split": split, "base": job.base, "objective": job.objective,
             "init": {"file": WEIGHTS, "sha256": None} if job.parent_job else init,
             "data": {"images": manifest["image_lmdb"]["sha256"],
-                     "train_pairs": entry["train_pairs"]["sha256"], "test_pairs": entry["test_pairs"]["sha256"]},
+                     "train_pairs": entry["train_pairs"]["sha256"],
+                     "test_pairs": entry["test_pairs"]["sha256"]},
             "settings": as_plain(job.settings)}
 
 
@@ -118,4 +119,5 @@ def _binding(asked: dict) -> dict:
     for key, value in {**asked, "settings": {**usual, **asked["settings"]}}.items():
         flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})
     return {key: value for key, value in flat.items()
-            if key.removeprefix("settings.") not in FREE and key != "init.file"}    # a file's name changes nothing
+            # a file's name changes nothing
+            if key.removeprefix("settings.") not in FREE and key != "init.file"}

@@ -1,4 +1,4 @@
-"""One stage of the staged training (paper, section II-D): splits of one dataset, trained, ranked and recorded."""
+"""One stage of the staged training (paper, section II-D): splits of one dataset, trained and ranked."""
 
 import hashlib
 import json
@@ -30,8 +30,10 @@ class Job:
     """What is asked for: a stage on prepared data, into a folder.
 
     init: .caffemodel to take the trunk from, or None to start from random weights; gpu: its number, or None.
-    parent_job: the Job that is to be trained before this one, whose weights it starts from in place of `init`.
-    keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight are errors.
+    parent_job: the Job that is to be trained before this one, whose weights it starts from in place of
+    `init`.
+    keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight
+    are errors.
     """
     stage: str
     data: Path
@@ -56,9 +58,10 @@ class Job:
 
 @dataclass(frozen=True)
 class StageCheck:
-    """A stage that was checked: its Runs, which of them are to do, and the pre-flight's Rows for each of those.
+    """A stage that was checked: its Runs, which of them are to do, and the pre-flight's Rows for each.
 
-    head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept), None (there is none).
+    head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept), None (there is
+    none).
     space: bytes that the snapshots to come will take.
     """
     job: Job
@@ -84,7 +87,8 @@ def check_stage(job, splits):
     todo = [run for run in runs if not run.finished()]
     wanted = fit.parameters(runs[0].nets()["deploy"])
     training = [run for run in todo if run.schedule.iterations]
-    space = (len(training) * job.settings.keep_snapshots + 2) * preflight.snapshot_bytes(wanted) if training else 0
+    snapshots = len(training) * job.settings.keep_snapshots + 2
+    space = snapshots * preflight.snapshot_bytes(wanted) if training else 0
     head, weights = _weights(job, runs[0], wanted, bool(todo))
     for run in runs:
         same.check_head(run.folder, head)
@@ -129,16 +133,18 @@ def starting_trunk(job, run):
 
 
 def features_before(runs, start):
-    """Keep the features that the weights at the start give: each image is computed once, in however many splits."""
+    """Keep the features that the weights at the start give: each image once, in however many splits."""
     runs = [run for run in runs if not run.has_before()]
     if runs:
-        job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values() for row in rows})
+        job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values()
+                                           for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
         features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start, BACKBONES[job.base].feature,
                                 runs[0].images, images, job.settings, runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
-            run.keep("before", {side: features[[place[row] for row in rows]] for side, rows in run.evaluator.rows.items()})
+            run.keep("before", {side: features[[place[row] for row in rows]]
+                                for side, rows in run.evaluator.rows.items()})
 
 
 def _key(job, run):
@@ -149,7 +155,7 @@ def _key(job, run):
 
 
 def _weights(job, run, wanted, needed):
-    """What becomes of the verification head, and Rows of what the weights hold; without those where not `needed`."""
+    """What becomes of the verification head, and Rows of what the weights hold; those only if `needed`."""
     head = ("kept" if job.keep_head else "fresh") if "v" in job.objective else None
     fresh = ["id_fc"] * ("i" in job.objective) + [preflight.VERIFICATION] * (head == "fresh")
     if not needed:
@@ -178,7 +184,8 @@ def _weights(job, run, wanted, needed):
 
 def _origin_row(origin):
     known = bool(origin.run and lineage.known(lineage.of_result(origin.result)) or origin.record)
-    text = origin.describe() + (", whose own first weights are of unknown origin" if origin.run and not known else "")
+    doubt = ", whose own first weights are of unknown origin" if origin.run and not known else ""
+    text = origin.describe() + doubt
     return Row("weights", f"{origin.file.name}, sha256 {origin.sha256[:12]}…: {text}", not known)
 
 
@@ -191,7 +198,8 @@ def _head_rows(job, head):
     stage, before = ((job.parent_job.stage, job.parent_job.settings.verif_scale) if job.parent_job else
                      (job.origin.result.stage, job.origin.result.settings["verif_scale"]))
     if before != job.settings.verif_scale:
-        return [Row("verif_fc", f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
+        return [Row("verif_fc",
+                    f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
                                 f"{job.settings.verif_scale:g}", True)]
     return [Row("verif_fc", f"kept from {stage}")]
 
@@ -200,19 +208,21 @@ def _mean(job):
     """Whether the mean is that of the weights."""
     if job.parent_job:
         return preflight.mean_row(job.settings.mean, job.parent_job.settings.mean, job.parent_job.stage)
-    return preflight.mean_row(job.settings.mean, job.origin and job.origin.mean, job.origin and job.origin.describe())
+    return preflight.mean_row(job.settings.mean, job.origin and job.origin.mean,
+                              job.origin and job.origin.describe())
 
 
 def _data(run):
     """Rows of a run's data."""
     manifest, labels = run.manifest, run.labels[run.labels >= 0]
     mark = ", generated data" if manifest["generated"] else ""
-    rows = [Row("data", f"{manifest['dataset']} {run.name}{mark} in {run.job.data}: images, training and held-out "
-                        "pairs have the manifest's sha256"),
+    rows = [Row("data", f"{manifest['dataset']} {run.name}{mark} in {run.job.data}: images, training and "
+                        "held-out pairs have the manifest's sha256"),
             Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry['classes']} classes"),
             Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs")]
     if run.evaluator.alone:
-        rows.append(Row("multi_query", f"{run.evaluator.alone} queries have no images to be pooled from but themselves",
+        rows.append(Row("multi_query",
+                        f"{run.evaluator.alone} queries have no images to be pooled from but themselves",
                         surprise=True))
     return rows
 

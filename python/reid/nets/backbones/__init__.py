@@ -1,1 +1,1 @@
-"""The backbones, one file each: the trunk, image in, feature out, with its facts and defaults; by name in `registry`."""
+"""The backbones, one file each: the trunk, image in, feature out, its facts and defaults; see `registry`."""

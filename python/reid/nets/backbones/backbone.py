@@ -14,8 +14,8 @@ class Backbone:
     """A backbone: how its layers are written, what they give, and the training defaults that belong to it.
 
     name            as --base has it
-    trunk           function (n, pairs) that adds the layers to NetSpec n, from n.data to the feature; pairs: how many are
-                    stacked in n.data, 0 in a deploy net
+    trunk           function (n, pairs) that adds the layers to NetSpec n, from n.data to the feature; pairs:
+                    how many are stacked in n.data, 0 in a deploy net
     feature         name of the blob that holds the feature, in the deploy net and in the stacked training net
     classifier      the layer of its published weights that classifies ImageNet's 1000 classes; none: ""
     feature_dims    shape of one feature, without the batch axis: D, or D × rows × columns

@@ -82,8 +82,9 @@ def _normalise(n, blob, suffix):
     n[f"scale{suffix}"] = L.Scale(n[blob], in_place=True, bias_term=True, param=[LEARNED, LEARNED])
 
 
-# Batch 64 is the paper's; the mean is that of the model's authors. With raw squares (scale 1) the loss overflows by the
-# third iteration; at 0.1 with clipping at 35 both heads learn.
-BACKBONE = Backbone(name="resnet50", trunk=trunk, feature="pool5", classifier="fc1000", feature_dims=(2048, 1, 1),
-                    height=224, width=224, any_size=True, mean=(103.0626, 115.9029, 123.1516), batch=64, verif_scale=0.1,
-                    clip_gradients=35, verif_lr_mult=10)
+# Batch 64 is the paper's; the mean is that of the model's authors. With raw squares (scale 1) the loss
+# overflows by the third iteration; at 0.1 with clipping at 35 both heads learn.
+BACKBONE = Backbone(name="resnet50", trunk=trunk, feature="pool5", classifier="fc1000",
+                    feature_dims=(2048, 1, 1), height=224, width=224, any_size=True,
+                    mean=(103.0626, 115.9029, 123.1516), batch=64, verif_scale=0.1, clip_gradients=35,
+                    verif_lr_mult=10)

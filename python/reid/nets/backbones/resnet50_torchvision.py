@@ -1,4 +1,4 @@
-"""ResNet-50 in torchvision's geometry, for torchvision's weights: the table in `resnet50` says what differs."""
+"""ResNet-50 in torchvision's geometry, for its weights: the table in `resnet50` says what differs."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,5 +7,5 @@ from reid.nets.backbones import resnet50
 from reid.nets.backbones.backbone import TORCHVISION_MEAN
 
 # All but the mean are resnet50's, not measured again.
-BACKBONE = replace(resnet50.BACKBONE, name="resnet50-torchvision", trunk=partial(resnet50.trunk, torchvision=True),
-                   mean=TORCHVISION_MEAN)
+BACKBONE = replace(resnet50.BACKBONE, name="resnet50-torchvision",
+                   trunk=partial(resnet50.trunk, torchvision=True), mean=TORCHVISION_MEAN)

@@ -44,7 +44,8 @@ def _fully_connected(n, bottom, number):
     return n[name]
 
 
-# Batch 48 is the paper's. fc7 differences are larger than pool5's and there are twice as many: half of ResNet-50's scale
-# keeps the verification gradient near what was measured to be stable there.
-BACKBONE = Backbone(name="vgg16", trunk=trunk, feature="fc7", classifier="fc8", feature_dims=(4096,), height=224, width=224,
-                    any_size=True, mean=IMAGENET_MEAN, batch=48, verif_scale=0.05, clip_gradients=35, verif_lr_mult=10)
+# Batch 48 is the paper's. fc7 differences are larger than pool5's and there are twice as many: half of
+# ResNet-50's scale keeps the verification gradient near what was measured to be stable there.
+BACKBONE = Backbone(name="vgg16", trunk=trunk, feature="fc7", classifier="fc8", feature_dims=(4096,),
+                    height=224, width=224, any_size=True, mean=IMAGENET_MEAN, batch=48, verif_scale=0.05,
+                    clip_gradients=35, verif_lr_mult=10)
