@@ -69,7 +69,7 @@ def test_bounds_are_allowed_and_what_is_beyond_is_not(key):
 
 def test_a_run_may_resume_with_other_values_of_these_alone():
     assert FREE == {"workers", "threads", "display", "max_iter", "snapshot_every", "keep_snapshots",
-                    "test_every", "evaluate_every"}
+                    "test_every", "test_pairs", "evaluate_every"}
 
 
 def test_paper_numbers_are_whole():

@@ -191,15 +191,19 @@ def _check(settings: Settings) -> None:
         if not all(map(math.isfinite, numbers)):
             raise InputError(f"{key} is {as_text(value)}; it must be finite")
         if not all(about.low <= number <= about.high for number in numbers):
-            raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value))}")
+            raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value), value)}")
     if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
         raise InputError(f"clip_gradients is {settings.clip_gradients}; it must be above 0, or -1 for no clipping")
 
 
-def allowed(about: About, kind: type) -> str:
-    """The bounds of a setting of such a type, as a phrase: "at least 1", "from 0 to 64"; "" for none."""
+def allowed(about: About, kind: type, value: object = None) -> str:
+    """The bounds of a setting of such a type, as a phrase: "at least 1", "from 0 to 64"; "" for none.
+
+    What Caffe can hold at most is named only to a value that is above it.
+    """
     low, high = (f"{bound}x{bound}" if kind is Size else f"{bound}" for bound in (about.low, about.high))
-    if about.high != math.inf:
+    named = about.high != math.inf and (about.high != LARGEST or isinstance(value, int) and value > LARGEST)
+    if named:
         return f"from {low} to {high}"
     return f"at least {low}" if about.low != -math.inf else ""
 
