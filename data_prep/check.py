@@ -88,8 +88,8 @@ def _images(out: Path, manifest: dict) -> str:
 def _names(out: Path, manifest: dict) -> str:
     """Count images under two identities, which one's own may not have, and prove the parts of large apart."""
     images, owners, sets = manifest["images"], defaultdict(set), defaultdict(set)
-    for path, number, checksum in zip(images["path"], images["identity"], images["sha256"]):
-        owners[checksum].add(number)
+    for path, number, sha256 in zip(images["path"], images["identity"], images["sha256"]):
+        owners[sha256].add(number)
         sets[path.split("/")[0]].add(number)
     shared = sum(len(numbers) > 1 for numbers in owners.values())
     known = DATASETS.get(manifest["dataset"])

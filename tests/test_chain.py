@@ -40,8 +40,8 @@ def chains(folder, content=FILE):
 
 
 def request(data, out, stage="third", assignments=(), **other):
-    given = dict(stage=stage, data=data, out=out, base="tiny", objective="vi", splits=[0], init=None, gpu=None, chain=None,
-                 assignments=[*SMALL, *assignments], catalogue=None, strict=False,
+    given = dict(stage=stage, data=data, out=out, base="tiny", objective="vi", splits=[0], init=None,
+                 gpu=None, chain=None, assignments=[*SMALL, *assignments], catalogue=None, strict=False,
                  check_data=prove)
     if "chains" not in other:
         given["chains"] = load(chains(data))
@@ -261,7 +261,8 @@ def test_edited_data_under_a_finished_run_are_refused(generated_viper, prepared_
     prepare("viper", generated_viper, edited / "second", splits=[1], epochs=3)
     assert not any(looked.todo for looked in plan.plan(asked))
     edit(edited / "second/manifest.json", lambda manifest: manifest["splits"]["split00"]["query"].reverse())
-    with pytest.raises(InputError, match="second/split00: .*second/manifest.json has changed since.*from which third"):
+    with pytest.raises(InputError, match="second/split00: .*second/manifest.json has changed since.*"
+                                         "from which third"):
         plan.plan(asked)
     shutil.rmtree(edited / "second")
     shutil.copytree(prepared_viper, edited / "second")
@@ -329,7 +330,8 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
     for layer in [layer for layer in net.layer if layer.name == "verif_fc"]:
         net.layer.remove(layer)
     file.write_bytes(net.SerializeToString())
-    for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):     # all of it made to fit
+    # all of it made to fit
+    for name in (file.parent / "snapshot.json", copy / "second/split00/result.json"):
         edit(name, lambda facts: (facts.get("weights") or facts["sha256"]).update(
             {"sha256" if "weights" in facts else file.name: checksum(file)}))
     looked = plan.plan(request(data, copy))[-1]

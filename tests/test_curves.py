@@ -12,7 +12,8 @@ from reid.engine.tables import Table, read
 from reid.report import curves
 from reid.report.results import Group
 
-SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21, test_batches=(0,))
+SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21,
+                    test_batches=(0,))
 
 
 def test_epochs_begin_where_their_first_pair_is(tmp_path):

@@ -135,7 +135,8 @@ def test_losses_features_and_gradients_are_caffes(base, form, tmp_path, switch, 
             found.append(kept)
         own, engine = found
         assert all(np.abs(values).max() > 0 for values in own.values())
-        assert not VECTORS or any((own[name] != engine[name]).any() for name in own)      # it is another engine
+        # It is another engine.
+        assert not VECTORS or any((own[name] != engine[name]).any() for name in own)
         assert max(apart(own[name], engine[name]) for name in (feature, *made.outputs)) < 1e-5
         # Of squares of small differences: their roundings weigh twice.
         assert apart(own["verif_fc/0"], engine["verif_fc/0"]) < 3e-5
@@ -353,7 +354,10 @@ def test_a_net_may_change_its_shape(tmp_path, switch):
 @pytest.mark.parametrize("iter_size", [1, 3])
 @pytest.mark.parametrize("clip", [-1, 0.5])
 def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
-    """Four steps with momentum and decay. They are small, so that no ReLU turns over; the step is left in `diff`."""
+    """Four steps with momentum and decay.
+
+    They are small, so that no ReLU turns over; the step is left in `diff`.
+    """
     found = []
     for environment in ({"CAFFE_FUSE": "0"}, {}):
         heads = one_pass.Heads("vi", 7, verif_scale=0.2, verif_lr_mult=10, dropout=0)
@@ -364,8 +368,8 @@ def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
         switch(CAFFE_FUSE="0")      # the nets alike: what is compared is the update
         settings = solver_proto(
             tmp_path / "train", tmp_path / "train", lr=1e-6, lr_final=1e-6, lr_final_from=100, max_iter=100,
-            iter_size=iter_size, momentum=0.9, weight_decay=0.5, clip_gradients=clip, test_iter=1, test_interval=100,
-            display=0, snapshot=0, snapshot_prefix=tmp_path / "none", seed=1, gpu=False)
+            iter_size=iter_size, momentum=0.9, weight_decay=0.5, clip_gradients=clip, test_iter=1,
+            test_interval=100, display=0, snapshot=0, snapshot_prefix=tmp_path / "none", seed=1, gpu=False)
         for field in ("test_net", "test_iter", "test_interval"):
             settings.ClearField(field)
         (tmp_path / "solver").write_text(text_format.MessageToString(settings))
@@ -384,7 +388,10 @@ def test_an_update_in_one_pass_is_upstreams(iter_size, clip, tmp_path, switch):
 
 
 def test_an_array_keeps_its_memory_and_no_longer_than_it_lives(tmp_path, switch):
-    """A view outlives the net; once all are gone the weights may be kept in another order again, as last written."""
+    """A view outlives the net.
+
+    Once all are gone the weights may be kept in another order again, as last written.
+    """
     made = net(tmp_path, BLOCK, (2, 16, 6, 6), caffe.TEST)
     for _ in range(3):      # by the third pass oneDNN's copy of the weights is kept
         first = made.forward()["e"].copy()

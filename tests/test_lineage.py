@@ -105,7 +105,7 @@ def test_what_is_gone_and_what_has_changed_is_said(copy, chain, generated_viper)
     for run in ("first", "second"):         # the copies' results name the data of the copy
         file = copy / f"runs/{run}/split00/result.json"
         moved = json.loads(file.read_text().replace(str(chain), str(copy)))
-        edit(file, lambda result: result.update({key: moved[key] for key in result}))
+        edit(file, lambda result, moved=moved: result.update({key: moved[key] for key in result}))
     recorded = "as recorded"
     assert states(second(copy)) == [{"weights": recorded,
                                      "data": "as recorded for split00"}] * 2 + [{"weights": recorded}]
@@ -113,7 +113,8 @@ def test_what_is_gone_and_what_has_changed_is_said(copy, chain, generated_viper)
     parent.write_bytes(parent.read_bytes()[:-1])
     (copy / "people.caffemodel").unlink()
     edit(copy / "data/manifest.json", lambda manifest: manifest["splits"]["split00"]["query"].pop())
-    assert states(second(copy)) == [{"weights": recorded, "data": "changed"}, {"weights": "changed", "data": "changed"},
+    assert states(second(copy)) == [{"weights": recorded, "data": "changed"},
+                                    {"weights": "changed", "data": "changed"},
                                     {"weights": "gone"}]
     code, out, err = say(second(copy))
     assert code == 1 and f"changed: {parent}" in out and f"gone: {copy / 'people.caffemodel'}" in out

@@ -109,8 +109,8 @@ def command(data, out):
     chains = out.parent / "stages.yaml"
     chains.write_text("chains: {all: {viper: {parent: random}}}\n")
     return Request(stage="viper", data=data, out=out, base="tiny", objective="vi", splits=[0],
-                   assignments=SMALL, init=None, gpu=None, chains=chain.load(chains), chain=None, catalogue=None,
-                   strict=False, check_data=prove)
+                   assignments=SMALL, init=None, gpu=None, chains=chain.load(chains), chain=None,
+                   catalogue=None, strict=False, check_data=prove)
 
 
 def trains_and_is_tested(content):

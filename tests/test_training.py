@@ -210,7 +210,7 @@ def test_schedule_by_hand(prepared_viper):
                     pairs, held_out)
     assert (plan.iterations, plan.lr_final_from, plan.step) == (18, 12, 21)    # ⌈360/21⌉, ⌈240/21⌉
     assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
-    assert plan.test_batches == tuple(range(48 // 7))                                 # 12 probes × 4 held-out pairs
+    assert plan.test_batches == tuple(range(48 // 7))    # 12 probes × 4 held-out pairs
     assert schedule(override(defaults("tiny"), ["max_iter=5"]), pairs, held_out).iterations == 5
     # 1.5 epochs are 180 pairs; the last 10/75 of them, 0.2 epochs, begin after 156: ⌈180/21⌉, ⌈156/21⌉
     part = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "epochs=1.5"]), pairs, held_out)
@@ -369,12 +369,15 @@ def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
 def test_command_line_errors_are_one_line(tmp_path):
     for arguments, word in ((["--set", "speed=9"], "'speed'"), (["--split", "x"], "--split x"),
                             (["--gpu", "0"], "manifest.json")):
-        done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path, "--out",
-                               tmp_path / "runs", "--base", "tiny", *arguments], capture_output=True, text=True)
-        assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path,
+                               "--out", tmp_path / "runs", "--base", "tiny", *arguments],
+                              capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_a_snapshot_comes_before_the_held_out_pairs_and_what_was_cut_off_is_made_up_for(prepared_viper, tmp_path, monkeypatch):
+def test_a_snapshot_comes_before_the_held_out_pairs_and_what_was_cut_off_is_made_up_for(
+        prepared_viper, tmp_path, monkeypatch):
     """A kill between the snapshot and the row of test.csv: the same files as without."""
     straight, = run_stage(job(prepared_viper, tmp_path / "straight", "snapshot_every=6"), [0])
     judge, seen = loop.test, []
@@ -403,7 +406,8 @@ def test_asked_to_stop_the_held_out_pairs_are_left(prepared_viper, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
     folder = tmp_path / "viper/split00"
-    assert read(folder / "test.csv") == {} and [p.name for p in (folder / "snapshots").iterdir()] == ["000006"]
+    assert read(folder / "test.csv") == {}
+    assert [p.name for p in (folder / "snapshots").iterdir()] == ["000006"]
     monkeypatch.setattr(loop, "test", judge)
     run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
     assert read(folder / "test.csv")["iteration"] == [6, 12]
@@ -414,15 +418,18 @@ def test_held_out_pairs_are_a_fixed_sample_spread_over_all_of_them(prepared_vipe
     assert held_out.total == 48
     plan = schedule(override(defaults("tiny"), ["batch=4", "test_pairs=17"]), pairs, held_out)
     assert plan.test_batches == (0, 2, 4, 7, 9)      # 5 of 12 batches
-    source = Source(str(prepared_viper / "split00/test"), str(prepared_viper / "images"), 4, 224, 64, 64, (1., 2., 3.), 0, 0,
-                    "test")
+    source = Source(str(prepared_viper / "split00/test"), str(prepared_viper / "images"), 4, 224, 64, 64,
+                    (1., 2., 3.), 0, 0, "test")
     every, some = PairFeed(source), PairFeed(source)
     some.order = plan.test_batches
     assert all((some.rows(k)[0] == every.rows(plan.test_batches[k % 5])[0]).all() for k in range(7))
 
 
 class Trunk:
-    """Stands in for a deploy net: the feature of an image is its first pixels; counts what it was asked for."""
+    """Stands in for a deploy net: the feature of an image is its first pixels.
+
+    Counts what it was asked for.
+    """
 
     def __init__(self, fails_after=10 ** 9):
         self.blobs, self.left = {"data": self, "feature": self}, fails_after
@@ -453,5 +460,6 @@ def test_features_that_were_computed_are_kept(prepared_viper, tmp_path, monkeypa
     trunk, lines = Trunk(fails_after=2), []
     kept = extract.extract_kept(file, trunk, "feature", images, wanted, settings, lines.append)
     assert (kept == straight).all() and lines == [f"features of 16 images are in {file}"] and trunk.left == 1
-    again = extract.extract_kept(file, Trunk(fails_after=0), "feature", images, wanted, settings, lines.append)
+    again = extract.extract_kept(file, Trunk(fails_after=0), "feature", images, wanted, settings,
+                                 lines.append)
     assert (again == straight).all()

@@ -32,7 +32,8 @@ def classifier(caffemodel):
     """Real Caffe's classifier with these weights, and the mean (BGR) that their record names."""
     record = weights_record.read(caffemodel)
     if record is None:
-        raise InputError(f"{weights_record.path(caffemodel)}: not there; python -m weights.convert {caffemodel} --base BASE "
+        raise InputError(f"{weights_record.path(caffemodel)}: not there; "
+                         f"python -m weights.convert {caffemodel} --base BASE "
                          "--out FILE writes a copy with it")
     base = record.base
     if base not in BACKBONES:

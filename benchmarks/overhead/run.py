@@ -141,7 +141,8 @@ def measure(driven, bare, folder, settings, options, iterations):
     plan = Schedule(iterations, 10 ** 9, np.asarray(PairStore(options.data / "split00/train").offsets[1:]),
                     settings.batch, 1)
     train(driven, folder, settings, plan, block, lambda line: None, {})
-    return [np.array(seconds[1:]) for seconds in (mine, theirs, inside)]    # what happens once is in the first
+    # What happens once is in the first.
+    return [np.array(seconds[1:]) for seconds in (mine, theirs, inside)]
 
 
 def now():

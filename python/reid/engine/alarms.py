@@ -114,7 +114,10 @@ def stop_if_diverged(iteration, losses, run):
 
 
 def alarms(run):
-    """The alarms of a run, in order: [{"iteration": int, "alarm": its name, "text": what was seen and what to try}]."""
+    """The alarms of a run, in order.
+
+    [{"iteration": int, "alarm": its name, "text": what was seen and what to try}].
+    """
     file, found = run / "alarms.csv", []
     for line, row in enumerate(rows(file), 2):
         if not row.keys() >= {"iteration", "alarm", "text"} or not row["iteration"].isdecimal():

@@ -20,10 +20,10 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
     solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
-    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test identities
-    as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
-    Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the training
-    diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
+    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test
+    identities as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
+    Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the
+    training diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
     """
     net, held_out = solver.net, solver.test_nets[0]
     seconds, folder = 0.0, snapshots.newest(run, log)
@@ -41,15 +41,20 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
 
     def look(asked):
-        """Judge the weights as they are, where that is due and not done: by held-out pairs, by the test identities."""
+        """Judge the weights as they are, where that is due and not done.
+
+        By held-out pairs and by the test identities.
+        """
         last = solver.iter == schedule.iterations
-        if settings.test_every and (last or solver.iter % settings.test_every == 0) and tests.last < solver.iter:
+        if (settings.test_every and (last or solver.iter % settings.test_every == 0)
+                and tests.last < solver.iter):
             values = test(held_out, net, len(schedule.test_batches), asked)
             if values is None:
                 return
             tests.write(solver.iter, **values)
             log(f"held-out pairs: {describe(values)}")
-        if settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0) and ranks.last < solver.iter:
+        if (settings.evaluate_every and (last or solver.iter % settings.evaluate_every == 0)
+                and ranks.last < solver.iter):
             values = {f"rank_{k}": share for k, share in evaluate().items()}
             ranks.write(solver.iter, **values)
             log(f"test identities: {describe(values)}")
@@ -86,7 +91,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             last = solver.iter == schedule.iterations
             if last or solver.iter % settings.display == 0:
                 log(progress(solver.iter, schedule, recent))
-            # The snapshot comes first: what looks at the weights can take minutes, and a kill costs only that.
+            # The snapshot comes first: what looks at the weights can take minutes, and a kill costs
+            # only that.
             due = last or bool(asked) or solver.iter % settings.snapshot_every == 0
             if due:
                 folder = save()

@@ -61,8 +61,9 @@ def check_fits(needed, settings, free, whose):
                     if pairs % batch == 0 and needed.bytes(batch) <= free), None)
     way_out = (f"--set batch={fitting} iter_size={pairs // fitting} makes the same updates and fits"
                if fitting else "not even a batch of 1 fits: a smaller input or base network would")
-    raise InputError(f"batch is {settings.batch}: the training needs about {needed.bytes(settings.batch) / 1e9:.2f} GB of "
-                     f"{whose}, and {free / 1e9:.2f} GB are free; {way_out}")
+    raise InputError(f"batch is {settings.batch}: the training needs about "
+                     f"{needed.bytes(settings.batch) / 1e9:.2f} GB of {whose}, "
+                     f"and {free / 1e9:.2f} GB are free; {way_out}")
 
 
 def need(train, test=None, deploy=None, *, workers, workspace, tested=True, passes=1):

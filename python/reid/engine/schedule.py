@@ -51,11 +51,14 @@ def schedule(settings, pairs, held_out):
         return -(-end // step)
 
     whole = iterations_in(epochs)
-    return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last), np.asarray(pairs.offsets[1:]), step,
+    return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last),
+                    np.asarray(pairs.offsets[1:]), step,
                     _spread(max(1, held_out.total // settings.test_batch), settings))
 
 
 def _spread(batches: int, settings) -> tuple[int, ...]:
     """Numbers of the batches, of so many, that `settings.test_pairs` allows."""
-    looked_at = batches if settings.test_pairs is None else min(batches, -(-settings.test_pairs // settings.test_batch))
+    looked_at = batches
+    if settings.test_pairs is not None:
+        looked_at = min(batches, -(-settings.test_pairs // settings.test_batch))
     return tuple(i * batches // looked_at for i in range(looked_at))

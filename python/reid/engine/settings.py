@@ -48,7 +48,8 @@ class Settings:
     """The settings of a stage. Those without a default here take it from the backbone (`defaults`)."""
 
     # The pairs
-    batch: int = _setting("pairs in one pass (paper: 48 for VGG-16, 64 for ResNet-50)", unit="pairs", low=1, high=LARGEST)
+    batch: int = _setting("pairs in one pass (paper: 48 for VGG-16, 64 for ResNet-50)", unit="pairs",
+                          low=1, high=LARGEST)
     input: Size = _setting("what the net sees; the crop is resized to it where it differs",
                            unit="pixels", low=16, high=LARGEST_INPUT)
     mean: tuple[float, float, float] = _setting(
@@ -193,7 +194,8 @@ def _check(settings: Settings) -> None:
         if not all(about.low <= number <= about.high for number in numbers):
             raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value), value)}")
     if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
-        raise InputError(f"clip_gradients is {settings.clip_gradients}; it must be above 0, or -1 for no clipping")
+        raise InputError(f"clip_gradients is {settings.clip_gradients}; "
+                         "it must be above 0, or -1 for no clipping")
 
 
 def allowed(about: About, kind: type, value: object = None) -> str:

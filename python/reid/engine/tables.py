@@ -85,7 +85,10 @@ def cut_back(run, kept):
 
 
 def rows(path):
-    """The rows of a CSV file, [{column: text}, …]; none where there is no file. InputError names a bad one."""
+    """The rows of a CSV file, [{column: text}, …]; none where there is no file.
+
+    InputError names a bad one.
+    """
     reader, found = csv.DictReader(_lines(path)), []
     try:
         for row in reader:

@@ -24,11 +24,13 @@ def extract(net, blob: str, images, indices, settings) -> np.ndarray:
     return np.concatenate([features for _, features in _batches(net, blob, images, indices, settings)])
 
 
-def extract_kept(file: Path, net, blob: str, images, indices, settings, log: Callable[[str], None]) -> np.ndarray:
+def extract_kept(file: Path, net, blob: str, images, indices, settings,
+                 log: Callable[[str], None]) -> np.ndarray:
     """As `extract`, but what is computed is kept in `file`, and what is there already is not computed again.
 
-    The file belongs to one net, its weights and one view of one image LMDB; who names it sees to that. A kill costs at
-    most KEEP batches. log: function of a line, called about once a minute with how far it is and the time left.
+    The file belongs to one net, its weights and one view of one image LMDB; who names it sees to that. A kill
+    costs at most KEEP batches. log: function of a line, called about once a minute with how far it is and the
+    time left.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     done = _read(file, int(np.prod(net.blobs[blob].shape[1:])))
@@ -47,7 +49,8 @@ def extract_kept(file: Path, net, blob: str, images, indices, settings, log: Cal
             if now - told > TELL:
                 told = now
                 left = timedelta(seconds=round((now - began) * (len(missing) - count) / count))
-                log(f"features of {count}/{len(missing)} images  {count / (now - began):.0f} images/s  {left} left")
+                log(f"features of {count}/{len(missing)} images  {count / (now - began):.0f} images/s  "
+                    f"{left} left")
     return np.stack([done[index] for index in indices])
 
 

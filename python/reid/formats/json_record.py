@@ -1,8 +1,8 @@
 """JSON files that are checked against themselves, and small ones that hold one dataclass each.
 
 Such a file holds the SHA-256 of its own content as `checksum`. A record of before there were checksums is
-read, and a line on stderr says so. Of a dataclass, a field without a default must be there. A record of before
-its kind had versions has no `format`, and is read as one.
+read, and a line on stderr says so. Of a dataclass, a field without a default must be there. A record of
+before its kind had versions has no `format`, and is read as one.
 """
 
 import functools

@@ -14,7 +14,8 @@ from reid.formats.pair_lmdb import PairStore
 class PairFeed:
     """Batch k is the pairs [k·N, (k + 1)·N) of all epochs laid end to end, begun again after the last.
 
-    Where `order` is set, before the first batch is asked for, batch k is the one of the number order[k], begun again likewise.
+    Where `order` is set, before the first batch is asked for, batch k is the one of the number order[k],
+    begun again likewise.
 
     What a batch holds is a function of the two LMDBs, the settings and k alone: neither the number of workers
     nor the order in which batches are asked for nor a resume changes a byte.

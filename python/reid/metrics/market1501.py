@@ -1,7 +1,7 @@
 """Market-1501's protocol (paper, section III-A), single query; multi_query.py pools several into one.
 
-What is good and what is junk: `junk`. Equal distances are ordered as the gallery is. After Zheng et al., "Scalable Person
-Re-identification: A Benchmark", ICCV 2015, and the code that came with it.
+What is good and what is junk: `junk`. Equal distances are ordered as the gallery is. After Zheng et al.,
+"Scalable Person Re-identification: A Benchmark", ICCV 2015, and the code that came with it.
 """
 
 import numpy as np

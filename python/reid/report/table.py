@@ -43,8 +43,9 @@ class Table:
 
 
 def tables(section, paper, competitors=False):
-    """The Tables of a Section: Table I or II, and Table III where its dataset is trained in one of its other ways.
+    """The Tables of a Section.
 
+    Table I or II, and Table III where its dataset is trained in one of its other ways.
     paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with other methods' rows.
     """
     marks = (GENERATED,) if section.generated else ()
@@ -100,8 +101,10 @@ def as_csv(tables):
 
 
 def _main_rows(section, paper, competitors):
-    """The Rows of Table I or II: each of the paper's, those that are rebuilt with ours of the same nets under
-    them, what is left of ours, and what a colour histogram and chance would give.
+    """The Rows of Table I or II.
+
+    Each of the paper's, those that are rebuilt with ours of the same nets under them, what is left of ours,
+    and what a colour histogram and chance would give.
     """
     out, placed, printed = [], [], _printed(section, paper)
     for theirs, row in printed:

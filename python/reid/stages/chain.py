@@ -112,7 +112,8 @@ def _step(path, where, stage, entry):
             raise InputError(f"{path}: {where}: {key} is {entry[key]!r}; it is one of {', '.join(allowed)}")
     known = dict.fromkeys(Settings.__annotations__)
     settings = mapping(path, f"{where}, settings", entry.get("settings", {}), known)
-    return Step(stage, entry["parent"], entry.get("verification_head", "keep") == "keep", entry.get("objective"),
+    return Step(stage, entry["parent"], entry.get("verification_head", "keep") == "keep",
+                entry.get("objective"),
                 tuple(f"{key}={as_text(value)}" for key, value in settings.items()))
 
 

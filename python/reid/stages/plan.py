@@ -20,12 +20,12 @@ from reid.stages.stage import Job, carry_out, check_stage
 class Request:
     """A command.
 
-    stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last stage, None
-    for all; recipe: whose settings hold for every stage where nothing else sets them; assignments:
-    "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
-    stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the path of the
-    ImageNet weights of a name; check_data: raises InputError where a prepared folder and the splits of these
-    names are not what they claim to be. The rest as in stage.Job.
+    stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last
+    stage, None for all; recipe: whose settings hold for every stage where nothing else sets them;
+    assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
+    stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the
+    path of the ImageNet weights of a name; check_data: raises InputError where a prepared folder and the
+    splits of these names are not what they claim to be. The rest as in stage.Job.
     """
     stage: str
     data: Path

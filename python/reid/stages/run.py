@@ -128,7 +128,10 @@ class Run:
                 for side in sides}
 
     def keep_after(self, trunk, weights):
-        """Compute and keep the features of the trained trunk, whose weights have this sha256; a kill loses little of it."""
+        """Compute and keep the features of the trained trunk, whose weights have this sha256.
+
+        A kill loses little of it.
+        """
         feature, rows = BACKBONES[self.job.base].feature, self.evaluator.rows
         file = self.folder / "features" / f"after-{weights[:16]}.rows"
         everything = [row for side in rows for row in rows[side]]

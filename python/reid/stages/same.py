@@ -57,7 +57,10 @@ def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> N
 
 
 def check_head(folder: Path, head: str | None) -> None:
-    """InputError where a folder was begun with another choice for the verification head ("kept", "fresh", …)."""
+    """InputError where a folder was begun with another choice for the verification head.
+
+    head: "kept", "fresh", …
+    """
     said = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
     begun = [one[HEAD] for one in said if HEAD in one]
     if (folder / result_file.NAME).is_file():
@@ -78,7 +81,10 @@ def trained_with(asked: dict, head: str | None) -> dict:
 
 
 def started_from(folder: Path) -> str | None:
-    """The sha256 of the weights that a folder was started from; None where it was not started, or from random ones."""
+    """The sha256 of the weights that a folder was started from.
+
+    None where it was not started, or from random ones.
+    """
     return _binding(_settings(folder)).get("init.sha256") if (folder / SETTINGS).is_file() else None
 
 
@@ -117,7 +123,8 @@ def _binding(asked: dict) -> dict:
     """
     flat, usual = {}, as_plain(defaults(asked["base"]))
     for key, value in {**asked, "settings": {**usual, **asked["settings"]}}.items():
-        flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value})
+        flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict)
+                    else {key: value})
     return {key: value for key, value in flat.items()
             # a file's name changes nothing
             if key.removeprefix("settings.") not in FREE and key != "init.file"}

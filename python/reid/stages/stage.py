@@ -139,8 +139,9 @@ def features_before(runs, start):
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values()
                                            for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
-        features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start, BACKBONES[job.base].feature,
-                                runs[0].images, images, job.settings, runs[0].log)
+        features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start,
+                                BACKBONES[job.base].feature, runs[0].images, images, job.settings,
+                                runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
             run.keep("before", {side: features[[place[row] for row in rows]]
@@ -148,7 +149,10 @@ def features_before(runs, start):
 
 
 def _key(job, run):
-    """A name for the features of the weights at the start: the same for the same net, weights, images and view of them."""
+    """A name for the features of the weights at the start.
+
+    The same for the same net, weights, images and view of them.
+    """
     weights = job.origin.sha256 if job.origin else f"seed {job.settings.seed}"
     what = [job.base, weights, run.manifest["image_lmdb"]["sha256"], *view_settings(job.settings)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]

@@ -46,8 +46,8 @@ def _convolution(bottom, channels, filler="msra", **geometry):
                          **geometry)
 
 
-# Not in the paper: small enough for a CPU, trained from scratch. At a much larger scale the verification head drives all
-# features to zero before identification has begun to learn.
-BACKBONE = Backbone(name="tiny", trunk=trunk, feature="embedding", classifier="", feature_dims=(128, 4, 1), height=64,
-                    width=64, any_size=False, mean=IMAGENET_MEAN, batch=32, verif_scale=0.2, clip_gradients=10,
-                    verif_lr_mult=10)
+# Not in the paper: small enough for a CPU, trained from scratch. At a much larger scale the verification head
+# drives all features to zero before identification has begun to learn.
+BACKBONE = Backbone(name="tiny", trunk=trunk, feature="embedding", classifier="", feature_dims=(128, 4, 1),
+                    height=64, width=64, any_size=False, mean=IMAGENET_MEAN, batch=32, verif_scale=0.2,
+                    clip_gradients=10, verif_lr_mult=10)
