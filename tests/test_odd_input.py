@@ -192,6 +192,22 @@ def test_a_feature_file_whose_header_claims_more_than_it_holds(tmp_path):
         read_features(tmp_path / "q.npz")
 
 
+def test_a_damaged_feature_file(tmp_path):
+    write_features(tmp_path / "q.npz", np.ones((9, 8)), np.arange(9), np.ones(9, int), ["x"] * 9)
+    whole, rng = (tmp_path / "q.npz").read_bytes(), np.random.default_rng(0)
+    before = read_features(tmp_path / "q.npz")
+    for place in rng.integers(0, len(whole), 400):
+        content = bytearray(whole)
+        content[place:place + 20] = bytes(20) if place % 2 else rng.bytes(20)
+        (tmp_path / "q.npz").write_bytes(content[:len(whole)])
+        try:
+            found = read_features(tmp_path / "q.npz")
+        except InputError as error:
+            assert str(error).startswith(f"{tmp_path}/q.npz: ")
+        else:
+            assert all(np.array_equal(found[name], before[name]) for name in before)
+
+
 @pytest.mark.parametrize("how", ["link", "cdpath"])
 def test_the_script_finds_its_python_from_anywhere(tmp_path, how):
     (tmp_path / "train").symlink_to(ROOT / "tools/train_stage.sh")

@@ -31,7 +31,9 @@ def read_features(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, MemoryError, zipfile.BadZipFile) as error:
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("one of its entries is no array")
+    except Exception as error:    # what NumPy and zipfile raise at a damaged file is of a dozen kinds
         raise InputError(f"{path}: cannot be read as a feature file (.npz): {error}") from None
     missing = {"features", "ids", "cams"} - set(arrays)
     if missing:
