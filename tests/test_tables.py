@@ -78,16 +78,23 @@ def test_missing_rows_are_made_again(run, trained, prepared_viper, capfd, change
     same_tables(run, trained)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_table_that_covers_no_snapshot_is_refused(run, prepared_viper, name):
-    lines(run / name, lambda kept: kept.__setitem__(1, "9" + kept[1]))
-    with pytest.raises(InputError, match=f"{run}/{name}: .*000003.*bring"):
+def test_a_table_that_covers_no_snapshot_is_refused(run, prepared_viper):
+    lines(run / "losses.csv", lambda kept: kept.__setitem__(1, "9" + kept[1]))
+    with pytest.raises(InputError, match=f"{run}/losses.csv: .*000003.*bring"):
         resumed(prepared_viper, run)
-    (run / name).unlink()
-    with pytest.raises(InputError, match=f"{run}/{name}: .*000003.*bring"):
+    (run / "losses.csv").unlink()
+    with pytest.raises(InputError, match=f"{run}/losses.csv: .*000003.*bring"):
         resumed(prepared_viper, run)
     shutil.rmtree(run / "snapshots")
     resumed(prepared_viper, run)
+
+
+def test_what_is_judged_after_the_first_snapshot_is_judged_again(run, trained, prepared_viper, capfd):
+    """The first snapshot was taken before evaluation.csv had a row: it needs none to resume."""
+    lines(run / "evaluation.csv", lambda kept: kept.__setitem__(1, "9" + kept[1]))
+    resumed(prepared_viper, run)
+    assert f"going on from {run}/snapshots/000003" in capfd.readouterr().out
+    same_tables(run, trained)
 
 
 def test_snapshots_that_do_not_say_need_a_row_for_every_iteration(run, trained, prepared_viper, capfd):
