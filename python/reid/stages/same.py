@@ -11,6 +11,7 @@ from reid.engine import snapshots
 from reid.engine.settings import FREE, as_plain, defaults
 from reid.formats import json_record, result as result_file
 from reid.formats.snapshot import WEIGHTS
+from reid.nets.backbones.registry import BACKBONES
 
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 
@@ -121,8 +122,10 @@ def _binding(asked: dict) -> dict:
 
     A setting that there was not yet when a run was begun had its default.
     """
-    flat, usual = {}, as_plain(defaults(asked["base"]))
-    for key, value in {**asked, "settings": {**usual, **asked["settings"]}}.items():
+    base, given, flat = asked.get("base"), asked.get("settings"), {}
+    if isinstance(base, str) and base in BACKBONES and isinstance(given, dict):    # else it is damaged
+        asked = {**asked, "settings": {**as_plain(defaults(base)), **given}}
+    for key, value in asked.items():
         flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict)
                     else {key: value})
     return {key: value for key, value in flat.items()
