@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from data_prep import __main__ as prepare_command
 from data_prep.people.write import write as write_people
@@ -21,15 +21,14 @@ from reid.common.files import write_whole
 from reid.engine.settings import defaults, override
 from reid.formats import feature_file
 from reid.formats.feature_file import read_features, write_features
-from reid.stages.stage import Job, check_stage
+from reid.stages.stage import check_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 
 
 def job(data, out, *assignments):
-    settings = override(defaults("tiny"), [*SMALL, *assignments])
-    return Job("viper", data, out, "tiny", "vi", settings, None, None)
+    return tiny_job(data, out, *SMALL, *assignments)
 
 
 @pytest.fixture(scope="module")

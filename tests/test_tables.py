@@ -5,14 +5,12 @@ import shutil
 
 import pytest
 from records import edit
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from reid.common.errors import InputError
 from reid.engine import snapshots, tables
 from reid.engine.alarms import alarms
-from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
-from reid.stages.stage import Job
 
 SMALL = ["batch=4", "max_iter=9", "display=9", "test_every=2", "evaluate_every=3", "snapshot_every=3",
          "keep_snapshots=3", "workers=0"]
@@ -20,8 +18,7 @@ FILES = ["losses.csv", "test.csv", "evaluation.csv"]
 
 
 def job(data, out, *assignments):
-    settings = override(defaults("tiny"), [*SMALL, *assignments])
-    return Job("viper", data, out, "tiny", "vi", settings, None, None)
+    return tiny_job(data, out, *SMALL, *assignments)
 
 
 @pytest.fixture(scope="module")

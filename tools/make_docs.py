@@ -1,6 +1,5 @@
 """Write what documents repeat of the code: the table of settings and the picture of the rooms."""
 
-import argparse
 import sys
 from pathlib import Path
 from types import UnionType
@@ -8,23 +7,15 @@ from types import UnionType
 from reid.common.errors import InputError, command_line
 from reid.engine.settings import ABOUT, Settings, allowed, as_text, kinds
 from tools import picture
+from tools.generated import ROOT, write_stale
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURE = ROOT / "docs/training.md", ROOT / "docs/architecture.svg"
 BEGIN, END = "<!-- settings: written by tools/make_docs.py -->\n", "<!-- settings: end -->\n"
 
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
-    check = parser.parse_args().check
-    stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}
-    for path, text in stale.items():
-        print(f"{'differs' if check else 'written'}: {path.relative_to(ROOT)}")
-        if not check:
-            path.write_text(text)
-    return 1 if check and stale else 0
+    return write_stale(__doc__, files)
 
 
 def files() -> dict[Path, str]:

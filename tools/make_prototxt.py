@@ -1,8 +1,6 @@
 """Write the committed nets, prototxt/<base>/<objective>/{train,test,deploy,solver}.prototxt."""
 
-import argparse
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +13,8 @@ from reid.engine.settings import defaults
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 from reid.nets.prototxt import stage_nets, stage_solver
+from tools.generated import ROOT, write_stale
 
-ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Market-1501. Written by tools/make_prototxt.py, not by hand. A run writes its own.\n"
 DATA = "data/market1501"
 EPOCHS = 75    # Section III-C 2
@@ -28,16 +26,7 @@ HELD_OUT = SimpleNamespace(total=4 * COUNTS["query"])
 
 def main() -> int:
     """Write prototxt/, or with --check say what in it is stale; 1 where something is."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
-    check = parser.parse_args().check
-    stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}
-    for path, text in stale.items():
-        print(f"{'differs' if check else 'written'}: {path.relative_to(ROOT)}")
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    return 1 if check and stale else 0
+    return write_stale(__doc__, files)
 
 
 def files():

@@ -11,6 +11,7 @@ from reid.engine.device import use_device
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES as BASES
 from reid.nets.build import train_net
+from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 
@@ -30,7 +31,7 @@ class Training:
         needed = memory.need(net, workers=WORKERS if options.data else 0, workspace=workspace)
         self.estimate = needed.bytes(options.batch)
         if not options.data:
-            put_input_for_pairs(net, options)
+            feed_by_hand(net)
         for layer in net.layer:      # the numbers are drawn here: Caffe takes seconds for VGG-16's
             layer.convolution_param.ClearField("weight_filler")
             layer.inner_product_param.ClearField("weight_filler")
@@ -77,15 +78,6 @@ def paper_net(options):
     return train_net(options.base, heads, Source(
         pairs=f"{options.data}/split00/train", images=f"{options.data}/images", batch=options.batch, crop=224,
         height=height, width=width, mean=list(base.mean), seed=0, workers=WORKERS))
-
-
-def put_input_for_pairs(net, options):
-    """One batch that stays where it is, in the place of the pairs' feed."""
-    layer = net.layer[0]
-    layer.type = "Input"
-    layer.ClearField("python_param")
-    for dims in ([2 * options.batch, 3, *options.input], *[[options.batch]] * 3):
-        layer.input_param.shape.add(dim=dims)
 
 
 def fixed_batch(options):
