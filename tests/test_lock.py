@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,19 +86,38 @@ def test_what_was_there_stays_as_it_was(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_who_waits_has_it_when_the_other_ends(tmp_path):
+    process = hold(tmp_path / "out")
+    waiting = subprocess.Popen([sys.executable, "-c", HOLD.replace("]))", "]), wait=True)"), tmp_path / "out",
+                                "alone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    line = waiting.stdout.readline()
+    assert line.startswith(f"{tmp_path}/out: in use by process {process.pid} ") and "waiting" in line
+    process.communicate("")    # it removes the empty folder, and the one who waits makes it again
+    assert waiting.stdout.readline() == "held\n"
+    assert (tmp_path / "out/.lock").read_text().startswith(f"process {waiting.pid} ")
+    waiting.communicate("")
+
+
 def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_path):
     out = tmp_path / "out"
-    process = hold(out)
+    split = out / "viper/split00"
+    process, preparing = hold(split), hold(out)
     try:
-        trained, words = train(prepared_viper, out), f"{out}: in use by process {process.pid} "
-        assert trained.returncode == 2 and trained.stderr.startswith(f"error: {words}")
-        with pytest.raises(InputError, match=words):
+        trained = train(prepared_viper, out)
+        assert trained.returncode == 2
+        assert trained.stderr.startswith(f"error: {split}: in use by process {process.pid} ")
+        with pytest.raises(InputError, match=f"{out}: in use by process {preparing.pid} "):
             prepare("viper", generated_viper, out, [0], epochs=1)
     finally:
         end(process)
+        end(preparing)
+    shutil.rmtree(out)
     prepare("viper", generated_viper, out, [0], epochs=1)
     assert sorted(path.name for path in out.iterdir()) == ["images", "manifest.json", "split00"]
+    other = hold(tmp_path / "runs/viper/split01")    # another split is no hindrance
     assert train(prepared_viper, tmp_path / "runs").returncode == 0
+    end(other)
+    shutil.rmtree(tmp_path / "runs/viper/split01")
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [".features", "viper"]
 
 

@@ -26,7 +26,7 @@ def main():
         objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
         splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
         chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
-        strict=arguments.strict, check_data=check_data)
+        strict=arguments.strict, check_data=check_data, wait=arguments.wait)
     if arguments.dry_run:
         print("\n".join([*describe(plan(request)), *recipe.describe(followed)]))
         return 0
@@ -66,6 +66,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--strict", action="store_true",
                         help="what the pre-flight finds surprising is an error")
+    parser.add_argument("--wait", action="store_true",
+                        help="where another process works in one of the runs, wait until it ends")
     device = parser.add_mutually_exclusive_group()
     device.add_argument("--gpu", type=int, metavar="N")
     device.add_argument("--cpu", action="store_true", help="the default")

@@ -15,20 +15,21 @@ _held: set[int] = set()    # descriptors of this process
 
 
 @contextlib.contextmanager
-def in_use(folder: Path) -> Iterator[None]:
+def in_use(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keep `folder` for this process while the block runs. A missing one is made, and goes if it stays empty.
 
-    Raises InputError where another process has it. The lock is flock(2) on a file: it ends with the process,
-    however that ends, and a file that a kill left behind is locked by nobody.
+    Where another process has it: wait until that one ends, and say so, or raise InputError. The lock is
+    flock(2) on a file: it ends with the process, however that ends, and a file that a kill left behind is
+    locked by nobody.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; --out names a folder")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"{there}: is a file; --out names a folder")
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     descriptor = None
     try:
-        descriptor = _take(folder)
+        descriptor = _take(folder, wait)
         _held.add(descriptor)
         yield
     finally:
@@ -41,19 +42,28 @@ def in_use(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def _take(folder: Path) -> int:
+def _take(folder: Path, wait: bool) -> int:
     """A descriptor of the folder's lock file, locked."""
-    last_try = time.monotonic() + ENDING
+    last_try, told = time.monotonic() + ENDING, False
     while True:
-        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:    # another process has just left it, and removed it as it was empty
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if told else fcntl.LOCK_NB))
         except OSError as error:
             holder = os.read(descriptor, 100).decode(errors="replace")
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
                 if time.monotonic() < last_try:
                     time.sleep(0.05)
+                    continue
+                if wait:
+                    print(f"{folder}: in use by {holder or 'another process'}; waiting until it ends",
+                          flush=True)
+                    told = True    # from here on flock waits
                     continue
                 raise InputError(f"{folder}: in use by {holder or 'another process'}; wait until it ends, "
                                  "or choose another --out") from None

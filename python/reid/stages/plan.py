@@ -1,5 +1,6 @@
 """Plans and validates every required stage before training: those of a chain up to the one asked for."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ class Request:
     assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
     stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the
     path of the ImageNet weights of a name; check_data: raises InputError where a prepared folder and the
-    splits of these names are not what they claim to be. The rest as in stage.Job.
+    splits of these names are not what they claim to be; wait: until another process that works in one of the
+    runs ends. The rest as in stage.Job.
     """
     stage: str
     data: Path
@@ -42,21 +44,29 @@ class Request:
     check_data: Callable[[Path, list[str]], None]
     strict: bool
     recipe: Recipe | None = None
+    wait: bool = False
+    elsewhere: bool = False
 
 
 def run(request):
     """Train what is not finished, the first stages first; returns the folders of the last stage's runs.
 
-    InputError for what cannot work, and where another process works in request.out.
+    InputError for what cannot work, and where another process works in one of the runs. Several processes may
+    train other splits or stages in request.out at the same time.
     """
-    with in_use(request.out):
-        while True:
-            checks = plan(request)
-            todo = [check for check in checks if check.todo]
-            if not todo:
-                return [run.folder for run in checks[-1].runs]
-            request.check_data(todo[0].job.data, [run.name for run in todo[0].todo])
-            carry_out(todo[0])    # its weights are known now, and the next ones are looked at again with them
+    while True:
+        checks = plan(request)
+        todo = next((check for check in checks if check.todo), None)
+        if todo is None:
+            return [run.folder for run in checks[-1].runs]
+        with contextlib.ExitStack() as held:
+            for one in todo.todo:
+                held.enter_context(in_use(one.folder, request.wait))
+            left = [one for one in todo.todo if not one.finished()]    # another process may have been faster
+            if left:
+                request.check_data(todo.job.data, [one.name for one in left])
+                carry_out(replace(todo, todo=left))
+        # Its weights are known now, and the next ones are looked at again with them.
 
 
 def plan(request):
@@ -176,7 +186,8 @@ def _job(request, step, steps, checks):
     objective = step.objective or request.objective
     before = checks[-1].job.objective if checks else ""
     return Job(step.stage, _data(request, step, steps), request.out, request.base, objective, settings, init,
-               request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict)
+               request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict,
+               request.elsewhere)
 
 
 def _of_stage(assignments, stage):

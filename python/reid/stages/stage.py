@@ -9,6 +9,7 @@ from typing import Optional
 
 import caffe
 
+from reid.common.lock import in_use
 from reid.common.machine import cores
 from reid.engine.device import build, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory
@@ -33,7 +34,7 @@ class Job:
     parent_job: the Job that is to be trained before this one, whose weights it starts from in place of
     `init`.
     keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight
-    are errors.
+    are errors; elsewhere: another machine is to compute it, so this one's memory and cards do not matter.
     """
     stage: str
     data: Path
@@ -46,6 +47,7 @@ class Job:
     parent_job: Optional["Job"] = None
     keep_head: bool = False
     strict: bool = False
+    elsewhere: bool = False
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -77,7 +79,7 @@ def check_stage(job, splits):
 
     Changes nothing. InputError for everything that cannot work.
     """
-    if job.gpu is not None:
+    if job.gpu is not None and not job.elsewhere:
         check_gpu(job.gpu, build())
     manifest = load_manifest(job.data)
     preflight.check_stage_name(job.stage, manifest)
@@ -139,9 +141,10 @@ def features_before(runs, start):
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values()
                                            for row in rows})
         runs[0].log(f"features of {len(images)} images from the weights at the start")
-        features = extract_kept(job.out / ".features" / f"{_key(job, runs[0])}.rows", start,
-                                BACKBONES[job.base].feature, runs[0].images, images, job.settings,
-                                runs[0].log)
+        key = job.out / ".features" / _key(job, runs[0])
+        with in_use(key, wait=True):    # other splits may want them at the same time
+            features = extract_kept(key.with_suffix(".rows"), start, BACKBONES[job.base].feature,
+                                    runs[0].images, images, job.settings, runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
             run.keep("before", {side: features[[place[row] for row in rows]]
@@ -233,7 +236,7 @@ def _data(run):
 
 def _resources(job, training, space):
     """Rows of disk and memory, where there is anything to train."""
-    if not training:
+    if not training or job.elsewhere:
         return []
     rows = [preflight.space_row(job.out, space)]
     needed, free = check_memory(training[0].nets(), job.settings, job.gpu)
