@@ -18,11 +18,11 @@ def main(arguments=None) -> int:
     manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
                        options.schedule, options.flip, options.variant)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
-    images, identities = len(manifest["images"]["path"]), len(manifest["identities"])
-    mark = ", generated data" if manifest["generated"] else ""
-    variant = f" {manifest['variant']}" if manifest.get("variant") else ""
+    images, identities = len(manifest.images.path), len(manifest.identities)
+    mark = ", generated data" if manifest.generated else ""
+    variant = f" {manifest.variant}" if manifest.variant else ""
     print(f"{options.dataset}{variant}{mark}: {images} images of {identities} identities, "
-          f"{len(manifest['splits'])} splits, {manifest['epochs']} epochs of pairs in {options.out}: "
+          f"{len(manifest.splits)} splits, {manifest.epochs} epochs of pairs in {options.out}: "
           f"{size:,} bytes, {time.monotonic() - started:.1f} s")
     return 0
 

@@ -16,7 +16,7 @@ from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError, command_line
 from reid.common.files import checksum
 from reid.formats.image_lmdb import ImageStore
-from reid.formats.manifest import load_manifest
+from reid.formats.manifest import Manifest, PreparedSplit, load_manifest
 from reid.formats.pair_lmdb import PairStore
 
 _MAPPED = 512  # images; mapping the database anew after so many keeps what was read from counting as memory
@@ -34,14 +34,14 @@ def check(out: Path, splits=None):
     prepared one at all.
     """
     out, manifest = Path(out), load_manifest(out)
-    names = sorted(manifest["splits"] if splits is None else splits)
+    names = sorted(manifest.splits if splits is None else splits)
     yield _checksums(out, manifest, names)
     yield _images(out, manifest)
     yield _names(out, manifest)
     for name in names:
-        split = manifest["splits"][name]
+        split = manifest.splits[name]
         classes = _classes(name, manifest, split)
-        yield f"{name}: {split['origin']}: {_people(name, manifest, split)}"
+        yield f"{name}: {split.origin}: {_people(name, manifest, split)}"
         yield f"{name}/train: {_training(out / name / 'train', manifest, split, classes)}"
         yield f"{name}/test: {_held_out(out / name / 'test', manifest, split, classes)}"
 
@@ -60,21 +60,22 @@ def _claim(holds, where, what: str) -> None:
         raise NotProved(f"{where}: {what}")
 
 
-def _checksums(out: Path, manifest: dict, names: list[str]) -> str:
-    facts = {out / "images": manifest["image_lmdb"]}
+def _checksums(out: Path, manifest: Manifest, names: list[str]) -> str:
+    facts = {out / "images": manifest.image_lmdb}
     for name in names:
-        facts |= {out / name / role: manifest["splits"][name][f"{role}_pairs"] for role in ("train", "test")}
+        split = manifest.splits[name]
+        facts |= {out / name / "train": split.train_pairs, out / name / "test": split.test_pairs}
     for folder, fact in facts.items():
         file = folder / "data.mdb"
         _claim(file.is_file(), file, "missing")
         size = file.stat().st_size
-        _claim(size == fact["bytes"], file, f"{size} bytes, not {fact['bytes']}")
-        _claim(checksum(file) == fact["sha256"], file, "its SHA-256 is not the manifest's")
+        _claim(size == fact.bytes, file, f"{size} bytes, not {fact.bytes}")
+        _claim(checksum(file) == fact.sha256, file, "its SHA-256 is not the manifest's")
     return f"{len(facts)} databases have the bytes and the SHA-256 of the manifest"
 
 
-def _images(out: Path, manifest: dict) -> str:
-    identity, count = manifest["images"]["identity"], len(manifest["images"]["path"])
+def _images(out: Path, manifest: Manifest) -> str:
+    identity, count = manifest.images.identity, len(manifest.images.path)
     for place in range(count):
         if place % _MAPPED == 0:
             store = ImageStore(out / "images")
@@ -85,26 +86,26 @@ def _images(out: Path, manifest: dict) -> str:
     return f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right"
 
 
-def _names(out: Path, manifest: dict) -> str:
+def _names(out: Path, manifest: Manifest) -> str:
     """Count images under two identities, which one's own may not have, and prove the parts of large apart."""
-    images, owners, sets = manifest["images"], defaultdict(set), defaultdict(set)
-    for path, number, sha256 in zip(images["path"], images["identity"], images["sha256"]):
+    images, owners, sets = manifest.images, defaultdict(set), defaultdict(set)
+    for path, number, sha256 in zip(images.path, images.identity, images.sha256):
         owners[sha256].add(number)
         sets[path.split("/")[0]].add(number)
     shared = sum(len(numbers) > 1 for numbers in owners.values())
-    known = DATASETS.get(manifest["dataset"])
+    known = DATASETS.get(manifest.dataset)
     _claim(shared == 0 or (known and known.as_distributed), out, "two identities share an image")
     said = f"images under two identities: {shared or 'none'}"
-    if manifest["dataset"] == "large":
+    if manifest.dataset == "large":
         _claim(not sets["market1501"] & sets["cuhk03"], out, "the two datasets share an identity")
         said += "; no identity of Market-1501 is one of CUHK03"
     return said
 
 
-def _people(name: str, manifest: dict, split: dict) -> str:
+def _people(name: str, manifest: Manifest, split: PreparedSplit) -> str:
     """Those who train, validate and are tested differ, and every query has a match by another camera."""
-    view = list(zip(manifest["images"]["identity"], manifest["images"]["camera"]))
-    sides = {role: {view[place] for place in split.get(role, [])}
+    view = list(zip(manifest.images.identity, manifest.images.camera))
+    sides = {role: {view[place] for place in getattr(split, role)}
              for role in ("train", "validation", "query", "gallery", "multi_query")}
     people = {role: {number for number, _ in views} for role, views in sides.items()}
     tested = people["query"] | people["gallery"]
@@ -117,47 +118,47 @@ def _people(name: str, manifest: dict, split: dict) -> str:
     _claim(people["query"] <= set(cameras), name, "a query has no match in the gallery")
     _claim(all(cameras[number] - {camera} for number, camera in sides["query"]), name,
            "a query has no match by another camera")
-    if manifest["protocol"] == "single-shot":
+    if manifest.protocol == "single-shot":
         _claim(not sides["query"] & sides["gallery"], name, "a match is by the query's own camera")
-    said = (f"{split['classes']} identities train ({len(split['train'])} images), "
-            f"{len(people['query'])} others are tested ({len(split['query'])} queries, gallery of "
-            f"{len(split['gallery'])}), each found by another camera")
+    said = (f"{split.classes} identities train ({len(split.train)} images), "
+            f"{len(people['query'])} others are tested ({len(split.query)} queries, gallery of "
+            f"{len(split.gallery)}), each found by another camera")
     if sides["validation"]:
-        said += (f"; {len(people['validation'])} more are kept for validation ({len(split['validation'])} "
+        said += (f"; {len(people['validation'])} more are kept for validation ({len(split.validation)} "
                  "images)")
     if sides["multi_query"]:
         _claim(sides["multi_query"] == sides["query"], name,
                "the multiple queries are not of the queries' identities and cameras")
-        said += f"; {len(split['multi_query'])} images make multiple queries of them"
+        said += f"; {len(split.multi_query)} images make multiple queries of them"
     return said
 
 
-def _classes(name: str, manifest: dict, split: dict) -> np.ndarray:
+def _classes(name: str, manifest: Manifest, split: PreparedSplit) -> np.ndarray:
     """Derive the class of every image: training identities in order, −1 for the others."""
-    identity = manifest["images"]["identity"]
-    order = sorted({identity[place] for place in split["train"]})
-    _claim(len(order) == split["classes"], name, f"{len(order)} training identities, not {split['classes']}")
-    trains = set(split["train"])
+    identity = manifest.images.identity
+    order = sorted({identity[place] for place in split.train})
+    _claim(len(order) == split.classes, name, f"{len(order)} training identities, not {split.classes}")
+    trains = set(split.train)
     return np.array([order.index(number) if place in trains else -1 for place, number in enumerate(identity)])
 
 
-def _training(folder: Path, manifest: dict, split: dict, classes: np.ndarray) -> str:
+def _training(folder: Path, manifest: Manifest, split: PreparedSplit, classes: np.ndarray) -> str:
     store = PairStore(folder)
     _claim(store.labels == classes, folder, "the labels are not the classes of the training identities")
-    _claim(store.meta["pairs_per_epoch"] == [5 * len(split["train"])] * manifest["epochs"], folder,
+    _claim(store.meta.pairs_per_epoch == [5 * len(split.train)] * manifest.epochs, folder,
            "an epoch does not hold five pairs for each training image")
     copies = np.unique(_copies(store.epoch(0), "a"))
     places, moves = np.unique(copies // _MOVES, return_counts=True)
-    _claim(places.tolist() == sorted(split["train"]), folder, "the anchors are not the training images")
+    _claim(places.tolist() == sorted(split.train), folder, "the anchors are not the training images")
     _claim(moves == 5, folder, "an image has not 5 translations")
-    across = _across(classes, np.array(manifest["images"]["camera"]))
-    for epoch in range(manifest["epochs"]):
+    across = _across(classes, np.array(manifest.images.camera))
+    for epoch in range(manifest.epochs):
         _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies, across)
-    ratios = store.meta["ratio_per_epoch"]
-    flips = "half of them mirrored" if manifest["flip"] else "none mirrored"
+    ratios = store.meta.ratio_per_epoch
+    flips = "half of them mirrored" if manifest.flip else "none mirrored"
     return (f"{store.total} pairs in {len(ratios)} epochs; every augmented image is the anchor once an "
             "epoch; no self pairs; positives and negatives right; negatives per positive "
-            f"{ratios[0]:.3f} to {ratios[-1]:.3f} ({manifest['schedule']}); 5 translations an image within "
+            f"{ratios[0]:.3f} to {ratios[-1]:.3f} ({manifest.schedule}); 5 translations an image within "
             f"±12 pixels, {flips}")
 
 
@@ -175,7 +176,7 @@ def _across(classes: np.ndarray, camera: np.ndarray) -> np.ndarray:
     return np.array([number >= 0 and len(seen[number]) > 1 for number in classes.tolist()])
 
 
-def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: np.ndarray,
+def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: Manifest, classes: np.ndarray,
            copies: np.ndarray, across: np.ndarray) -> None:
     a, b, same = pairs["a"], pairs["b"], pairs["same"]
     _claim(np.array_equal(np.sort(_copies(pairs, "a")), copies), where,
@@ -184,17 +185,17 @@ def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: dict, classes: n
     _claim((classes[a] >= 0) & (classes[b] >= 0), where, "an image that does not train is in a pair")
     _claim(np.isin(same, (0, 1)), where, "a training pair is neither the same nor different")
     _claim((classes[a] == classes[b]) == (same == 0), where, "`same` contradicts the identities")
-    camera = np.array(manifest["images"]["camera"])
+    camera = np.array(manifest.images.camera)
     _claim((camera[a] != camera[b])[(same == 0) & across[a]], where,
            "a positive pair is of one camera though the identity has two")
-    ratio = min(3, 1.01 ** epoch) if manifest["schedule"] == "literal" else min(5, 2 * 1.01 ** epoch) - 1
+    ratio = min(3, 1.01 ** epoch) if manifest.schedule == "literal" else min(5, 2 * 1.01 ** epoch) - 1
     positives = int(np.sum(same == 0))
     _claim(positives == round(len(pairs) / (1 + ratio)), where,
            f"{positives} of {len(pairs)} pairs are positive, which is not 1 to {ratio:.3f}")
     reach = max(int(np.abs(pairs[f"{side}_{axis}"]).max()) for side in "ab" for axis in ("dy", "dx"))
     _claim(reach <= 12, where, f"a translation of {reach} pixels")
     _claim(np.isin(_copies(pairs, "b"), copies), where, "b has a translation of its own")
-    _flips(where, pairs, manifest["flip"])
+    _flips(where, pairs, manifest.flip)
 
 
 def _flips(where: str, pairs: np.ndarray, flip: bool) -> None:
@@ -208,11 +209,11 @@ def _flips(where: str, pairs: np.ndarray, flip: bool) -> None:
         _claim(flips == 0, where, "an image is mirrored")
 
 
-def _held_out(folder: Path, manifest: dict, split: dict, classes: np.ndarray) -> str:
+def _held_out(folder: Path, manifest: Manifest, split: PreparedSplit, classes: np.ndarray) -> str:
     store = PairStore(folder)
     _claim(store.labels == classes, folder, "the labels are not the classes of the training identities")
     pairs = store.epoch(0)
-    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    identity, camera = map(np.array, (manifest.images.identity, manifest.images.camera))
     query, gallery = _judges(manifest, split, identity, camera)
     judged, shown = pairs[0::2], pairs[1::2]
     for field in ("a_dy", "a_dx", "b_dy", "b_dx", "a_flip", "b_flip"):
@@ -230,21 +231,22 @@ def _held_out(folder: Path, manifest: dict, split: dict, classes: np.ndarray) ->
     first, second = classes[shown["a"]], classes[shown["b"]]
     _claim((first >= 0) & (first == second) & (shown["same"] == -1), folder,
            "an odd row is not two views of a training identity")
-    who = "people kept for validation" if "validation" in split else "held-out people"
+    who = "people kept for validation" if split.validation else "held-out people"
     return (f"{len(judged)} pairs of {who}, half the same, and {len(shown)} of training people for "
             "the identification heads; none translated or mirrored")
 
 
-def _judges(manifest: dict, split: dict, identity: np.ndarray, camera: np.ndarray) -> tuple[list, list]:
+def _judges(manifest: Manifest, split: PreparedSplit, identity: np.ndarray,
+            camera: np.ndarray) -> tuple[list, list]:
     """Derive who judges the net: those kept for validation if any, else the tested; never junk."""
-    if "validation" not in split:
-        return split["query"], [place for place in split["gallery"]
-                                if manifest["identities"][identity[place]] != JUNK]
+    if not split.validation:
+        return split.query, [place for place in split.gallery
+                                if manifest.identities[identity[place]] != JUNK]
     lowest = {}
-    for place in split["validation"]:
+    for place in split.validation:
         lowest[identity[place]] = min(camera[place], lowest.get(identity[place], camera[place]))
-    first = [place for place in split["validation"] if camera[place] == lowest[identity[place]]]
-    return first, sorted(set(split["validation"]) - set(first))
+    first = [place for place in split.validation if camera[place] == lowest[identity[place]]]
+    return first, sorted(set(split.validation) - set(first))
 
 
 @command_line

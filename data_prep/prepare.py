@@ -25,14 +25,15 @@ from reid.common.files import sha256_file, whole_directory
 from reid.common.rng import generator
 from reid.formats import manifest as manifests
 from reid.formats.image_lmdb import SIZE, write_images
-from reid.formats.pair_lmdb import write_pairs
+from reid.formats.manifest import Database, Images, Manifest, PreparedSplit
+from reid.formats.pair_lmdb import Meta, write_pairs
 
 MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they are written
 
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
-            variant: str | None = None) -> dict:
+            variant: str | None = None) -> Manifest:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
     `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
@@ -53,7 +54,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
         flip = DATASETS[dataset].flip if flip is None else flip
         manifest = _begin(out, _inputs(index, seed, epochs, schedule, flip))
-        if not _whole(out / "images", manifest["image_lmdb"]):
+        if not _whole(out / "images", manifest.image_lmdb):
             _prepare_images(out, index, manifest)
         moves = schedules.translations(len(index.images), seed)
         for name, (number, split) in tqdm(resolved.items(), "splits", disable=None):
@@ -62,77 +63,71 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     return manifest
 
 
-def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> dict:
-    """Return the part of the manifest that says what went in; it decides what may be kept."""
+def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> Manifest:
+    """Return the manifest of a folder in which nothing is prepared yet; it decides what may be kept."""
     identities = index.identities()
     number = {identity: place for place, identity in enumerate(identities)}
     checksums = [index.pixels.checksum(image.path)
                  for image in tqdm(index.images, "checksums", disable=None)]
     if not DATASETS[index.dataset].as_distributed:
         check_shared(index, checksums)
-    return {
-        "format": manifests.FORMAT, "dataset": index.dataset, "variant": index.variant,
-        "generated": index.generated,
-        "protocol": index.protocol, "seed": seed, "epochs": epochs, "schedule": schedule, "flip": flip,
-        "size": SIZE, "identities": identities,
-        "images": {"path": [image.path for image in index.images],
-                   "identity": [number[image.identity] for image in index.images],
-                   "camera": [image.camera for image in index.images],
-                   "sha256": checksums},
-    }
+    images = Images(path=[image.path for image in index.images],
+                    identity=[number[image.identity] for image in index.images],
+                    camera=[image.camera for image in index.images], sha256=checksums)
+    return Manifest(dataset=index.dataset, variant=index.variant, generated=index.generated,
+                    protocol=index.protocol, seed=seed, epochs=epochs, schedule=schedule, flip=flip,
+                    size=SIZE, identities=identities, images=images)
 
 
-def _begin(out: Path, inputs: dict) -> dict:
+def _begin(out: Path, inputs: Manifest) -> Manifest:
     """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
     if not path.exists():
         # All that a kill can leave behind before there is a manifest is its beginning, and the lock.
         if any(entry.name not in (".manifest.json.partial", lock.NAME) for entry in out.iterdir()):
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
-        manifest = {**inputs, "image_lmdb": None, "splits": {}}
-        manifests.write(out, manifest)
-        return manifest
+        manifests.write(out, inputs)
+        return inputs
     manifest = manifests.read(path)
-    for key, value in inputs.items():
-        if manifest.get(key) != value:
-            what = (f"other {key}" if isinstance(value, (list, dict))
-                    else f"{key} {manifest.get(key)}, not {value}")
+    for key in manifests.INPUTS:
+        before, now = getattr(manifest, key), getattr(inputs, key)
+        if before != now:
+            what = f"other {key}" if isinstance(now, list | Images) else f"{key} {before}, not {now}"
             raise InputError(f"{out}: was prepared with {what}; choose another --out, or delete it")
     return manifest
 
 
-def _facts(folder: Path) -> dict:
-    """Return what the manifest says of an LMDB."""
+def _facts(folder: Path) -> Database:
     file = folder / "data.mdb"
-    return {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+    return Database(sha256=sha256_file(file), bytes=file.stat().st_size)
 
 
-def _whole(folder: Path, facts: dict | None) -> bool:
+def _whole(folder: Path, facts: Database | None) -> bool:
     """Say whether an LMDB that the manifest lists is still there; data_prep.check proves its bytes."""
     file = folder / "data.mdb"
-    return facts is not None and file.is_file() and file.stat().st_size == facts["bytes"]
+    return facts is not None and file.is_file() and file.stat().st_size == facts.bytes
 
 
-def _split_whole(out: Path, name: str, manifest: dict) -> bool:
-    entry = manifest["splits"].get(name)
-    return entry is not None and all(_whole(out / name / role, entry[f"{role}_pairs"])
+def _split_whole(out: Path, name: str, manifest: Manifest) -> bool:
+    entry = manifest.splits.get(name)
+    return entry is not None and all(_whole(out / name / role, getattr(entry, f"{role}_pairs"))
                                      for role in ("train", "test"))
 
 
-def _prepare_images(out: Path, index: Index, manifest: dict) -> None:
+def _prepare_images(out: Path, index: Index, manifest: Manifest) -> None:
     pictures = (index.pixels.picture(image.path) for image in tqdm(index.images, "images", disable=None))
     with whole_directory(out / "images") as folder:
-        write_images(folder, pictures, manifest["images"]["identity"])
+        write_images(folder, pictures, manifest.images.identity)
         facts = _facts(folder)
-    manifest["image_lmdb"] = facts
+    manifest.image_lmdb = facts
     manifests.write(out, manifest)
 
 
 def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.ndarray,
-                   manifest: dict) -> None:
+                   manifest: Manifest) -> None:
     """Write one split's pair LMDBs and enter them into the manifest."""
-    seed, epochs, schedule, flip = (manifest[key] for key in ("seed", "epochs", "schedule", "flip"))
-    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    seed, epochs, schedule, flip = manifest.seed, manifest.epochs, manifest.schedule, manifest.flip
+    identity, camera = map(np.array, (manifest.images.identity, manifest.images.camera))
     train = np.array(split.train)
     trained = np.unique(identity[train])
     labels = np.full(len(identity), -1, np.int32)
@@ -142,28 +137,27 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
                                       generator(seed, "pairs", number, epoch)) for epoch in range(epochs)]
     testing = schedules.held_out(partners, *_judges(split, manifest), identity, camera,
                                  generator(seed, "held out", number))
-    meta = {"dataset": manifest["dataset"], "split": number, "seed": seed, "schedule": schedule,
-            "classes": len(trained), "images": len(identity)}
+    about = dict(dataset=manifest.dataset, split=number, seed=seed, schedule=schedule, classes=len(trained),
+                 images=len(identity))
     with whole_directory(out / name) as folder:
         for role, contents, mirrored in (("train", training, flip), ("test", [testing], False)):
             (folder / role).mkdir()
-            write_pairs(folder / role, {**meta, "role": role, "epochs": len(contents), "flip": mirrored},
-                        labels, contents)
+            meta = Meta(**about, role=role, epochs=len(contents), flip=mirrored)
+            write_pairs(folder / role, meta, labels, contents)
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
-    roles = {role: places for role, places in asdict(split).items() if places}
-    manifest["splits"][name] = {"classes": len(trained), **roles, **facts}
+    manifest.splits[name] = PreparedSplit(classes=len(trained), **asdict(split), **facts)
     manifests.write(out, manifest)
 
 
-def _judges(split: Split, manifest: dict) -> tuple[np.ndarray, np.ndarray]:
+def _judges(split: Split, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Return the queries and the gallery on which the net is judged while it trains.
 
     Where identities are kept for validation it is they, by their lowest camera and by the others, so that the
     tested ones stay unseen. Junk may show anybody, and is in no pair.
     """
-    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    identity, camera = map(np.array, (manifest.images.identity, manifest.images.camera))
     if not split.validation:
-        junk = np.array([name == JUNK for name in manifest["identities"]])
+        junk = np.array([name == JUNK for name in manifest.identities])
         gallery = np.array(split.gallery)
         return np.array(split.query), gallery[~junk[identity[gallery]]]
     kept = np.array(split.validation)

@@ -81,9 +81,9 @@ def test_generated_people(generated):
 @pytest.mark.parametrize("variant, tested", [("p100", 2), ("p486", 7)])     # 1.24 and 6.01 of 12, rounded up
 def test_prepared_and_proved(generated, tmp_path, variant, tested):
     manifest = prepare("cuhk01", generated, tmp_path / "out", epochs=2, variant=variant)
-    assert len(manifest["splits"]) == 10 and manifest["variant"] == variant and not manifest["flip"]
-    split = manifest["splits"]["split03"]
-    assert split["classes"] == 12 - tested and len(split["query"]) == len(split["gallery"]) == 2 * tested
+    assert len(manifest.splits) == 10 and manifest.variant == variant and not manifest.flip
+    split = manifest.splits["split03"]
+    assert split.classes == 12 - tested and len(split.query) == len(split.gallery) == 2 * tested
     assert len(list(check(tmp_path / "out"))) == 33
     other = {"p100": "p486", "p486": "p100"}[variant]
     with pytest.raises(InputError, match=f"was prepared with variant {variant}, not {other}"):

@@ -286,8 +286,8 @@ def prepared(mat, tmp_path_factory):
 
 def test_prepared_and_proved(prepared, mat, capsys):
     manifest = load_manifest(prepared)
-    assert sorted(manifest["splits"]) == ["split00"]     # the default of this dataset: docs/data.md
-    assert manifest["variant"] == "detected" and manifest["protocol"] == "single-shot"
+    assert sorted(manifest.splits) == ["split00"]     # the default of this dataset: docs/data.md
+    assert manifest.variant == "detected" and manifest.protocol == "single-shot"
     proved = list(check(prepared))
     assert "2 more are kept for validation" in proved[3]
     assert "pairs of people kept for validation, half the same" in proved[5]
@@ -296,16 +296,16 @@ def test_prepared_and_proved(prepared, mat, capsys):
 
 
 def test_the_net_is_judged_on_people_kept_for_validation(prepared):
-    split = load_manifest(prepared)["splits"]["split00"]
+    split = load_manifest(prepared).splits["split00"]
     judged = PairStore(prepared / "split00/test").epoch(0)[0::2]
-    assert set(judged["a"]) | set(judged["b"]) <= set(split["validation"])
+    assert set(judged["a"]) | set(judged["b"]) <= set(split.validation)
 
 
 def test_all_splits_on_request(extracted, tmp_path, capsys):
     arguments = ["cuhk03", "--raw", str(extracted["short"]), "--out", str(tmp_path / "out"), "--epochs", "1"]
     assert command.main([*arguments, "--split", "all", "--variant", "labeled"]) == 0
     assert "cuhk03 labeled, generated data: 173 images of 18 identities, 20 splits" in capsys.readouterr().out
-    assert load_manifest(tmp_path / "out")["splits"]["split19"]["origin"] == "drawn, seed 0, #19"
+    assert load_manifest(tmp_path / "out").splits["split19"].origin == "drawn, seed 0, #19"
 
 
 def test_a_validation_identity_that_trains_is_found(prepared, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from records import edit
 
 from data_prep.check import NotProved, check
 from data_prep.prepare import prepare
@@ -62,11 +63,11 @@ def test_prepared_and_proved(prepared):
     proved = list(check(prepared))
     assert "no identity of Market-1501 is one of CUHK03" in proved[2]
     manifest = load_manifest(prepared)
-    split = manifest["splits"]["split00"]
-    assert split["classes"] == 3 + 12 and manifest["protocol"] == "single-shot"
+    split = manifest.splits["split00"]
+    assert split.classes == 3 + 12 and manifest.protocol == "single-shot"
     labels = PairStore(prepared / "split00/train").labels
-    first = {path.split("/")[0]: set() for path in manifest["images"]["path"]}
-    for path, label in zip(manifest["images"]["path"], labels.tolist()):
+    first = {path.split("/")[0]: set() for path in manifest.images.path}
+    for path, label in zip(manifest.images.path, labels.tolist()):
         first[path.split("/")[0]].add(label)
     assert not first["market1501"] & first["cuhk03"]
     assert first["market1501"] | first["cuhk03"] == set(range(-1, 15))
@@ -86,9 +87,8 @@ def test_pictures_of_both_are_stored(prepared, generated_large):
 
 def test_a_shared_identity_is_found(prepared, tmp_path):
     shutil.copytree(prepared, tmp_path / "out")
-    manifest = load_manifest(prepared)
-    manifest["images"]["path"][0] = "cuhk03/1_001_1_01.png"
-    (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
+    edit(tmp_path / "out/manifest.json",
+         lambda manifest: manifest["images"]["path"].__setitem__(0, "cuhk03/1_001_1_01.png"))
     with pytest.raises(NotProved, match="the two datasets share an identity"):
         list(check(tmp_path / "out"))
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from records import edit
 
 from data_prep.check import NotProved, check
 from data_prep.people.write import write
@@ -162,20 +163,20 @@ def prepared(raw, tmp_path_factory):
 
 def test_prepared_and_proved(prepared):
     manifest = load_manifest(prepared)
-    assert manifest["protocol"] == "market1501" and sorted(manifest["splits"]) == ["split00"]
-    assert manifest["identities"][:2] == ["-1", "0000"] and not manifest["flip"]
-    split = manifest["splits"]["split00"]
-    assert (len(split["train"]), len(split["query"]), len(split["gallery"])) == (69, 18, 105)
-    identity = np.array(manifest["images"]["identity"])
-    assert {0, 1} < set(identity[split["gallery"]])     # junk and distractors are in the gallery
+    assert manifest.protocol == "market1501" and sorted(manifest.splits) == ["split00"]
+    assert manifest.identities[:2] == ["-1", "0000"] and not manifest.flip
+    split = manifest.splits["split00"]
+    assert (len(split.train), len(split.query), len(split.gallery)) == (69, 18, 105)
+    identity = np.array(manifest.images.identity)
+    assert {0, 1} < set(identity[split.gallery])     # junk and distractors are in the gallery
     proved = list(check(prepared))
-    assert f"{len(split['multi_query'])} images make multiple queries of them" in proved[3]
+    assert f"{len(split.multi_query)} images make multiple queries of them" in proved[3]
 
 
 def test_junk_is_in_no_held_out_pair(prepared):
     manifest = load_manifest(prepared)
     judged = PairStore(prepared / "split00/test").epoch(0)[0::2]
-    identity, camera = (np.array(manifest["images"][key]) for key in ("identity", "camera"))
+    identity, camera = map(np.array, (manifest.images.identity, manifest.images.camera))
     assert 0 not in identity[judged["b"]]
     same = judged["same"] == 0
     assert np.all(camera[judged["a"][same]] != camera[judged["b"][same]])
@@ -184,9 +185,7 @@ def test_junk_is_in_no_held_out_pair(prepared):
 def forged(prepared, out, change):
     """A copy of a prepared folder whose manifest was changed by `change(images, split)`."""
     shutil.copytree(prepared, out)
-    manifest = load_manifest(prepared)
-    change(manifest["images"], manifest["splits"]["split00"])
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    edit(out / "manifest.json", lambda manifest: change(manifest["images"], manifest["splits"]["split00"]))
     return out
 
 

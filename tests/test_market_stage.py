@@ -14,6 +14,7 @@ from data_prep.prepare import prepare
 from reid.engine.settings import defaults, override
 from reid.engine.tables import read
 from reid.formats.feature_file import read_features
+from reid.formats.manifest import Database, Images, Manifest, PreparedSplit
 from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
 from reid.stages.evaluator import Evaluator
@@ -87,9 +88,13 @@ def test_chance_is_the_mean_over_all_orders():
 
 
 def test_a_query_without_boxes_is_pooled_from_itself():
-    manifest = {"protocol": "market1501", "identities": ["-1", "0000", "0007"],
-                "images": {"identity": [2, 2, 2, 1, 2], "camera": [1, 2, 3, 1, 1], "path": list("abcde")},
-                "splits": {"split00": {"query": [0, 1], "gallery": [2, 3], "multi_query": [4]}}}
+    pairs = Database(sha256="", bytes=0)
+    split = PreparedSplit(classes=0, origin="", query=[0, 1], gallery=[2, 3], multi_query=[4],
+                          train_pairs=pairs, test_pairs=pairs)
+    images = Images(path=list("abcde"), identity=[2, 2, 2, 1, 2], camera=[1, 2, 3, 1, 1], sha256=[""] * 5)
+    manifest = Manifest(dataset="market1501", generated=False, protocol="market1501", seed=0, epochs=1,
+                        schedule="literal", flip=False, size=256, identities=["-1", "0000", "0007"],
+                        images=images, splits={"split00": split})
     search = Evaluator(manifest, "split00")
     assert search.alone == 1 and search.rows["multi_query"] == [4, 1]
     assert search.about("gallery")["ids"].tolist() == [7, 0]

@@ -53,8 +53,10 @@ def write_lmdbs(folder, pictures, epochs, labels=None, **meta):
         (folder / name).mkdir(parents=True)
     image_lmdb.write_images(folder / "images", pictures, [0] * len(pictures))
     labels = np.arange(len(pictures)) % CLASSES if labels is None else labels
-    pair_lmdb.write_pairs(folder / "pairs", {"classes": CLASSES, "images": len(pictures), **meta},
-                          labels, epochs)
+    about = {"classes": CLASSES, "images": len(pictures), **meta}
+    meta = pair_lmdb.Meta(**about, dataset="made", split=0, seed=0, schedule="literal", role="train",
+                          epochs=len(epochs), flip=True)
+    pair_lmdb.write_pairs(folder / "pairs", meta, labels, epochs)
 
 
 def params(folder, **changes):

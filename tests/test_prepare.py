@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import shutil
+from dataclasses import asdict
 
 import caffe
 import cv2
@@ -55,9 +56,9 @@ def test_caffes_own_data_layer_reads_the_images(prepared_viper, generated_viper,
     net = caffe.Net(str(net), caffe.TEST)
     net.forward()
     manifest = load_manifest(prepared_viper)
-    assert net.blobs["label"].data.tolist() == manifest["images"]["identity"]
+    assert net.blobs["label"].data.tolist() == manifest.images.identity
     for place in (0, 30, 47):
-        picture = stored(generated_viper, manifest["images"]["path"][place])
+        picture = stored(generated_viper, manifest.images.path[place])
         assert np.array_equal(net.blobs["data"].data[place], picture.astype(np.float32))
 
 
@@ -93,28 +94,28 @@ def test_a_store_survives_a_fork(prepared_viper):
 
 def test_pair_store(prepared_viper):
     train, test = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
-    assert train.meta == {
+    assert asdict(train.meta) == {
         "format": 1, "dataset": "viper", "split": 0, "seed": 0, "schedule": "literal", "classes": 12,
         "images": 48, "role": "train", "epochs": 3, "flip": True, "pairs_per_epoch": [120, 120, 120],
         "ratio_per_epoch": [1.0, 1.0, 1.033898]}     # 120 / 2.01 and 120 / 2.0201 positives: 60 and 59
     assert train.total == 360 and train.offsets.tolist() == [0, 120, 240, 360]
     assert train.epoch(1).dtype == PAIR and len(test.epoch(0)) == 48
-    assert test.meta["role"] == "test" and test.meta["pairs_per_epoch"] == [48]
+    assert test.meta.role == "test" and test.meta.pairs_per_epoch == [48]
     assert np.array_equal(train.labels, test.labels)
     assert sorted(train.labels.tolist()) == [-1] * 24 + sorted(2 * list(range(12)))
 
 
 def test_manifest(prepared_viper, generated_viper):
     manifest = load_manifest(prepared_viper)
-    assert manifest["generated"] and (manifest["dataset"], manifest["protocol"]) == ("viper", "single-shot")
-    images = manifest["images"]
-    assert images["path"][24] == "cam_b/000_90.bmp" and images["camera"] == [1] * 24 + [2] * 24
-    assert images["sha256"][24] == sha256_file(generated_viper / "cam_b/000_90.bmp")
+    assert manifest.generated and (manifest.dataset, manifest.protocol) == ("viper", "single-shot")
+    images = manifest.images
+    assert images.path[24] == "cam_b/000_90.bmp" and images.camera == [1] * 24 + [2] * 24
+    assert images.sha256[24] == sha256_file(generated_viper / "cam_b/000_90.bmp")
     file = prepared_viper / "images" / "data.mdb"
-    assert manifest["image_lmdb"] == {"sha256": sha256_file(file), "bytes": file.stat().st_size}
-    split = manifest["splits"]["split00"]
-    assert split["origin"] == "drawn, seed 0, #0" and split["classes"] == 12
-    assert sorted(split["train"] + split["query"] + split["gallery"]) == list(range(48))
+    assert asdict(manifest.image_lmdb) == {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+    split = manifest.splits["split00"]
+    assert split.origin == "drawn, seed 0, #0" and split.classes == 12
+    assert sorted(split.train + split.query + split.gallery) == list(range(48))
 
 
 def test_the_images_are_stored_without_waste(prepared_viper):
@@ -171,8 +172,8 @@ def test_flips_are_for_viper_only_unless_asked_for(tmp_path):
             path = tmp_path / "raw" / f"p{number}" / str(camera) / "x.png"
             path.parent.mkdir(parents=True)
             cv2.imwrite(str(path), np.full((20, 10, 3), 10 * number + camera, np.uint8))
-    assert not prepare("folder", tmp_path / "raw", tmp_path / "plain", [0], epochs=1)["flip"]
-    assert prepare("folder", tmp_path / "raw", tmp_path / "flipped", [0], epochs=1, flip=True)["flip"]
+    assert not prepare("folder", tmp_path / "raw", tmp_path / "plain", [0], epochs=1).flip
+    assert prepare("folder", tmp_path / "raw", tmp_path / "flipped", [0], epochs=1, flip=True).flip
     assert not PairStore(tmp_path / "plain/split00/train").epoch(0)["a_flip"].any()
     assert PairStore(tmp_path / "flipped/split00/train").epoch(0)["a_flip"].any()
 

@@ -78,7 +78,7 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
 def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_viper):
     net = caffe.Net(str(trained / "deploy.prototxt"),
                     str(trained / "snapshots/000012/weights.caffemodel"), caffe.TEST)
-    query = load_manifest(prepared_viper)["splits"]["split00"]["query"]
+    query = load_manifest(prepared_viper).splits["split00"].query
     image, _ = ImageStore(prepared_viper / "images").get(query[3])
     net.blobs["data"].reshape(1, 3, 64, 64)
     net.blobs["data"].data[0] = view(image, defaults("tiny"))

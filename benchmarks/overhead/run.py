@@ -81,7 +81,7 @@ def make_solver(folder, options, settings):
     """A solver as a run has it, its prototxt files in `folder`."""
     folder.mkdir()
     split = options.data.resolve() / "split00"
-    heads = Heads("vi", PairStore(split / "train").meta["classes"], verif_scale=settings.verif_scale,
+    heads = Heads("vi", PairStore(split / "train").meta.classes, verif_scale=settings.verif_scale,
                   verif_lr_mult=settings.verif_lr_mult)
     for phase, write in (("train", train_net), ("test", test_net)):
         source = Source(str(split / phase), str(options.data.resolve() / "images"), settings.batch,

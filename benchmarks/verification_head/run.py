@@ -35,7 +35,7 @@ def losses_of(arguments, scale, clip, lr_mult, folder):
     """Losses of one variant, (iterations done, 2): identification (mean of both branches), verification."""
     base, split = BACKBONES[arguments.base], Path(arguments.data) / "split00"
     height, width = arguments.input or (base.height, base.width)
-    heads = Heads("vi", PairStore(split / "train").meta["classes"], verif_scale=scale, verif_lr_mult=lr_mult)
+    heads = Heads("vi", PairStore(split / "train").meta.classes, verif_scale=scale, verif_lr_mult=lr_mult)
     for phase, write in (("train", train_net), ("test", test_net)):
         source = Source(str(split / phase), str(Path(arguments.data) / "images"), arguments.pairs, 224,
                         height, width, base.mean, seed=0, workers=1)

@@ -36,7 +36,7 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     net.layers[0].seek(solver.iter * settings.iter_size)
     losses, tests, ranks = (Table(run / name, solver.iter)
                             for name in ("losses.csv", "test.csv", "evaluation.csv"))
-    write_epochs(run, schedule, net.layers[0].feed.pairs.meta["ratio_per_epoch"])
+    write_epochs(run, schedule, net.layers[0].feed.pairs.meta.ratio_per_epoch)
     alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
 

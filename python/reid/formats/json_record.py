@@ -69,17 +69,23 @@ def read(kind: type[Kind], file: Path, remedy: str) -> Kind:
 def check(kind: type[Kind], content: dict, file: Path, remedy: str) -> Kind:
     """The record in a dict, as `read` gives it. Keys that the dataclass does not have are left out."""
     hints = typing.get_type_hints(kind)
-    missing = [field.name for field in fields(kind) if field.name not in content and field.default is MISSING]
+    missing = needed(kind) - content.keys()
     if missing:
-        raise InputError(f"{file}: lacks {', '.join(missing)}: it was not written by this version")
+        raise InputError(f"{file}: lacks {', '.join(sorted(missing))}: it was not written by this version")
     given = {key: value for key, value in content.items() if key in hints}
     for key, value in given.items():
         if not isinstance(value, _types(hints[key])):
             raise InputError(f"{file}: {key} is missing or of another type; {remedy}")
     record = kind(**given)
-    if record.format > kind.format:
+    if getattr(record, "format", 0) > getattr(kind, "format", 0):
         raise InputError(f"{file}: format {record.format}; this version reads format {kind.format}")
     return record
+
+
+def needed(kind: type) -> set[str]:
+    """The fields of a dataclass that have no default."""
+    return {field.name for field in fields(kind)
+            if field.default is MISSING and field.default_factory is MISSING}
 
 
 def write(file: Path, record: object) -> None:

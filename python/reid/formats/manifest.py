@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import typing
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from reid.common.errors import InputError
@@ -9,42 +11,150 @@ from reid.common.files import write_whole
 from reid.formats import json_record
 
 FORMAT = 1
+NAME = "manifest.json"
 REMEDY = "delete the folder and prepare the data again"
-KEYS = ("format", "dataset", "generated", "protocol", "seed", "epochs", "schedule", "flip", "size",
-        "identities", "images", "image_lmdb", "splits")    # and, where the dataset has variants, "variant"
+Kind = typing.TypeVar("Kind")
 
 
-def load_manifest(out: Path) -> dict:
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images in the order of the index, one entry of each list for each of them.
+
+    path: below the raw folder; identity: its place in Manifest.identities; sha256: of the raw file, or of a
+    .mat's pixels.
+    """
+    path: list
+    identity: list
+    camera: list
+    sha256: list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An LMDB: SHA-256 and size of its data.mdb, in bytes."""
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedSplit:
+    """A prepared split: places in the index of the images of each role, and its pairs.
+
+    classes: training identities; origin: where the split comes from, in words; validation: images of
+    identities kept apart to judge the net while it trains; multi_query: Market-1501's further images of the
+    query identities by the queries' cameras.
+    """
+    classes: int
+    origin: str
+    train: list = field(default_factory=list)
+    query: list = field(default_factory=list)
+    gallery: list = field(default_factory=list)
+    validation: list = field(default_factory=list)
+    multi_query: list = field(default_factory=list)
+    train_pairs: Database
+    test_pairs: Database
+
+
+@dataclass(kw_only=True)
+class Manifest:
+    """What a folder was prepared from, and what is prepared in it.
+
+    The fields up to `images` say what went in: a folder is prepared further from the same alone. image_lmdb
+    is None until the images are written; splits are entered one by one, {"split00": PreparedSplit}.
+
+    variant     of the dataset, None where it has none; protocol: "single-shot" or "market1501"
+    generated   whether the people are drawn; flip: whether half of the pairs' images are mirrored
+    schedule    of negatives per positive, a key of data_prep.pairs.RATIOS; epochs: of pairs, a split
+    size        side of a stored image, pixels
+    identities  their names
+    """
+    format: int = FORMAT
+    dataset: str
+    variant: str | None = None
+    generated: bool
+    protocol: str
+    seed: int
+    epochs: int
+    schedule: str
+    flip: bool
+    size: int
+    identities: list
+    images: Images
+    image_lmdb: Database | None = None
+    splits: dict = field(default_factory=dict)
+
+
+INPUTS = tuple(one.name for one in fields(Manifest) if one.name not in ("image_lmdb", "splits"))
+"""The fields that say what went in."""
+
+
+def load_manifest(out: Path) -> Manifest:
     """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
-    path = Path(out) / "manifest.json"
+    path = Path(out) / NAME
     manifest = read(path)
-    if manifest["image_lmdb"] is None or not manifest["splits"]:
+    if manifest.image_lmdb is None or not manifest.splits:
         raise InputError(f"{path}: the preparation was interrupted; run the same `python -m data_prep` again")
     return manifest
 
 
-def read(path: Path) -> dict:
+def read(path: Path) -> Manifest:
     """Return the manifest in a file; InputError where it is missing, damaged or of another format."""
     try:
-        manifest = json_record.load(path, REMEDY)
+        content = json_record.load(path, REMEDY)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
-    if manifest.get("format", FORMAT) != FORMAT:
-        raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: prepare "
+    if content.get("format", FORMAT) != FORMAT:
+        raise InputError(f"{path}: format {content['format']}; this version reads format {FORMAT}: prepare "
                          "the data again")
-    differing = set(KEYS) ^ (manifest.keys() - {"variant"})
-    if differing:
-        raise InputError(f"{path}: damaged: {', '.join(sorted(differing))} missing or unknown; {REMEDY}")
+    nested = {"images": Images, "image_lmdb": Database}
+    for key in nested.keys() & {key for key, value in content.items() if value is not None}:
+        content[key] = _record(nested[key], content[key], path)
+    for name, entry in (splits.items() if isinstance(splits := content.get("splits"), dict) else ()):
+        splits[name] = _split(entry, path)
+    manifest = _record(Manifest, content, path)
+    images = manifest.images
+    if len({len(images.path), len(images.identity), len(images.camera), len(images.sha256)}) != 1:
+        raise InputError(f"{path}: damaged: the lists of images differ in length; {REMEDY}")
     return manifest
 
 
-def write(out: Path, manifest: dict) -> None:
+def _split(content: object, path: Path) -> PreparedSplit:
+    if isinstance(content, dict):
+        content = {key: _record(Database, value, path) if key in ("train_pairs", "test_pairs") else value
+                   for key, value in content.items()}
+    return _record(PreparedSplit, content, path)
+
+
+def _record(kind: type[Kind], content: object, path: Path) -> Kind:
+    """The dataclass in a JSON object; InputError where a key is missing, unknown, or of another type."""
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged: {content!r:.40} is no {kind.__name__}; {REMEDY}")
+    known = {one.name for one in fields(kind)}
+    differing = (json_record.needed(kind) - content.keys()) | (content.keys() - known)
+    if differing:
+        raise InputError(f"{path}: damaged: {', '.join(sorted(differing))} missing or unknown; {REMEDY}")
+    return json_record.check(kind, content, path, REMEDY)
+
+
+def write(out: Path, manifest: Manifest) -> None:
     """Write OUT/manifest.json; it appears whole or not at all."""
-    text = json.dumps(json_record.signed(manifest), ensure_ascii=False) + "\n"
-    write_whole(Path(out) / "manifest.json", text)
+    text = json.dumps(json_record.signed(_plain(manifest)), ensure_ascii=False) + "\n"
+    write_whole(Path(out) / NAME, text)
 
 
-def split_checksum(manifest, name):
-    """SHA-256 of what a data manifest says of one split and of the images, whatever other splits it has."""
-    about = {**manifest, "splits": {name: manifest["splits"][name]}}
+def split_checksum(manifest: Manifest, name: str) -> str:
+    """SHA-256 of what a manifest says of one split and of the images, whatever other splits it has."""
+    about = {**_plain(manifest), "splits": {name: _plain(manifest.splits[name])}}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(record: typing.Any) -> typing.Any:
+    """A record as JSON has it; a role without images is left out."""
+    if isinstance(record, dict):
+        return {key: _plain(value) for key, value in record.items()}
+    if not isinstance(record, Manifest | Images | Database | PreparedSplit):
+        return record
+    plain = {one.name: _plain(getattr(record, one.name)) for one in fields(record)}
+    if isinstance(record, PreparedSplit):
+        return {key: value for key, value in plain.items() if value != []}
+    return plain

@@ -5,10 +5,12 @@ and "epoch/00000" … (arrays of PAIR).
 """
 
 import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from reid.formats import json_record
 from reid.formats.database import Store, Writer
 
 FORMAT = 1
@@ -28,24 +30,46 @@ def epoch_key(epoch: int) -> bytes:
     return b"epoch/%05d" % epoch
 
 
-def write_pairs(folder: Path, meta: dict, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
-    """Write a pair LMDB into an empty folder; `meta` is completed with format and counts per epoch."""
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What a pair LMDB says of itself.
+
+    dataset, split, seed, schedule, flip: as in the manifest; role: "train" or "test"; classes: training
+    identities; images: in the index; pairs_per_epoch, ratio_per_epoch: pairs, and negatives per positive, of
+    each of the `epochs`.
+    """
+    format: int = FORMAT
+    dataset: str
+    split: int
+    seed: int
+    schedule: str
+    classes: int
+    images: int
+    role: str
+    epochs: int
+    flip: bool
+    pairs_per_epoch: list = field(default_factory=list)
+    ratio_per_epoch: list = field(default_factory=list)
+
+
+def write_pairs(folder: Path, meta: Meta, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
+    """Write a pair LMDB into an empty folder; `meta` is completed with the counts of each epoch."""
     positive = [int(np.sum(pairs["same"] == 0)) for pairs in epochs]
     negative = [int(np.sum(pairs["same"] == 1)) for pairs in epochs]
-    meta = {"format": FORMAT, **meta, "pairs_per_epoch": [len(pairs) for pairs in epochs],
-            "ratio_per_epoch": [round(n / p, 6) for n, p in zip(negative, positive)]}
+    meta = replace(meta, pairs_per_epoch=[len(pairs) for pairs in epochs],
+                   ratio_per_epoch=[round(n / p, 6) for n, p in zip(negative, positive)])
     size = sum(pairs.nbytes + 8192 for pairs in epochs) + labels.nbytes + 8192
     with Writer(folder, size) as writer:
         for number, pairs in enumerate(epochs):
             writer.put(epoch_key(number), pairs.astype(PAIR).tobytes())
         writer.put(b"labels", labels.astype("<i4").tobytes())
-        writer.put(b"meta", json.dumps(meta).encode())
+        writer.put(b"meta", json.dumps(asdict(meta)).encode())
 
 
 class PairStore(Store):
     """Random access to a pair LMDB.
 
-    `meta`: dict; `labels`: int32 (images,); `offsets`: int64 (epochs + 1,), the place of each epoch's first
+    `meta`: Meta; `labels`: int32 (images,); `offsets`: int64 (epochs + 1,), the place of each epoch's first
     pair in the concatenation of all epochs; `total`: pairs in all.
     """
 
@@ -53,8 +77,8 @@ class PairStore(Store):
         """Open the LMDB at `path`; InputError where it is missing, of another format or cut short."""
         super().__init__(path)
         self.meta = self._read_meta()
-        self.labels = self._array(b"labels", np.dtype("<i4"), self.meta["images"])
-        counts = self.meta["pairs_per_epoch"]
+        self.labels = self._array(b"labels", np.dtype("<i4"), self.meta.images)
+        counts = self.meta.pairs_per_epoch
         self.offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self.total = int(self.offsets[-1])
         for number in range(len(counts)):
@@ -62,20 +86,20 @@ class PairStore(Store):
 
     def epoch(self, number: int) -> np.ndarray:
         """Return the pairs of an epoch, PAIR (pairs_per_epoch[number],), a read-only view."""
-        return self._array(epoch_key(number), PAIR, self.meta["pairs_per_epoch"][number])
+        return self._array(epoch_key(number), PAIR, self.meta.pairs_per_epoch[number])
 
-    def _read_meta(self) -> dict:
+    def _read_meta(self) -> Meta:
         value = self.read(b"meta")
         if value is None:
             raise self.damaged("not a pair LMDB (it holds no meta)")
         try:
-            meta = json.loads(bytes(value))
-            known = meta["format"]
+            content = json.loads(bytes(value))
+            known = content["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise self.damaged("not a pair LMDB (its meta does not parse)") from error
         if known != FORMAT:
             raise self.damaged(f"pair format {known}; this version reads format {FORMAT}")
-        return meta
+        return json_record.check(Meta, content, self.path, "prepare the data again")
 
     def _array(self, key: bytes, dtype: np.dtype, length: int) -> np.ndarray:
         value = self.read(key)

@@ -89,8 +89,8 @@ class PairFeed:
 
     def _check(self):
         pairs, images, settings = self.pairs, self.images, self.settings
-        if pairs.meta["images"] != len(images):
-            raise InputError(f"{pairs.path} pairs {pairs.meta['images']} images, but {images.path} holds "
+        if pairs.meta.images != len(images):
+            raise InputError(f"{pairs.path} pairs {pairs.meta.images} images, but {images.path} holds "
                              f"{len(images)}: both must come from one preparation")
         if pairs.total == 0:
             raise InputError(f"{pairs.path} holds no pairs")
@@ -107,7 +107,7 @@ class PairFeed:
         if shown.max() >= len(self.images):
             raise InputError(f"{store.path}: epoch {e} names image {shown.max()} of {len(self.images)}")
         least = 0 if phase == "train" else -1  # only the test net passes over what is marked −1
-        judged = ("class", store.labels[shown], store.meta["classes"]), ("same", pairs["same"], 2)
+        judged = ("class", store.labels[shown], store.meta.classes), ("same", pairs["same"], 2)
         for what, values, classes in judged:
             if values.min() < least or values.max() >= classes:
                 raise InputError(f"{store.path}: epoch {e} has {what} {values.min()} to {values.max()}, "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from reid.formats.manifest import Manifest
 from reid.metrics.chance import market1501_chance
 from reid.metrics.multi_query import POOLS, pool
 from reid.metrics.protocol import rank
@@ -17,35 +18,35 @@ class Evaluator:
     alone: how many queries have no images to be pooled from: each is then pooled from itself.
     """
 
-    def __init__(self, manifest, split):
-        self.manifest, entry = manifest, manifest["splits"][split]
-        self.rows, self.alone = {side: entry[side] for side in (QUERY, GALLERY)}, 0
-        if entry.get(MULTI):
-            identity, camera = (manifest["images"][key] for key in ("identity", "camera"))
-            there = {(identity[row], camera[row]) for row in entry[MULTI]}
-            alone = [row for row in entry[QUERY] if (identity[row], camera[row]) not in there]
-            self.rows[MULTI], self.alone = [*entry[MULTI], *alone], len(alone)
+    def __init__(self, manifest: Manifest, split: str):
+        self.manifest, entry = manifest, manifest.splits[split]
+        self.rows, self.alone = {side: getattr(entry, side) for side in (QUERY, GALLERY)}, 0
+        if entry.multi_query:
+            identity, camera = manifest.images.identity, manifest.images.camera
+            there = {(identity[row], camera[row]) for row in entry.multi_query}
+            alone = [row for row in entry.query if (identity[row], camera[row]) not in there]
+            self.rows[MULTI], self.alone = [*entry.multi_query, *alone], len(alone)
 
     def about(self, side):
         """The ids, cams and names (N,) of a side's images.
 
         Market-1501's identities are numbers: −1 junk, 0 distractors.
         """
-        images, names = self.manifest["images"], self.manifest["identities"]
-        kind = int if self.manifest["protocol"] == "market1501" else str
-        return {"ids": np.array([kind(names[images["identity"][row]]) for row in self.rows[side]]),
-                "cams": np.array([images["camera"][row] for row in self.rows[side]]),
-                "names": np.array([images["path"][row] for row in self.rows[side]])}
+        images, names = self.manifest.images, self.manifest.identities
+        kind = int if self.manifest.protocol == "market1501" else str
+        return {"ids": np.array([kind(names[images.identity[row]]) for row in self.rows[side]]),
+                "cams": np.array([images.camera[row] for row in self.rows[side]]),
+                "names": np.array([images.path[row] for row in self.rows[side]])}
 
     def identities(self):
         """How many identities are searched for; in single-shot sets, how many the gallery holds."""
-        side = QUERY if self.manifest["protocol"] == "market1501" else GALLERY
+        side = QUERY if self.manifest.protocol == "market1501" else GALLERY
         return len(set(self.about(side)["ids"].tolist()))
 
     def figures(self, features):
         """The summary of {side: features (N, D)}; of a side "multi_query" its own, under that key."""
         parts = {side: {**self.about(side), "features": of} for side, of in features.items()}
-        query, gallery, protocol = parts[QUERY], parts[GALLERY], self.manifest["protocol"]
+        query, gallery, protocol = parts[QUERY], parts[GALLERY], self.manifest.protocol
         figures = summary(rank(protocol, query, gallery))
         if MULTI in parts:
             images = parts[MULTI]
@@ -59,6 +60,6 @@ class Evaluator:
     def chance(self):
         """What a random order would score: {"cmc": …}, in Market-1501's protocol {"cmc": …, "mAP": …}."""
         query, gallery = self.about(QUERY), self.about(GALLERY)
-        if self.manifest["protocol"] == "market1501":
+        if self.manifest.protocol == "market1501":
             return market1501_chance(query["ids"], query["cams"], gallery["ids"], gallery["cams"])
         return {"cmc": chance(self.identities())}

@@ -29,13 +29,13 @@ def _result(run, done, seconds, weights, after):
     job, manifest, evaluator = run.job, run.manifest, run.evaluator
     colours = {side: histograms(run.images, rows) for side, rows in evaluator.rows.items()}
     about = dict(
-        **run.asked, **run.start(), dataset=manifest["dataset"], generated=manifest["generated"],
-        split_origin=run.entry["origin"], protocol=manifest["protocol"],
-        mode="exact" if manifest["protocol"] == "single-shot" else None,
-        data_seed=manifest["seed"], pair_schedule=manifest["schedule"],
+        **run.asked, **run.start(), dataset=manifest.dataset, generated=manifest.generated,
+        split_origin=run.entry.origin, protocol=manifest.protocol,
+        mode="exact" if manifest.protocol == "single-shot" else None,
+        data_seed=manifest.seed, pair_schedule=manifest.schedule,
         manifest_sha256=sha256_file(job.data / "manifest.json"),
         split_sha256=split_checksum(manifest, run.name),
-        train_identities=run.entry["classes"], test_identities=evaluator.identities(),
+        train_identities=run.entry.classes, test_identities=evaluator.identities(),
         before=evaluator.figures(run.kept("before")), after=after, histogram=evaluator.figures(colours),
         chance=evaluator.chance(), iterations=done, weights=weights, seconds=round(seconds, 3),
         pairs_per_second=round(done * run.schedule.step / seconds, 2) if done else None,

@@ -104,10 +104,10 @@ def describe(checks):
                      f"from {job.init.name} ({job.origin.describe()})" if job.init else "from random weights")
             if job.parent_job or job.init:
                 start += {"kept": ", its verification head kept"}.get(check.head, "")
-            mark = ", generated" if run.manifest["generated"] else ""
+            mark = ", generated" if run.manifest.generated else ""
             lines.append(f"{job.stage} {run.name}: {_act(run) if todo else 'finished, skip'}; "
                          f"{run.schedule.iterations} iterations of {run.schedule.step} pairs, {start}, "
-                         f"data {job.data} ({run.manifest['dataset']}{mark})")
+                         f"data {job.data} ({run.manifest.dataset}{mark})")
     return lines
 
 

@@ -44,34 +44,34 @@ def check_stage_name(name, manifest):
     """A stage of the paper is trained on its own dataset; any other name is free for data of one's own."""
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"stage {name!r}: use letters, digits, - and _ (it names a folder)")
-    if name in PAPERS and name != manifest["dataset"]:
-        raise InputError(f"stage {name}: --data holds {manifest['dataset']}; give the folder that was "
+    if name in PAPERS and name != manifest.dataset:
+        raise InputError(f"stage {name}: --data holds {manifest.dataset}; give the folder that was "
                          f"prepared from {name}, or give the stage a name of your own")
 
 
 def check_split(data, name, manifest):
     """The split is prepared, and the bytes of its LMDBs are those that the manifest says."""
-    if name not in manifest["splits"]:
-        raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest['splits']))}")
-    entry = manifest["splits"][name]
-    for folder, facts in ((data / "images", manifest["image_lmdb"]),
-                          (data / name / "train", entry["train_pairs"]),
-                          (data / name / "test", entry["test_pairs"])):
+    if name not in manifest.splits:
+        raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest.splits))}")
+    entry = manifest.splits[name]
+    for folder, facts in ((data / "images", manifest.image_lmdb),
+                          (data / name / "train", entry.train_pairs),
+                          (data / name / "test", entry.test_pairs)):
         file = folder / "data.mdb"
         size = file.stat().st_size if file.is_file() else None
-        if size != facts["bytes"]:
+        if size != facts.bytes:
             raise InputError(f"{file}: {'missing' if size is None else f'{size} bytes'}, and the manifest "
-                             f"says {facts['bytes']} bytes; prepare the data again")
-        if checksum(file) != facts["sha256"]:
-            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts['sha256']}: "
+                             f"says {facts.bytes} bytes; prepare the data again")
+        if checksum(file) != facts.sha256:
+            raise InputError(f"{file}: sha256 is {checksum(file)}, and the manifest says {facts.sha256}: "
                              "changed since it was prepared; prepare the data again")
 
 
 def check_classes(pairs, entry):
     """A pair LMDB (PairStore) has the classes of the manifest, so that no label lies past the head's end."""
-    if pairs.meta["classes"] != entry["classes"] or pairs.labels.max() >= entry["classes"]:
-        raise InputError(f"{pairs.path}: holds {pairs.meta['classes']} classes, labels up to "
-                         f"{pairs.labels.max()}, and the manifest says {entry['classes']} classes; prepare "
+    if pairs.meta.classes != entry.classes or pairs.labels.max() >= entry.classes:
+        raise InputError(f"{pairs.path}: holds {pairs.meta.classes} classes, labels up to "
+                         f"{pairs.labels.max()}, and the manifest says {entry.classes} classes; prepare "
                          "the data again")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings, as_text
+from reid.formats.manifest import Manifest
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
@@ -61,12 +62,12 @@ def describe(recipe: Recipe) -> list[str]:
     return [title, *(f"  differs: {text}" for text in recipe.differs)]
 
 
-def check_prepared(recipe: Recipe, data: Path, manifest: dict) -> None:
+def check_prepared(recipe: Recipe, data: Path, manifest: Manifest) -> None:
     """InputError where data were prepared in another way than a recipe asks for."""
     for key, value in recipe.prepared.items():
-        if manifest[key] != value:
+        if getattr(manifest, key) != value:
             option = f"--schedule {value}" if key == "schedule" else "--flip" if value else "--no-flip"
-            found = as_text(manifest[key])
+            found = as_text(getattr(manifest, key))
             raise InputError(f"{data}: was prepared with {key} {found}, and {recipe.file} is for "
                              f"{as_text(value)}; prepare it into another folder with python -m data_prep … "
                              f"{option}, or give the recipe's settings with --set")

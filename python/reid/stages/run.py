@@ -48,7 +48,7 @@ class Run:
     def __init__(self, job, manifest, name):
         preflight.check_split(job.data, name, manifest)
         self.job, self.manifest, self.name = job, manifest, name
-        self.entry = manifest["splits"][name]
+        self.entry = manifest.splits[name]
         self.folder = job.out / job.stage / name
         self.images = ImageStore(job.data / "images")
         training, held_out = (PairStore(job.data / name / role) for role in ("train", "test"))
@@ -79,7 +79,7 @@ class Run:
     def nets(self):
         """The nets of the run, {"train", "test", "deploy": NetParameter}."""
         job = self.job
-        return stage_nets(job.base, job.objective, self.entry["classes"], job.settings, job.data / "images",
+        return stage_nets(job.base, job.objective, self.entry.classes, job.settings, job.data / "images",
                           job.data / self.name)
 
     def write_nets(self):

@@ -10,21 +10,22 @@ from reid.common.files import write_whole
 from reid.engine import snapshots
 from reid.engine.settings import FREE, as_plain, defaults
 from reid.formats import json_record, result as result_file
+from reid.formats.manifest import Manifest
 from reid.formats.snapshot import WEIGHTS
 from reid.nets.backbones.registry import BACKBONES
 
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 
 
-def asked_for(job, manifest: dict, split: str) -> dict:
+def asked_for(job, manifest: Manifest, split: str) -> dict:
     """All that a run's figures depend on, as settings.yaml and result.json keep it; job: stages.stage.Job."""
-    entry = manifest["splits"][split]
+    entry = manifest.splits[split]
     init = {"file": job.origin.file.name, "sha256": job.origin.sha256} if job.origin else None
     return {"stage": job.stage, "split": split, "base": job.base, "objective": job.objective,
             "init": {"file": WEIGHTS, "sha256": None} if job.parent_job else init,
-            "data": {"images": manifest["image_lmdb"]["sha256"],
-                     "train_pairs": entry["train_pairs"]["sha256"],
-                     "test_pairs": entry["test_pairs"]["sha256"]},
+            "data": {"images": manifest.image_lmdb.sha256,
+                     "train_pairs": entry.train_pairs.sha256,
+                     "test_pairs": entry.test_pairs.sha256},
             "settings": as_plain(job.settings)}
 
 

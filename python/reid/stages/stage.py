@@ -84,7 +84,7 @@ def check_stage(job, splits):
     manifest = load_manifest(job.data)
     preflight.check_stage_name(job.stage, manifest)
     preflight.check_base(job.origin, job.base)
-    names = sorted(manifest["splits"]) if splits is None else [f"split{number:02d}" for number in splits]
+    names = sorted(manifest.splits) if splits is None else [f"split{number:02d}" for number in splits]
     runs = [Run(job, manifest, name) for name in names]
     todo = [run for run in runs if not run.finished()]
     wanted = fit.parameters(runs[0].nets()["deploy"])
@@ -157,7 +157,7 @@ def _key(job, run):
     The same for the same net, weights, images and view of them.
     """
     weights = job.origin.sha256 if job.origin else f"seed {job.settings.seed}"
-    what = [job.base, weights, run.manifest["image_lmdb"]["sha256"], *view_settings(job.settings)]
+    what = [job.base, weights, run.manifest.image_lmdb.sha256, *view_settings(job.settings)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
@@ -222,10 +222,10 @@ def _mean(job):
 def _data(run):
     """Rows of a run's data."""
     manifest, labels = run.manifest, run.labels[run.labels >= 0]
-    mark = ", generated data" if manifest["generated"] else ""
-    rows = [Row("data", f"{manifest['dataset']} {run.name}{mark} in {run.job.data}: images, training and "
+    mark = ", generated data" if manifest.generated else ""
+    rows = [Row("data", f"{manifest.dataset} {run.name}{mark} in {run.job.data}: images, training and "
                         "held-out pairs have the manifest's sha256"),
-            Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry['classes']} classes"),
+            Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry.classes} classes"),
             Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs")]
     if run.evaluator.alone:
         rows.append(Row("multi_query",
