@@ -3,12 +3,14 @@
 OUT/images/                     every source image once
 OUT/split00/{train,test}/       pairs of split 0
 OUT/manifest.json               what went in, what came out, checksums of both
+OUT/images.log                  what image libraries remarked, where they did
 
 The manifest is brought up to date after each step, so it never lists what is not whole, and a run that was
 interrupted, or asked for other splits, goes on where the folder stands.
 """
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,13 +23,14 @@ from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
 from reid.common import lock
 from reid.common.errors import InputError
-from reid.common.files import sha256_file, whole_directory
+from reid.common.files import sha256_file, whole_directory, write_whole
 from reid.common.rng import generator
-from reid.formats import manifest as manifests
+from reid.formats import manifest as manifests, picture
 from reid.formats.image_lmdb import SIZE, write_images
 from reid.formats.manifest import Database, Images, Manifest, PreparedSplit
 from reid.formats.pair_lmdb import Meta, write_pairs
 
+REMARKS = "images.log"
 MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they are written
 
 
@@ -115,10 +118,15 @@ def _split_whole(out: Path, name: str, manifest: Manifest) -> bool:
 
 
 def _prepare_images(out: Path, index: Index, manifest: Manifest) -> None:
+    picture.remarks.clear()
     pictures = (index.pixels.picture(image.path) for image in tqdm(index.images, "images", disable=None))
     with whole_directory(out / "images") as folder:
         write_images(folder, pictures, manifest.images.identity)
         facts = _facts(folder)
+    if picture.remarks:
+        write_whole(out / REMARKS, "".join(f"{line}\n" for line in picture.remarks))
+        print(f"note: libraries made {len(picture.remarks)} remarks on images, which are in {out / REMARKS}; "
+              f"the first: {picture.remarks[0]}", file=sys.stderr)
     manifest.image_lmdb = facts
     manifests.write(out, manifest)
 

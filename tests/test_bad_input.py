@@ -61,7 +61,7 @@ def test_an_unreadable_and_a_truncated_image(raw, tmp_path, capsys):
     whole = image.read_bytes()
     for damage in (b"", b"not an image", whole[:len(whole) // 2]):
         image.write_bytes(damage)
-        refused("viper", raw, tmp_path / "out", f"{image}: not a whole image ({len(damage)} bytes)", capsys)
+        refused("viper", raw, tmp_path / "out", f"{image}: not a whole image ({len(damage)} bytes", capsys)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
@@ -203,3 +203,13 @@ def test_a_full_disk_leaves_what_was_whole(generated_viper, tmp_path):
                            "--split", "1", "--epochs", "3")
     assert ended.returncode == 2 and "cannot be written" in ended.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("limit", [0, 1, 600, 5_000, 100_000, 200_000])
+def test_a_full_disk_while_a_mat_is_written(tmp_path, limit):
+    """HDF5 cleans up after a failed write by a dozen tracebacks and a segmentation fault."""
+    ended = on_a_full_disk(limit, "data_prep.people", "--out", tmp_path / "raw", "--layout", "cuhk03",
+                           "--identities", "12")
+    assert ended.returncode == 2, ended
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("error: ") and "raw" in ended.stderr
+    assert not list(tmp_path.iterdir())

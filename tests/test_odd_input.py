@@ -22,6 +22,7 @@ from reid.engine.settings import defaults, override
 from reid.formats import feature_file
 from reid.formats.feature_file import read_features, write_features
 from reid.stages.stage import check_stage
+from tools import doctor, make_prototxt
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
@@ -42,7 +43,7 @@ GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[
            b'{"settings": 3}', b"!!python/object:os.system {}"]
 
 
-@pytest.mark.parametrize("content", GARBAGE)
+@pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
 @pytest.mark.parametrize("name", ["settings.yaml", "start.json"])
 def test_a_damaged_record_of_what_was_asked_for(trained, prepared_viper, tmp_path, name, content):
     out = shutil.copytree(trained, tmp_path / "runs")
@@ -208,11 +209,14 @@ def test_a_damaged_feature_file(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["link", "cdpath"])
-def test_the_script_finds_its_python_from_anywhere(tmp_path, how):
-    (tmp_path / "train").symlink_to(ROOT / "tools/train_stage.sh")
-    script, where, environment = {"link": (tmp_path / "train", tmp_path, {}),
-                                  "cdpath": ("tools/train_stage.sh", ROOT, {"CDPATH": f"{ROOT}:."})}[how]
-    done = subprocess.run(["sh", script, "--help"], cwd=where, env={**os.environ, **environment},
+@pytest.mark.parametrize("name", ["train_stage.sh", "doctor", "bundle.sh", "lint.sh"])
+def test_the_script_finds_its_python_from_anywhere(tmp_path, name, how):
+    (tmp_path / "script").symlink_to(ROOT / "tools" / name)
+    (tmp_path / "tools").mkdir()
+    script, where, environment = {"link": (tmp_path / "script", tmp_path, {}),
+                                  "cdpath": (f"tools/{name}", ROOT, {"CDPATH": f"{tmp_path}:."})}[how]
+    script = [*(["bash"] if name == "lint.sh" else ["sh"]), script]
+    done = subprocess.run([*script, "--help"], cwd=where, env={**os.environ, **environment},
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -225,3 +229,38 @@ def test_a_record_of_a_base_that_is_not_known(tmp_path):
     done = subprocess.run([sys.executable, "-m", "weights.classify", file], cwd=ROOT, capture_output=True,
                           text=True)
     assert done.returncode == 2 and "base lenet is not known; there are" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("tool, step", [(make_prototxt, "write_stale"), (doctor, "software")])
+def test_a_tool_that_fails_says_so_in_one_line(monkeypatch, capsys, tool, step):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "somewhere")
+    monkeypatch.setattr("sys.argv", ["tool"])
+    monkeypatch.setattr(tool, step, fail)
+    assert tool.main() == 2
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device: 'somewhere'\n"
+
+
+CUT_IN_PLACE = """
+import sys
+from pathlib import Path
+from reid.common.errors import command_line
+from reid.formats.pair_lmdb import PairStore
+@command_line
+def main():
+    images, pairs = ImageStore(sys.argv[1]), PairStore(sys.argv[2])
+    with open(Path(sys.argv[3]) / "data.mdb", "r+b") as file:
+        file.truncate(int(sys.argv[4]))
+    pairs.epoch(1)
+    images.get(len(images) - 1)
+sys.exit(main())
+"""    # as by another program, after it was opened
+
+
+@pytest.mark.parametrize("name", ["images", "split00/train"])
+@pytest.mark.parametrize("length", [0, 4096, 12_288])
+def test_a_database_cut_in_place_while_it_is_read_is_no_bus_error(prepared_viper, tmp_path, name, length):
+    data = shutil.copytree(prepared_viper, tmp_path / "data")
+    done = subprocess.run([sys.executable, "-c", CUT_IN_PLACE, data / "images", data / "split00/train",
+                           data / name, str(length)], capture_output=True, text=True)
+    assert done.returncode == 2 and f"{data / name}: cut short: {length} of" in done.stderr, done

@@ -1,5 +1,8 @@
 """Snapshots: as many as are asked for, whole or not there at all, never resumed from where damaged."""
 
+import contextlib
+import os
+import resource
 import shutil
 
 import caffe
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 from records import edit
 
+from reid.common.errors import InputError
 from reid.engine import snapshots
 from reid.formats.snapshot import FACTS, STATE, WEIGHTS
 
@@ -119,3 +123,39 @@ def test_a_million_comes_after_what_is_before_it(solver, tmp_path):
         folder = shutil.copytree(run / "snapshots/000003", run / f"snapshots/{iteration:06d}")
         rewrite(iteration=iteration)(folder)
     assert snapshots.newest(run).name == "1000000"
+
+
+@contextlib.contextmanager
+def no_file_larger(limit):
+    """What a quota or a full disk does too: a write fails in the middle of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 50, 100, 200])
+def test_no_room_in_the_middle_of_a_snapshot_is_a_sentence(solver, tmp_path, limit):
+    """Caffe aborts where a write fails, so it writes into pipes."""
+    run = tmp_path / "run"
+    steps(solver, run, (3,))
+    with no_file_larger(limit), pytest.raises(InputError, match="000004: cannot be written: File too large"):
+        steps(solver, run, (4,))
+    assert names(run) == ["000003"]
+    steps(solver, run, (5,))
+    assert names(run) == ["000003", "000005"]
+
+
+def test_a_file_system_without_pipes(solver, tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(f"{path}: no pipes here")
+    steps(solver, tmp_path / "run", (3,))
+    solver.step(1)
+    snapshots.save(solver, tmp_path / "run", 2, seconds=1.5, trained_with={})
+    with_pipes = {name: (tmp_path / "run/snapshots/000004" / name).read_bytes() for name in (WEIGHTS, STATE)}
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    snapshots.save(solver, tmp_path / "run", 2, seconds=1.5, trained_with={})
+    assert with_pipes == {name: (tmp_path / "run/snapshots/000004" / name).read_bytes()
+                          for name in (WEIGHTS, STATE)}

@@ -274,7 +274,9 @@ def check_weights(file):
 
 
 def other_shape(layers):
-    layers["conv1"].blobs[0].shape.dim[0] = 16
+    blob = layers["conv1"].blobs[0]
+    blob.shape.dim[0] = 16
+    del blob.data[len(blob.data) // 2:]
 
 
 def not_finite(layers):
@@ -285,10 +287,34 @@ def not_finite(layers):
     (lambda layers: layers.pop("conv1"), "lacks 1 of .*conv1"),
     (other_shape, r"layer conv1 has shapes \[\(16, 3, 5, 5\), \(32,\)\].*needs \[\(32, 3, 5, 5\), \(32,\)\]"),
     (not_finite, "layer conv1 holds NaN"),
+    (lambda layers: layers["conv1"].blobs[0].data.append(1), "damaged: layer conv1 .* holds 2401 numbers"),
+    (lambda layers: layers["conv1"].blobs[0].data.pop(), "damaged: layer conv1 .* holds 2399 numbers"),
+    (lambda layers: layers["conv1"].blobs[0].shape.ClearField("dim"), "damaged: layer conv1 "),
+    (lambda layers: layers["conv1"].blobs.add(), "damaged: layer conv1 "),
+    (lambda layers: layers["conv1"].blobs.pop(), r"layer conv1 has shapes \[\(32, 3, 5, 5\)\]"),
+    (lambda layers: layers.update(embedding=layers["conv1"]), "layer embedding has shapes .* needs none"),
 ])
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path, change, words):
     with pytest.raises(InputError, match=f"w.caffemodel.*{words}"):
         check_weights(caffemodel(trained, tmp_path / "w.caffemodel", change))
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda net: net.layer.append(net.layer[-1]), "holds layer .* 2 times"),
+    (lambda net: net.layer.add(name=next(layer.name for layer in net.layer if layer.blobs)), "2 times"),
+    (lambda net: net.layers.add(name="x"), "mixes `layers` and `layer`"),
+    (lambda net: net.layers.add(name="x").blobs.add(num=1, channels=1, height=1, width=1, data=[1]), "mixes"),
+    (lambda net: net.layer[-1].blobs[0].double_data.append(1), "damaged: layer"),
+    (lambda net: net.layer[-1].blobs[0].shape.dim.extend([-1, -1]), "damaged: layer"),
+])
+def test_what_caffe_would_read_in_a_way_of_its_own_is_refused(trained, tmp_path, change, words):
+    net = caffe_pb2.NetParameter.FromString((trained / "snapshots/000012/weights.caffemodel").read_bytes())
+    while not net.layer[-1].blobs:
+        del net.layer[-1]
+    change(net)
+    (tmp_path / "w.caffemodel").write_bytes(net.SerializeToString())
+    with pytest.raises(InputError, match=f"w.caffemodel: .*{words}"):
+        read_caffemodel(tmp_path / "w.caffemodel")
 
 
 def test_files_that_are_no_weights_are_refused(trained, tmp_path):
@@ -316,6 +342,11 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
     net.copy_from(str(file))
     blob = read_caffemodel(trained / "snapshots/000012/weights.caffemodel")["conv1"][0]
     np.testing.assert_array_equal(net.params["conv1"][0].data.ravel(), np.float32(blob.data))
+    ours = caffe.Net(str(trained / "deploy.prototxt"), caffe.TEST)
+    fit.load(ours, read_caffemodel(file))
+    for name, blobs in net.params.items():
+        for theirs, mine in zip(blobs, ours.params[name], strict=True):
+            np.testing.assert_array_equal(mine.data, theirs.data)
 
 
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
@@ -446,6 +477,24 @@ class Trunk:
         self.data = self.data[:, 0, 0, :5].copy()
 
 
+@pytest.mark.parametrize("place", [0, 3, 4, 23, 24, 27, 28, 300, 24 * 28 - 1])
+def test_a_changed_byte_in_kept_features_is_computed_again(prepared_viper, tmp_path, place):
+    """A row of the file has 28 bytes here: the image's place, 5 numbers, their CRC-32."""
+    images, settings, file, said = ImageStore(prepared_viper / "images"), defaults("tiny"), tmp_path / "f", []
+
+    def kept(trunk):
+        return extract.extract_kept(file, trunk, "feature", images, range(24), settings, said.append)
+    first = kept(Trunk())
+    damaged = bytearray(file.read_bytes())
+    damaged[place] ^= 1
+    file.write_bytes(damaged)
+    batches = -(-(24 - place // 28) // extract.BATCH)
+    np.testing.assert_array_equal(kept(Trunk(fails_after=batches)), first)
+    assert f"{file}: damaged, or of an older version, from row {place // 28} of 24 on" in said[0]
+    damaged[place] ^= 1
+    assert file.read_bytes() == damaged
+
+
 def test_features_that_were_computed_are_kept(prepared_viper, tmp_path, monkeypatch):
     images, settings = ImageStore(prepared_viper / "images"), defaults("tiny")
     wanted = [30, 3, 17, *range(20, 41), 3]
@@ -454,7 +503,7 @@ def test_features_that_were_computed_are_kept(prepared_viper, tmp_path, monkeypa
     file = tmp_path / "some/features.rows"
     with pytest.raises(SystemExit):
         extract.extract_kept(file, Trunk(fails_after=2), "feature", images, wanted, settings, print)
-    assert file.stat().st_size == 2 * extract.BATCH * (4 + 5 * 4)
+    assert file.stat().st_size == 2 * extract.BATCH * (4 + 5 * 4 + 4)
     with open(file, "ab") as stream:
         stream.write(b"cut short")
     trunk, lines = Trunk(fails_after=2), []

@@ -23,12 +23,21 @@ CONTENT = np.random.default_rng(0).bytes(3_000_001)
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT, and cuts each connection after `cut` bytes."""
     content, cut, ranges, status, asked = CONTENT, None, True, None, []
+    odd = None      # a status, headers and content that it answers with whatever was asked for
 
     def do_GET(self):
         asked = self.headers.get("Range")
         self.asked.append(asked)
         if self.status:
             return self.send_error(self.status)
+        if self.odd:
+            status, headers, content = self.odd
+            self.send_response(status)
+            for header in headers.items():
+                self.send_header(*header)
+            self.end_headers()
+            self.wfile.write(content)
+            return None
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(self.content) - start))
@@ -108,6 +117,34 @@ def test_another_file_at_the_address_is_noticed_before_it_is_downloaded(server, 
     assert list(tmp_path.iterdir()) == []
 
 
+PAGE = b"<html>Sign in to this network</html>"
+
+
+@pytest.mark.parametrize("odd, said", [
+    ((200, {"Content-Type": "text/html"}, PAGE), "a web page came in place of the file"),
+    ((200, {"Content-Type": "text/html; charset=utf-8", "Content-Length": "36"}, PAGE), "a web page came"),
+    ((200, {}, PAGE), "sends all of it again, and not how much"),
+    ((200, {"Content-Length": "36"}, PAGE), "holds 36 bytes, expected 3000001"),
+    ((206, {}, CONTENT[1000:]), "asked for bytes from 1000, got bytes that it does not name"),
+    ((206, {"Content-Range": "bytes 5-3000000/3000001"}, CONTENT[5:]), "got bytes 5-3000000/3000001"),
+    ((302, {"Location": "http://[bad/"}, b""), "an address that cannot be opened"),
+    ((302, {"Location": "http://x:y/"}, b""), "nonnumeric port"),
+    ((302, {"Location": "file:///etc/passwd"}, b""), "answers 302.*not allowed"),
+    ((302, {}, b""), "answers 302"),
+])
+def test_odd_answers_are_one_sentence_and_cost_nothing_that_came(server, tmp_path, odd, said):
+    handler, url = server
+    part = tmp_path / "weights.bin.part"
+    part.write_bytes(CONTENT[:1000])
+    handler.odd = odd
+    with pytest.raises(InputError, match=f"^{url}: .*{said}"):
+        download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert part.read_bytes() == CONTENT[:1000]
+    handler.odd = None
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+
+
 def test_offline(tmp_path, monkeypatch):
     monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)
     with pytest.raises(InputError, match="refused.*give it with --file"):
@@ -120,7 +157,7 @@ def test_offline(tmp_path, monkeypatch):
 def entry(server, tmp_path, monkeypatch):
     """An entry whose file is the server's, in a catalogue of its own; the conversion passes the bytes on."""
     one = replace(catalogue.entry("vgg16"), name="one", file="weights.bin", size=len(CONTENT),
-                  url=server[1], sha1="", sha256=hashlib.sha256(CONTENT).hexdigest())
+                  url=server[1], sha256=hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.setattr(catalogue, "FILES", tmp_path / "files")
     monkeypatch.setattr(catalogue, "entries", lambda: {"one": one})
     monkeypatch.setattr(fetching, "caffemodel", lambda source, base: (source.read_bytes(), None))
@@ -175,12 +212,6 @@ def test_a_file_of_ones_own_is_checked_and_kept(entry, server, tmp_path, monkeyp
     assert fetching.main() == 0 and weights_record.whole(catalogue.path("one"))
     assert mine.read_bytes() == CONTENT
     assert server[0].asked == []
-
-
-def test_sha1_alone_will_do(entry, monkeypatch, tmp_path):
-    known = replace(entry, sha256="", sha1=hashlib.sha1(CONTENT).hexdigest())
-    monkeypatch.setattr(catalogue, "entries", lambda: {"one": known})
-    assert fetch("one").read_bytes() == CONTENT
 
 
 def test_a_conversion_to_other_bytes_than_the_catalogues_is_noticed(entry, monkeypatch):

@@ -2,7 +2,7 @@
 # Packs this project with Caffe, its libraries and Python into one file, which runs from any folder of any x86-64 Linux:
 # without root, Docker, network or anything installed but NVIDIA's driver. Needs Debian 12 and xz, or the Docker image.
 #   tools/bundle.sh [--out FILE] [--system-cuda]      default: build/dtl-reid-cpu.tar.xz or -gpu.tar.xz, as .venv is built
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(dirname "$(dirname "$(readlink -f -- "$0")")")
 if [ ! -x "$root/.venv/bin/python" ]; then
     echo "error: $root/.venv is missing; run tools/install_caffe.sh first" >&2
     exit 2

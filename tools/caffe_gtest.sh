@@ -4,7 +4,7 @@
 #   tools/caffe_gtest.sh [FILTER]      for example '*Convolution*'; default: all
 # Tests that need a card run where the GPU build is installed and a card is present. TF32 is off: they expect float32.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f -- "$0")")/.."
 tools/install_caffe.sh
 filter=${1:-*}
 build=build/caffe/build cards=0

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from reid.common.errors import InputError
+from reid.common.errors import InputError, command_line
 from reid.common.machine import cores, loaded, memory
 from reid.engine import device
 
@@ -23,8 +23,8 @@ VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}
 LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB
 
 
+@command_line
 def main() -> int:
-    """Print what is here, what is wrong and what to do; 1 where something is wrong."""
     argparse.ArgumentParser(prog="tools/doctor", description=__doc__).parse_args()
     wrong = []
     for section in (software, engine, machine):

@@ -2,7 +2,7 @@
 # Checks the Python code with ruff, by the rules in pyproject.toml. Installs that ruff into .venv first, through pip (and pip, as root).
 #   tools/lint.sh [ruff check arguments]      --fix mends what ruff can mend by itself
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f -- "$0")")/.."
 fail() { echo "error: $*" >&2; exit 2; }
 pinned=tools/lint-requirements.txt
 [ -x .venv/bin/python ] || fail ".venv is missing; run tools/install_caffe.sh first"

@@ -8,6 +8,7 @@ from google.protobuf import text_format
 
 from data_prep.pairs import TRANSLATIONS
 from data_prep.readers.market1501 import COUNTS
+from reid.common.errors import command_line
 from reid.engine.schedule import schedule
 from reid.engine.settings import defaults
 from reid.nets.backbones.registry import BACKBONES
@@ -24,8 +25,8 @@ PAIRS = SimpleNamespace(path=DATA, offsets=np.arange(EPOCHS + 1) * PAIRS_AN_EPOC
 HELD_OUT = SimpleNamespace(total=4 * COUNTS["query"])
 
 
+@command_line
 def main() -> int:
-    """Write prototxt/, or with --check say what in it is stale; 1 where something is."""
     return write_stale(__doc__, files)
 
 

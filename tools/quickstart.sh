@@ -13,7 +13,7 @@ case $# in
 esac
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f -- "$0")")/.."
 step() { printf '\n== %s\n' "$*"; }
 # people STAGE LAYOUT IDENTITIES SEED: nobody is in two stages, as nobody is in two of the paper's datasets
 people() {

@@ -17,13 +17,12 @@ class Entry:
     base: str
     file: str
     size: int
+    sha256: str
     origin: str
     mean: list[float]
     input: str
     conversion: str
     licence: str
-    sha256: str = ""
-    sha1: str = ""
     npm: str = ""
     url: str = ""
     how_to_get: str = ""

@@ -39,15 +39,16 @@ def classifier(caffemodel):
     if base not in BACKBONES:
         raise InputError(f"{weights_record.path(caffemodel)}: base {base} is not known; there are "
                          f"{', '.join(BACKBONES)}")
-    layers = read_caffemodel(caffemodel)
-    fit.check(caffemodel, layers, fit.trunk(base), base)
-    fit.check_finite(caffemodel, layers)
+    layers, whole = read_caffemodel(caffemodel), classifier_net(base, 1, CROP, CROP)
     if BACKBONES[base].classifier not in layers:
         raise InputError(f"{caffemodel}: has no layer {BACKBONES[base].classifier}, so it classifies nothing")
+    fit.check(caffemodel, layers, fit.parameters(whole), base)
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
-        file.write(text_format.MessageToString(classifier_net(base, 1, CROP, CROP)))
+        file.write(text_format.MessageToString(whole))
         file.flush()
-        return caffe.Net(file.name, str(caffemodel), caffe.TEST), record.mean
+        net = caffe.Net(file.name, caffe.TEST)
+    fit.load(net, layers)
+    return net, record.mean
 
 
 def probabilities(net, mean, image):

@@ -31,39 +31,59 @@ def download(url, path, size):
     """
     part = Path(f"{path}.part")
     part.touch()
+    try:
+        _fill(url, part, path.name, size)
+        part.replace(path)
+    finally:
+        if part.exists() and not part.stat().st_size:
+            part.unlink()
+
+
+def _fill(url, part, name, size):
+    """Bring the rest of the file into `part`, in as many connections as it takes."""
     failures = 0
-    with tqdm(total=size, unit="B", unit_scale=True, desc=path.name, mininterval=1) as progress:
+    with tqdm(total=size, unit="B", unit_scale=True, desc=name, mininterval=1) as progress:
         while (have := part.stat().st_size) < size:
             progress.update(have - progress.n)
             try:
-                _go_on(url, part, have, size, progress)
+                _resume(url, part, have, size, progress)
                 reason = "the connection was cut"
             except BROKEN as error:
                 reason = getattr(error, "reason", error)
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                    raise InputError(f"{url}: the server answers {error.code} {reason}; get {path.name} "
+                    raise InputError(f"{url}: the server answers {error.code} {reason}; get {name} "
                                      "elsewhere and give it with --file") from None
             failures = 0 if part.stat().st_size > have else failures + 1
             if failures == ATTEMPTS:
                 raise InputError(f"{url}: {reason}; {have} of {size} bytes are there and kept: try again "
-                                 f"later with the same command, or get {path.name} elsewhere and give it "
+                                 f"later with the same command, or get {name} elsewhere and give it "
                                  "with --file")
             time.sleep(failures)
-    part.replace(path)
 
 
-def _go_on(url, part, have, size, progress):
-    """Append what one connection brings to `part`, which has `have` bytes."""
+def _resume(url, part, have, size, progress):
+    """Append what one connection brings to `part`, which has `have` bytes and keeps them but for more."""
+    kept = f"The {have} bytes that were there are kept; the same command resumes"
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        if response.status == 206 and not response.headers["Content-Range"].startswith(f"bytes {have}-"):
-            raise _Broken(f"asked for bytes from {have}, got {response.headers['Content-Range']}")
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except ValueError as error:     # an address that is none, such as one that it is sent on to
+        raise _Broken(f"leads to an address that cannot be opened ({error})") from None
+    with response:
+        if response.headers.get_content_type() == "text/html":
+            raise InputError(f"{url}: a web page came in place of the file, from {response.url}; is it a "
+                             f"sign-in page of this network? {kept}")
+        if response.status == 206:
+            given = response.headers["Content-Range"] or "bytes that it does not name"
+            if not given.startswith(f"bytes {have}-"):
+                raise _Broken(f"asked for bytes from {have}, got {given}")
         start = have if response.status == 206 else 0       # a server without ranges sends all of it again
         length = response.length
+        if length is None and start < have:
+            raise _Broken("the server sends all of it again, and not how much that is")
         if length is not None and start + length != size:
-            part.unlink()
             raise InputError(f"{url}: holds {start + length} bytes, expected {size}: it is another file now; "
-                             "get the right one elsewhere and give it with --file")
+                             f"get the right one elsewhere and give it with --file. {kept}")
         with open(part, "r+b") as file:
             file.truncate(start)
             file.seek(start)

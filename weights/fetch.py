@@ -11,6 +11,7 @@ from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 
 # isort: split
 from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file
 from reid.formats import weights_record
 from weights import catalogue
 from weights.convert import caffemodel
@@ -75,16 +76,14 @@ def _npm_pack(entry, folder):
 
 def _check(entry, path):
     """The file is the catalogue's, by size and checksum."""
-    kind, expected = ("sha256", entry.sha256) if entry.sha256 else ("sha1", entry.sha1)
     try:
-        with open(path, "rb") as file:
-            found, size = hashlib.file_digest(file, kind).hexdigest(), path.stat().st_size
+        found, size = sha256_file(path), path.stat().st_size
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != expected:
+    if found != entry.sha256:
         cut = f"{size} of {entry.size} bytes, " if size != entry.size else ""
-        raise InputError(f"{path}: {cut}{kind} {found}, and {entry.file} of {entry.name} has {entry.size} "
-                         f"bytes and {expected}; get it again, or take another file in with python -m "
+        raise InputError(f"{path}: {cut}sha256 {found}, and {entry.file} of {entry.name} has {entry.size} "
+                         f"bytes and {entry.sha256}; get it again, or take another file in with python -m "
                          "weights.convert")
 
 

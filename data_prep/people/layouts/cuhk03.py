@@ -4,6 +4,7 @@ At 1,467 people the numbers are the real dataset's: 14,097 detected and 14,096 l
 100 people. With fewer people they are in proportion.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def write_mat(folder: Path, people: list[int]) -> dict:
     """Write cuhk-03.mat; return the counts, which GENERATED.json takes up."""
     counts = _counts(people)
     path = folder / "cuhk-03.mat"
-    with h5py.File(path, "w", userblock_size=512, libver="earliest") as file:
-        mat = _MatWriter(file)
+    with _Sink(path) as sink, h5py.File(sink, "w", userblock_size=512, libver="earliest") as file:
+        mat = _MatWriter(file, sink)
         cells = {boxes: [np.full((10, identities), None) for identities in counts["pairs"]]
                  for boxes in cuhk03.BOXES}
         for boxes, pair, number, place, picture in _images(people, counts):
@@ -105,11 +106,50 @@ def _test_sets(people: list[int], counts: dict) -> list[np.ndarray]:
             for number in range(cuhk03.TEST_SETS)]
 
 
+class _Sink(io.FileIO):
+    """A new file for HDF5, whose cleaning up after a failed write ends in a segmentation fault: none fails.
+
+    The first failure is kept, and raised by `check` and at the end of the `with` block.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+")
+        self.failure = None
+
+    def write(self, content) -> int:
+        """Write all of it, or keep why not."""
+        left = memoryview(content).cast("B")
+        size = len(left)
+        try:
+            while left and not self.failure:
+                left = left[super().write(left):]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, or keep why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed."""
+        if self.failure:
+            raise self.failure
+
+    def __exit__(self, kind, error, trace):
+        super().__exit__(kind, error, trace)
+        self.check()
+
+
 class _MatWriter:
     """Writes arrays as MATLAB lays them out in HDF5: axes reversed, cells as references into #refs#."""
 
-    def __init__(self, file: h5py.File):
-        self.file, self.refs = file, file.create_group("#refs#")
+    def __init__(self, file: h5py.File, sink: _Sink):
+        self.file, self.sink, self.refs = file, sink, file.create_group("#refs#")
         self.empty = self._value([0, 0], np.uint64, b"double", MATLAB_empty=np.uint8(1))
 
     def array(self, picture: np.ndarray) -> h5py.Reference:
@@ -132,4 +172,5 @@ class _MatWriter:
         stored.attrs["MATLAB_class"] = np.bytes_(kind)
         for key, setting in attributes.items():
             stored.attrs[key] = setting
+        self.sink.check()
         return stored.ref

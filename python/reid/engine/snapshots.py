@@ -5,7 +5,11 @@ alone, so that a run can be moved and two equal runs have equal bytes.
 """
 
 import contextlib
+import multiprocessing
+import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from reid.engine import tables
 from reid.formats import snapshot
 from reid.formats.caffemodel import read_caffemodel, shape
 from reid.formats.snapshot import STATE, WEIGHTS
+from reid.nets import fit
 
 
 def prefix(run):
@@ -28,7 +33,7 @@ def save(solver, run, keep, seconds, trained_with):
     """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
 
     seconds: how long the training has taken so far; trained_with: what was asked for, a flat dict. InputError
-    where a weight is not finite or the disk is full.
+    where a weight is not finite, and where the disk, a quota or a limit on the size of files is full.
     """
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
@@ -36,22 +41,77 @@ def save(solver, run, keep, seconds, trained_with):
     for left in written.parents[1].glob(".*"):    # by a kill in the middle of a snapshot
         shutil.rmtree(left, ignore_errors=True)
     written.parent.mkdir(parents=True)
-    _check_space(solver, written.parent)
-    solver.snapshot()
     folder = Path(run) / "snapshots" / f"{solver.iter:06d}"
-    with whole_directory(folder) as partial:
-        Path(f"{written}_iter_{solver.iter}.caffemodel").rename(partial / WEIGHTS)
-        read_caffemodel(partial / WEIGHTS)
-        state = snapshot.read_state(f"{written}_iter_{solver.iter}.solverstate")
-        state.learned_net = WEIGHTS
-        (partial / STATE).write_bytes(state.SerializeToString())
-        snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with,
-                       tables=tables.state(run))
-    shutil.rmtree(written.parent)
+    try:
+        _check_space(solver, written.parent)
+        with whole_directory(folder) as partial:
+            with (_received(Path(f"{written}_iter_{solver.iter}.caffemodel"), partial / WEIGHTS),
+                  _received(Path(f"{written}_iter_{solver.iter}.solverstate"), partial / STATE)):
+                solver.snapshot()
+            read_caffemodel(partial / WEIGHTS)
+            state = snapshot.read_state(partial / STATE)
+            state.learned_net = WEIGHTS
+            (partial / STATE).write_bytes(state.SerializeToString())
+            snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with,
+                           tables=tables.state(run))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; make room (a quota and a limit on "
+                         "the size of files count too) and start the same command again: it goes on from the "
+                         "last whole snapshot") from None
+    finally:
+        shutil.rmtree(written.parent)
     # A later one that was found damaged takes no place among the newest: it would push out what is whole.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
         shutil.rmtree(old)
     return folder
+
+
+@contextlib.contextmanager
+def _received(pipe, file):
+    """While the block runs, what Caffe writes to the path `pipe` comes into `file`, through a child process.
+
+    Caffe aborts where a write fails, and a pipe takes all of it. Raises the OSError that the child met. Where
+    a file system has no pipes, Caffe writes the file itself.
+    """
+    try:
+        os.mkfifo(pipe)
+    except OSError:
+        yield
+        pipe.rename(file)
+        return
+    source = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    held = os.open(pipe, os.O_WRONLY)    # the child reads until this is closed, or this process is gone
+    os.set_blocking(source, True)
+    child = multiprocessing.get_context("fork").Process(target=_drain, args=(source, held, file))
+    child.start()
+    try:
+        yield
+    finally:
+        os.close(source)
+        os.close(held)
+        child.join()
+    if child.exitcode:
+        raise OSError(child.exitcode, os.strerror(child.exitcode), str(file))
+
+
+def _drain(source, held, file):
+    """The child's life: from the pipe into the file; its exit status is the errno of what failed, or 0."""
+    for number in (signal.SIGINT, signal.SIGTERM):    # the parent's to answer
+        signal.signal(number, signal.SIG_IGN)
+    os.close(held)
+    failure, stream = 0, None
+    try:
+        stream = open(file, "wb", buffering=0)
+    except OSError as error:
+        failure = error.errno
+    while block := os.read(source, 1 << 20):
+        with memoryview(block) as left:
+            while left and not failure:
+                try:
+                    left = left[stream.write(left):]
+                except OSError as error:
+                    failure = error.errno
+    sys.exit(failure)
 
 
 def newest(run, log=lambda line: None):
@@ -89,19 +149,18 @@ def restore(solver, folder):
 
     InputError where it is a snapshot of another net, at which Caffe would abort.
     """
-    state = snapshot.read_state(folder / STATE)
-    _check_net(solver.net, folder)
+    state, layers = snapshot.read_state(folder / STATE), read_caffemodel(folder / WEIGHTS)
+    _check_net(solver.net, layers, folder)
     state.ClearField("learned_net")
-    solver.net.copy_from(str(folder / WEIGHTS))
+    fit.load(solver.net, layers)
     with tempfile.NamedTemporaryFile(suffix=".solverstate") as file:
         file.write(state.SerializeToString())
         file.flush()
         solver.restore(file.name)
 
 
-def _check_net(net, folder):
+def _check_net(net, layers, folder):
     """InputError where the weights of a snapshot are not those of `net`, layer by layer."""
-    layers = read_caffemodel(folder / WEIGHTS)
     kept = {name: [shape(blob) for blob in blobs] for name, blobs in layers.items()}
     wanted = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
     for name in {**wanted, **kept}:

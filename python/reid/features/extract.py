@@ -2,6 +2,7 @@
 
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,11 +30,11 @@ def extract_kept(file: Path, net, blob: str, images, indices, settings,
     """As `extract`, but what is computed is kept in `file`, and what is there already is not computed again.
 
     The file belongs to one net, its weights and one view of one image LMDB; who names it sees to that. A kill
-    costs at most KEEP batches. log: function of a line, called about once a minute with how far it is and the
-    time left.
+    costs at most KEEP batches, damage in the file what lies behind it. log: function of a line, called about
+    once a minute with how far it is and the time left.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    done = _read(file, int(np.prod(net.blobs[blob].shape[1:])))
+    done = _read(file, int(np.prod(net.blobs[blob].shape[1:])), log)
     missing = sorted(set(indices) - done.keys())      # in the order in which they lie on the disk
     if missing and len(missing) < len(set(indices)):
         log(f"features of {len(set(indices)) - len(missing)} images are in {file}")
@@ -80,17 +81,34 @@ def _batches(net, blob, images, indices, settings) -> Iterator[tuple[list[int], 
         yield places, net.blobs[blob].data.reshape(len(views), -1).copy()
 
 
+def _kind(length) -> np.dtype:
+    """A row of the file: an image's place, its feature, and the CRC-32 of both."""
+    return np.dtype([("place", "<u4"), ("feature", "<f4", length), ("crc", "<u4")])
+
+
 def _rows(places, features) -> np.ndarray:
-    """Records of an image's place and its feature, as they lie in the file."""
-    rows = np.empty(len(places), [("place", "<u4"), ("feature", "<f4", features.shape[1])])
+    """Rows as they lie in the file."""
+    rows = np.empty(len(places), _kind(features.shape[1]))
     rows["place"], rows["feature"] = places, features
+    rows["crc"] = _sums(rows)
     return rows
 
 
-def _read(file, length) -> dict[int, np.ndarray]:
-    """The features by place that a file holds; a row that a kill cut short is cut off."""
+def _sums(rows) -> list[int]:
+    """The CRC-32 of each row, without its last four bytes."""
+    content = rows.view(np.uint8).reshape(len(rows), -1)
+    return [zlib.crc32(row[:-4]) for row in content]
+
+
+def _read(file, length, log) -> dict[int, np.ndarray]:
+    """The features by place that a file holds; from a row on that is cut short or damaged it is cut off."""
     if not file.exists():
         return {}
-    rows = np.fromfile(file, _rows([], np.empty((0, length))).dtype)
+    rows = np.fromfile(file, _kind(length))
+    damaged = np.flatnonzero(rows["crc"] != _sums(rows))
+    if len(damaged):
+        log(f"{file}: damaged, or of an older version, from row {damaged[0]} of {len(rows)} on; the rest is "
+            "computed again")
+        rows = rows[:damaged[0]]
     os.truncate(file, rows.nbytes)
     return dict(zip(rows["place"].tolist(), rows["feature"]))

@@ -1,6 +1,8 @@
 """Caffe's weight files, read and written without Caffe, which aborts the process where one does not fit."""
 
+import math
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ def read_caffemodel(path):
     """The blobs of a .caffemodel: {layer name: [BlobProto, …]}, layers without parameters left out.
 
     Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own
-    files). Raises InputError naming the file where it is missing, cut short or something else.
+    files). Raises InputError naming the file where it is missing, cut short or something else, holds both
+    generations or one layer twice, or a blob whose numbers are not as many as its shape says.
     """
     try:
         content = Path(path).read_bytes()
@@ -35,10 +38,30 @@ def parse_caffemodel(content, path):
                 raise DecodeError
     except DecodeError:
         raise InputError(f"{path}: not a .caffemodel, or cut short: compare its size and checksum") from None
-    layers = {layer.name: list(layer.blobs) for layer in (*net.layers, *net.layer) if layer.blobs}
+    try:
+        layers = {layer.name: list(layer.blobs) for layer in (*net.layers, *net.layer) if layer.blobs}
+        names = Counter(layer.name for layer in (*net.layers, *net.layer))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: damaged: the name of a layer is not UTF-8; get the file again") from None
+    if net.layers and net.layer:
+        raise InputError(f"{path}: mixes `layers` and `layer`, Caffe's old form and its new one; save it in "
+                         "one of them")
     if not layers:
         raise InputError(f"{path}: holds no layer with parameters: it is not a .caffemodel")
+    for name, blobs in layers.items():
+        if names[name] > 1:
+            raise InputError(f"{path}: holds layer {name} {names[name]} times; save it with each layer once")
+        for blob in blobs:
+            _check_count(path, name, blob)
     return layers
+
+
+def _check_count(path, name, blob):
+    """InputError where a blob has not as many numbers as its shape says."""
+    dims, count = shape(blob), len(blob.data) or len(blob.double_data)
+    if min(dims, default=0) < 0 or math.prod(dims) != count or (blob.data and blob.double_data):
+        raise InputError(f"{path}: damaged: layer {name} has a blob of shape {dims} that holds "
+                         f"{len(blob.data) + len(blob.double_data)} numbers; get the file again")
 
 
 def serialise(name, layers):

@@ -65,7 +65,11 @@ class _Kept:
 
 
 class Store:
-    """A read-only LMDB, opened at first use in each process: an LMDB handle must not cross a fork."""
+    """A read-only LMDB, opened at first use in each process: an LMDB handle must not cross a fork.
+
+    Its length is looked at before each read: reading past the end of a file that was cut short, even since it
+    was opened, would kill the process with a bus error.
+    """
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -86,16 +90,14 @@ class Store:
                 self._transaction = self._environment.begin(buffers=True)
             except lmdb.Error as error:
                 raise self.damaged(f"not an LMDB that can be read: {error}") from error
-            self._check_length()
+            pages = self._environment.info()["last_pgno"] + 1
+            self._needed = pages * self._environment.stat()["psize"]
+            self._file = open(self.path / "data.mdb", "rb")    # the one that is mapped, whatever replaces it
             self._process = os.getpid()
+        there = os.fstat(self._file.fileno()).st_size
+        if there < self._needed:
+            raise self.damaged(f"cut short: {there} of {self._needed} bytes")
         return self._transaction
-
-    def _check_length(self) -> None:
-        """Reading past the end of a file that was cut short would kill the process with a bus error."""
-        pages = self._environment.info()["last_pgno"] + 1
-        needed, there = pages * self._environment.stat()["psize"], (self.path / "data.mdb").stat().st_size
-        if there < needed:
-            raise self.damaged(f"cut short: {there} of {needed} bytes")
 
     def damaged(self, what: str) -> InputError:
         """Return the error of a database in which `what` is wrong."""

@@ -1,4 +1,4 @@
-"""Whether weights fit a net: seen from descriptions before, since Caffe aborts where a layer does not."""
+"""Whether weights fit a net, and putting them there: Caffe itself reads no such file, and would abort."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ Shapes = dict[str, list[tuple[int, ...]]]
 
 
 def parameters(net) -> Shapes:
-    """The shapes of the parameters of a NetParameter, {layer: [shape, …]}."""
-    return {of.layer.name: [tuple(one) for one in of.params] for of in shaped(net) if of.params}
+    """The shapes of the parameters of a NetParameter, {layer: [shape, …]}, none for a layer without."""
+    return {of.layer.name: [tuple(one) for one in of.params] for of in shaped(net)}
 
 
 def trunk(base: str) -> Shapes:
@@ -28,14 +28,16 @@ def misfit(layers: dict, wanted: Shapes, whose: str) -> str:
 
     Layers that are not wanted are no matter. whose: what the message calls the net.
     """
-    missing = [name for name in wanted if name not in layers]
+    needed = [name for name, shapes in wanted.items() if shapes]
+    missing = [name for name in needed if name not in layers]
     if missing:
-        return (f"lacks {len(missing)} of the {len(wanted)} layers of {whose} "
+        return (f"lacks {len(missing)} of the {len(needed)} layers of {whose} "
                 f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})")
     for name, shapes in wanted.items():
-        if len(layers[name]) != len(shapes) or not all(map(fits, layers[name], shapes)):
-            found = [shape(blob) for blob in layers[name]]
-            return f"layer {name} has shapes {found}, and {whose} needs {shapes}"
+        blobs = layers.get(name, [])
+        if len(blobs) != len(shapes) or not all(map(fits, blobs, shapes)):
+            found = [shape(blob) for blob in blobs]
+            return f"layer {name} has shapes {found}, and {whose} needs {shapes or 'none'}"
     return ""
 
 
@@ -45,7 +47,7 @@ def check(path: Path, layers: dict, wanted: Shapes, whose: str) -> None:
     if reason:
         raise InputError(f"{path}: does not fit {whose}: {reason}; python -m weights.inspect {path} shows "
                          "what it holds")
-    check_finite(path, {name: layers[name] for name in wanted})
+    check_finite(path, {name: layers[name] for name, shapes in wanted.items() if shapes})
 
 
 def check_finite(path: Path, layers: dict) -> None:
@@ -54,3 +56,10 @@ def check_finite(path: Path, layers: dict) -> None:
         if not all(np.isfinite(values(blob)).all() for blob in blobs):
             raise InputError(f"{path}: layer {name} holds NaN or infinity: the file is damaged, or the "
                              "training that wrote it had diverged; take another")
+
+
+def load(net, layers: dict) -> None:
+    """Give each layer of a caffe.Net its blobs out of `layers`, where they are; they were checked before."""
+    for name in net.params.keys() & layers.keys():
+        for target, blob in zip(net.params[name], layers[name]):
+            target.data[...] = values(blob).reshape(target.data.shape)

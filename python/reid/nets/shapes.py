@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 # the top has the shape of the first bottom
-SAME = ("BatchNorm", "Scale", "ReLU", "Power", "Dropout", "Eltwise")
+SAME = ("BatchNorm", "Scale", "ReLU", "Power", "Dropout", "Eltwise", "Softmax")
 
 
 @dataclass(frozen=True)

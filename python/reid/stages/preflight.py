@@ -95,7 +95,8 @@ def weights_rows(wanted, layers, base):
     foreign = [name for name in unused if name not in known]
     left = grouped([name for name in unused if name in known])
     left += " (heads and classifiers)" if unused else ""
-    return [Row("loads", grouped(list(wanted))), Row("shapes", "as in the net, no difference"),
+    loaded = [name for name, shapes in wanted.items() if shapes]
+    return [Row("loads", grouped(loaded)), Row("shapes", "as in the net, no difference"),
             Row("unused", f"{grouped(foreign)} (of no known head or classifier)" if foreign else left,
                 bool(foreign))]
 

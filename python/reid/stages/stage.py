@@ -130,7 +130,7 @@ def starting_trunk(job, run):
     caffe.set_random_seed(job.settings.seed)
     net = caffe.Net(str(run.folder / "deploy.prototxt"), caffe.TEST)
     if job.init:
-        net.copy_from(str(job.init))
+        fit.load(net, read_caffemodel(job.init))
     return net
 
 
@@ -172,8 +172,9 @@ def _weights(job, run, wanted, needed):
                       Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
     if not job.init:
         preflight.check_start(run.nets()["deploy"], job.base)
+        drawn = [name for name, shapes in wanted.items() if shapes]
         return head, [Row("weights", f"random, seed {job.settings.seed}"),
-                      Row("starts fresh", f"{preflight.grouped(list(wanted))}, {', '.join(fresh)}")]
+                      Row("starts fresh", f"{preflight.grouped(drawn)}, {', '.join(fresh)}")]
     layers = read_caffemodel(job.init)
     fit.check(job.init, layers, wanted, f"{job.base} at this input size")
     rows = [_origin_row(job.origin)]
