@@ -245,6 +245,7 @@ CUT_IN_PLACE = """
 import sys
 from pathlib import Path
 from reid.common.errors import command_line
+from reid.formats.image_lmdb import ImageStore
 from reid.formats.pair_lmdb import PairStore
 @command_line
 def main():
