@@ -1,4 +1,4 @@
-"""Memory, foreseen: shapes against real Caffe's, bytes against measured ones; what iter_size promises."""
+"""Memory, foreseen: shapes against real Caffe's, bytes against measured ones; what passes promise."""
 
 import ctypes
 import subprocess
@@ -19,11 +19,12 @@ from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net, test_net as make_test_net, train_net
 from reid.nets.heads import Heads
+from reid.nets.prototxt import stage_nets
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver
 
 SMALL_INPUT = {"vgg16": (32, 32), "tiny": (64, 64)}      # the others: 96×56, so that both sides round
-HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0)
+HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0.5)
 GB = 1e9
 
 
@@ -158,42 +159,75 @@ def write_solver(folder, of, **changes):
     return write(proto, folder / "solver")
 
 
-# Refusing
+# Choosing and refusing
 
-@pytest.mark.parametrize("batch, iter_size, free, fits", [
-    (64, 1, 11, "batch=8 iter_size=8"), (64, 1, 65.9, "batch=32 iter_size=2"),
-    (48, 1, 18, "batch=16 iter_size=3"),
-    (48, 2, 27, "batch=24 iter_size=4"), (60, 1, 13.5, "batch=10 iter_size=6"),
-    (64, 1, 3, "batch=1 iter_size=64")])
-def test_what_does_not_fit_is_refused_with_what_does(batch, iter_size, free, fits):
-    settings = override(defaults("tiny"), [f"batch={batch}", f"iter_size={iter_size}"])
-    needed = memory.Need(fixed=2 * GB, per_pair=GB)
-    with pytest.raises(InputError,
-                       match=rf"batch is {batch}: .* {batch + 2}.00 GB of memory on GPU 0, and {free}.*"
-                                         rf"--set {fits} makes the same updates"):
-        memory.check_fits(needed, settings, free * GB, "memory on GPU 0")
-    memory.check_fits(needed, settings, (batch + 2) * GB, "memory on GPU 0")
+def pair_nets(settings):
+    """The nets of tiny at these settings."""
+    return nets("tiny", settings.in_pass)
 
 
-def test_where_nothing_fits_no_batch_is_suggested():
-    with pytest.raises(InputError, match="not even a batch of 1 fits"):
-        memory.check_fits(memory.Need(2 * GB, GB), defaults("tiny"), GB, "memory")
+def plain(monkeypatch, fixed=2, each=1):
+    """Let every training take so many GB, and for each pair of a pass."""
+    monkeypatch.setattr(memory, "need", lambda **nets: memory.Need(fixed * GB, each * GB))
+
+
+def memory_with(gigabytes):
+    return memory.Memory("memory on GPU 0", gigabytes * GB, None)
+
+
+@pytest.mark.parametrize("batch, free, fits", [
+    (64, 74, 64), (64, 73, 32), (64, 12, 8), (64, 4, 1), (48, 20.1, 16), (60, 14, 10), (7, 9, 1)])
+def test_the_most_pairs_that_fit_are_chosen(batch, free, fits, monkeypatch):
+    """2 GB, 1 more for each pair, in nine tenths of the memory."""
+    plain(monkeypatch)
+    settings = override(defaults("tiny"), [f"batch={batch}"])
+    chosen = memory.choose_passes(settings, pair_nets, memory_with(free))
+    assert (chosen.pass_pairs, chosen.passes, chosen.batch) == (fits, batch // fits, batch)
+
+
+def test_what_does_not_fit_is_refused_with_what_does(monkeypatch):
+    plain(monkeypatch)
+    settings = override(defaults("tiny"), ["batch=64", "pass_pairs=32"])
+    with pytest.raises(InputError, match="pass_pairs is 32: .* 34.00 GB of memory on GPU 0, and 20.00 GB .*"
+                                         "--set pass_pairs=16 makes the same updates"):
+        memory.check_memory(settings, pair_nets, memory_with(20))
+    assert memory.check_memory(settings, pair_nets, memory_with(34)) == 34 * GB    # all of it
+
+
+def test_where_nothing_fits_none_is_suggested(monkeypatch):
+    plain(monkeypatch)
+    with pytest.raises(InputError, match="even one pair at a time needs about 3.00 GB .*, and 3.20 GB"):
+        memory.choose_passes(defaults("tiny"), pair_nets, memory_with(3.2))
+    with pytest.raises(InputError, match="not even one pair at a time fits"):
+        memory.check_memory(override(defaults("tiny"), ["pass_pairs=1"]), pair_nets, memory_with(1))
 
 
 def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
-    tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4"])
+    tiny, settings = nets("tiny", 4), override(defaults("tiny"), ["batch=4", "pass_pairs=4"])
     # but not with the held-out pairs
     enough = memory.need(**tiny, workers=2, workspace=None, tested=False).bytes(4)
     monkeypatch.setattr(machine, "memory", lambda: (1e9, enough))
-    needed, free = memory.check_memory(tiny, override(settings, ["test_every=0"]), None)
-    assert needed == free == enough
-    with pytest.raises(InputError,
-                       match="batch is 4: the training needs about 0.1. GB of memory, and 0.1. GB are free"):
-        memory.check_memory(tiny, settings, None)
+    assert memory.check_memory(override(settings, ["test_every=0"]), pair_nets,
+                               memory.memory_of(None)) == enough
+    with pytest.raises(InputError, match="pass_pairs is 4: the training needs about 0.1. GB of memory, and "
+                                         "0.1. GB are free"):
+        memory.check_memory(settings, pair_nets, memory.memory_of(None))
     monkeypatch.setenv("CAFFE_CUDNN_WORKSPACE_MB", "1000")
     monkeypatch.setattr(memory, "gpu_memory", lambda number: (1e8, 1e9))
     with pytest.raises(InputError, match="about 2.07 GB of memory on GPU 3, and 0.10 GB"):
-        memory.check_memory(tiny, settings, 3)
+        memory.check_memory(settings, pair_nets, memory.memory_of(3))
+
+
+def test_readmes_first_command_fits_a_machine_of_24_gb(monkeypatch):
+    """ResNet-50, 64 pairs of 224×224: in passes, where all at once would take more than there is."""
+    def of(settings):
+        return stage_nets("resnet50", "vi", 316, settings, "images", "pairs")
+
+    monkeypatch.setattr(machine, "memory", lambda: (24e9, 22e9))
+    chosen = memory.choose_passes(defaults("resnet50"), of, memory.memory_of(None))
+    assert (chosen.batch, chosen.pass_pairs) == (64, 32)
+    with pytest.raises(InputError, match="pass_pairs is 64: the training needs about 2"):
+        memory.check_memory(override(defaults("resnet50"), ["pass_pairs=64"]), of, memory.memory_of(None))
 
 
 def test_this_machine_has_some_memory():
@@ -234,7 +268,7 @@ def test_the_driver_is_asked_for_the_cards_memory(monkeypatch):
         memory.gpu_memory(1)
 
 
-# What iter_size promises
+# What passes promise
 
 def trained(prepared, folder, batch, iter_size, clip=-1, updates=3):
     """The weights after a few updates in real Caffe, and the net's solver."""
@@ -252,7 +286,7 @@ def difference(one, other):
 
 
 def test_passes_that_are_added_up_make_the_update_of_the_whole_batch(prepared_viper, tmp_path):
-    """Without dropout, whose masks are drawn for each pass.
+    """Dropout included: on a CPU the masks of the passes, drawn one after the other, are the whole mask.
 
     Caffe divides the sum of the gradients by iter_size.
     """

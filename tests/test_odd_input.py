@@ -126,7 +126,7 @@ def test_a_damaged_mark_of_generated_people(generated_viper, tmp_path, content):
 
 
 @pytest.mark.parametrize("assignment", [
-    "iter_size=3000000000", "max_iter=3000000000", "display=99999999999999999999",
+    "pass_pairs=3000000000", "max_iter=3000000000", "display=99999999999999999999",
     "snapshot_every=3000000000", "test_every=3000000000", "evaluate_every=3000000000",
     "batch=99999999999999999999", "lr=inf", "lr=1e400",
     "weight_decay=inf", "mean=nan,1,2", "mean=1e400,1,2", "clip_gradients=inf", "input=99999999999x64",
@@ -138,8 +138,8 @@ def test_settings_that_caffe_cannot_hold(assignment):
 
 def test_a_batch_of_a_thousand_million_is_refused_at_once(prepared_viper, tmp_path):
     began = time.monotonic()
-    with pytest.raises(InputError, match=r"--set batch=(\d+) iter_size=\d+ makes the same updates"):
-        check_stage(job(prepared_viper, tmp_path / "runs", "batch=1000000000"), [0])
+    with pytest.raises(InputError, match=r"--set pass_pairs=(\d+) makes the same updates"):
+        check_stage(job(prepared_viper, tmp_path / "runs", "batch=1000000000", "pass_pairs=1000000000"), [0])
     assert time.monotonic() - began < 10
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from reid.common.errors import InputError
-from reid.engine.settings import ABOUT, FREE, Size, as_plain, as_text, defaults, override
+from reid.engine.settings import ABOUT, FREE, Size, as_plain, as_text, defaults, of_run, override
 from reid.nets.solver import solver
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +36,9 @@ def test_values_are_typed():
     ("batch", ["key=value"]),
     ("batch=8.5", ["batch=8.5", "whole number"]),
     ("batch=0", ["batch is 0", "at least 1"]),
+    ("pass_pairs=some", ["pass_pairs=some", "a whole number or auto"]),
+    ("pass_pairs=5", ["pass_pairs is 5", "divide batch, 32"]),
+    ("iter_size=4", ["iter_size is gone", "pass_pairs"]),
     ("input=128", ["HEIGHTxWIDTH"]),
     ("mean=1,2", ["three numbers"]),
     ("two_branch=yes", ["true or false"]),
@@ -61,7 +64,8 @@ def test_bounds_are_allowed_and_what_is_beyond_is_not(key):
     about = ABOUT[key]
     text = "{0:d}x{0:d}" if key == "input" else "{}"
     for inside in {about.low, about.high} - {math.inf}:
-        override(defaults("tiny"), [f"{key}={text.format(inside)}"])
+        also = [f"batch={inside}"] if key == "pass_pairs" else []    # which it has to divide
+        override(defaults("tiny"), [f"{key}={text.format(inside)}", *also])
     for outside in {about.low - 1, about.high + 1} - {math.inf}:
         with pytest.raises(InputError, match=rf"^{key} is {text.format(outside)}(\.0)?; it must be "):
             override(defaults("tiny"), [f"{key}={text.format(outside)}"])
@@ -89,3 +93,14 @@ def test_the_bound_on_gradients_is_of_the_mean_over_the_passes():
     # Caffe bounds the sum
     assert solver("a", "b", iter_size=4, clip_gradients=35, **settings).clip_gradients == 140
     assert solver("a", "b", iter_size=4, clip_gradients=-1, **settings).clip_gradients == -1
+
+
+def test_settings_of_before_passes_say_the_same_updates():
+    old = {**as_plain(defaults("tiny")), "batch": 16, "iter_size": 4, "lr": 0.002}
+    del old["pass_pairs"], old["verif_weight"]
+    now = of_run("tiny", old)
+    assert (now["batch"], now["pass_pairs"], now["lr"], now["verif_weight"]) == (64, 16, 0.002, 3)
+    assert "iter_size" not in now
+    del old["iter_size"]      # older still
+    assert of_run("tiny", old) == {**now, "batch": 16}
+    assert of_run("tiny", now) == now

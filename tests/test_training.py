@@ -206,14 +206,14 @@ def test_schedule_by_hand(prepared_viper):
     pairs, held_out = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
     # 12 identities × 2 images × 5 translations
     assert pairs.offsets.tolist() == [0, 120, 240, 360]
-    plan = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "lr_final_epochs=1"]),
+    plan = schedule(override(defaults("tiny"), ["batch=21", "pass_pairs=7", "lr_final_epochs=1"]),
                     pairs, held_out)
     assert (plan.iterations, plan.lr_final_from, plan.step) == (18, 12, 21)    # ⌈360/21⌉, ⌈240/21⌉
     assert [plan.epoch(i) for i in (0, 5, 6, 11, 12, 17)] == [0, 0, 1, 1, 2, 2]
     assert plan.test_batches == tuple(range(48 // 7))    # 12 probes × 4 held-out pairs
     assert schedule(override(defaults("tiny"), ["max_iter=5"]), pairs, held_out).iterations == 5
     # 1.5 epochs are 180 pairs; the last 10/75 of them, 0.2 epochs, begin after 156: ⌈180/21⌉, ⌈156/21⌉
-    part = schedule(override(defaults("tiny"), ["batch=7", "iter_size=3", "epochs=1.5"]), pairs, held_out)
+    part = schedule(override(defaults("tiny"), ["batch=21", "pass_pairs=7", "epochs=1.5"]), pairs, held_out)
     assert (part.iterations, part.lr_final_from) == (9, 8)
     with pytest.raises(InputError, match="epochs is 9, but .*train holds pairs for 3"):
         schedule(override(defaults("tiny"), ["epochs=9"]), pairs, held_out)
@@ -350,8 +350,8 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
 
 
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="batch is 10000000.* GB of memory.*iter_size"):
-        run_stage(job(prepared_viper, tmp_path, "batch=10000000"), [0])
+    with pytest.raises(InputError, match="pass_pairs is 10000000.* GB of memory.*--set pass_pairs="):
+        run_stage(job(prepared_viper, tmp_path, "batch=10000000", "pass_pairs=10000000"), [0])
     monkeypatch.setattr(shutil, "disk_usage",
                         lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):

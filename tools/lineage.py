@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from reid.common.errors import command_line
-from reid.engine.settings import as_plain, defaults
+from reid.engine.settings import as_plain, defaults, of_run
 from reid.nets.backbones.registry import BACKBONES
 from reid.provenance.lineage import walk
 
@@ -51,8 +51,9 @@ def details(entry, state):
         return
     yield f"data      manifest sha256 {entry['manifest_sha256']}, {state['data']}"
     if entry["base"] in BACKBONES:
-        usual = as_plain(defaults(entry["base"]))
-        other = {key: value for key, value in entry["settings"].items() if usual.get(key) != value}
+        settings = of_run(entry["base"], entry["settings"])
+        usual = {**as_plain(defaults(entry["base"])), "pass_pairs": settings["batch"]}
+        other = {key: value for key, value in settings.items() if usual.get(key) != value}
         yield "settings  " + (" ".join(f"{key}={value}" for key, value in other.items()) or "all defaults")
     versions = entry["versions"]
     yield f"made by   Caffe {versions['caffe']}, this project's code sha256 {versions['code_sha256']}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import UnionType
 
 from reid.common.errors import InputError, command_line
-from reid.engine.settings import ABOUT, Settings, allowed, as_text, kinds
+from reid.engine.settings import ABOUT, AUTO, Settings, allowed, as_text, kinds
 from tools import picture
 from tools.generated import ROOT, write_stale
 
@@ -33,7 +33,7 @@ def settings_table() -> str:
     for key, kind in kinds().items():
         about, default = ABOUT[key], getattr(Settings, key, "backbone's")
         bounds = "true, false" if kind is bool else ", ".join(about.only) or allowed(about, kind)
-        bounds += ", none" if isinstance(kind, UnionType) else ""
+        bounds += f", {AUTO if kind == int | str else 'none'}" if isinstance(kind, UnionType) else ""
         lines.append(f"| `{key}` | {as_text(default)} | {bounds} | {about.unit} | {about.help} |")
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ from collections import deque
 from datetime import timedelta
 
 import caffe
+import numpy as np
 from tqdm import tqdm
 
 from reid.common.rng import generator
@@ -33,12 +34,13 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
         seconds = kept.seconds
         cut_back(run, kept)
         log(f"going on from {folder}")
-    net.layers[0].seek(solver.iter * settings.iter_size)
+    net.layers[0].seek(solver.iter * settings.passes)
     losses, tests, ranks = (Table(run / name, solver.iter)
                             for name in ("losses.csv", "test.csv", "evaluation.csv"))
     write_epochs(run, schedule, net.layers[0].feed.pairs.meta.ratio_per_epoch)
     alarms = Alarms(net, run, solver.iter, log)
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
+    passes = Passes(net)
 
     def look(asked):
         """Judge the weights as they are, where that is due and not done.
@@ -67,7 +69,7 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
 
     held_out.layers[0].feed.order = schedule.test_batches
     stopping = False
-    with asked_to_stop() as asked:
+    with asked_to_stop() as asked, passes:
         if solver.iter:
             look(asked)    # a kill may have come between the snapshot and this
             stopping = bool(asked)
@@ -81,11 +83,11 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             took = time.monotonic() - began
             seconds += took
 
-            # The losses of this update's last pass, before it changed the weights
-            values = {name: float(net.blobs[name].data) for name in net.outputs}
+            # The losses of this update, before it changed the weights
+            values, worst = passes.losses()
             recent.append((took, values))
             losses.write(solver.iter, epoch=epoch, lr=rate, **values)
-            stop_if_diverged(solver.iter, values, run)
+            stop_if_diverged(solver.iter, worst, run)
             alarms.check(solver.iter, values)
 
             last = solver.iter == schedule.iterations
@@ -105,6 +107,37 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
         raise KeyboardInterrupt
     return folder, seconds
+
+
+class Passes:
+    """The losses of every pass of an update; Caffe keeps those of the last one alone.
+
+    A context: within it the training net's data layer says when a pass begins, and so when one has ended.
+    """
+
+    def __init__(self, net):
+        self.net, self.ended, self.begun = net, [], 0
+
+    def __enter__(self):
+        self.net.layers[0].before_batch = self._begin
+
+    def __exit__(self, *error):
+        self.net.layers[0].before_batch = None
+
+    def losses(self) -> tuple[dict[str, float], dict[str, float]]:
+        """{name: value} of the update that was just made: the means over its passes, and the largest."""
+        values = [*self.ended, self._read()]
+        self.ended, self.begun = [], 0
+        return tuple({name: float(of([one[name] for one in values])) for name in values[0]}
+                     for of in (np.mean, np.max))
+
+    def _begin(self):
+        if self.begun:
+            self.ended.append(self._read())
+        self.begun += 1
+
+    def _read(self):
+        return {name: float(self.net.blobs[name].data) for name in self.net.outputs}
 
 
 def test(held_out, net, batches, asked=()):

@@ -8,13 +8,15 @@ import ctypes
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from caffe.proto import caffe_pb2
 
 from reid.common import machine
 from reid.common.errors import InputError
 from reid.engine.device import load_driver
+from reid.engine.settings import AUTO, Settings
 from reid.layers.workers import SLOTS
 from reid.nets.shapes import geometry, shaped
 
@@ -23,47 +25,81 @@ HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
 GPU_CONTEXT = 1e9           # CUDA's context, the kernels of cuBLAS and cuDNN, rounding; assumed, not measured
 
 
+HEADROOM = 0.9              # of the free memory is taken where pass_pairs is chosen: others may want some
+
+
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a training takes: `fixed`, whatever its batch, and `per_pair` for each pair of the batch."""
+    """Bytes that a training takes: `fixed`, whatever its passes, `per_pair` for each pair of a pass."""
     fixed: float
     per_pair: float
 
-    def bytes(self, batch):
-        """Bytes for so many pairs."""
-        return self.fixed + batch * self.per_pair
+    def bytes(self, pairs: int) -> float:
+        """Bytes for passes of so many pairs."""
+        return self.fixed + pairs * self.per_pair
 
 
-def check_memory(nets, settings, gpu):
-    """Bytes that a run needs and that are free; InputError where it does not fit, with a batch that would.
+@dataclass(frozen=True)
+class Memory:
+    """The memory that a run computes in.
 
-    nets: its NetParameters, {"train", "test", "deploy"}; settings: its Settings; gpu: number of the GPU whose
-    memory counts, or None for the machine's.
+    whose: as a phrase; free: bytes; workspace: bytes of it that cuDNN may take, None on the CPU.
     """
+    whose: str
+    free: float
+    workspace: int | None
+
+    def need(self, nets: dict, settings: Settings) -> float:
+        """Bytes that a run of these nets, {"train", "test", "deploy"}, takes with these settings."""
+        return need(**nets, workers=settings.workers, workspace=self.workspace,
+                    tested=settings.test_every > 0, passes=settings.passes).bytes(settings.in_pass)
+
+
+def memory_of(gpu: int | None) -> Memory:
+    """The Memory of a GPU by its number, or of the machine."""
     if gpu is None:
-        whose, free, workspace = "memory", machine.memory()[1], None
-    else:
-        whose, (free, total) = f"memory on GPU {gpu}", gpu_memory(gpu)
-        workspace = workspace_limit(total)
-    needed = need(**nets, workers=settings.workers, workspace=workspace, tested=settings.test_every > 0,
-                  passes=settings.iter_size)
-    check_fits(needed, settings, free, whose)
-    return needed.bytes(settings.batch), free
+        return Memory("memory", machine.memory()[1], None)
+    free, total = gpu_memory(gpu)
+    return Memory(f"memory on GPU {gpu}", free, workspace_limit(total))
 
 
-def check_fits(needed, settings, free, whose):
-    """InputError where a Need is more than `free` bytes of `whose` memory: a batch and iter_size that fit."""
-    if needed.bytes(settings.batch) <= free:
-        return
-    pairs = settings.batch * settings.iter_size
-    most = min(settings.batch - 1, max(0, int((free - needed.fixed) / needed.per_pair)))
-    fitting = next((batch for batch in range(most, 0, -1)
-                    if pairs % batch == 0 and needed.bytes(batch) <= free), None)
-    way_out = (f"--set batch={fitting} iter_size={pairs // fitting} makes the same updates and fits"
-               if fitting else "not even a batch of 1 fits: a smaller input or base network would")
-    raise InputError(f"batch is {settings.batch}: the training needs about "
-                     f"{needed.bytes(settings.batch) / 1e9:.2f} GB of {whose}, "
-                     f"and {free / 1e9:.2f} GB are free; {way_out}")
+def choose_passes(settings: Settings, nets: Callable[[Settings], dict], memory: Memory) -> Settings:
+    """`settings` with the largest pass_pairs that fits into the memory; InputError where not even 1 does.
+
+    nets: the nets of a run by its settings.
+    """
+    for pairs in _divisors(settings.batch):
+        chosen = replace(settings, pass_pairs=pairs)
+        needed = memory.need(nets(chosen), chosen)
+        if needed <= HEADROOM * memory.free:
+            return chosen
+    raise InputError(f"pass_pairs is {AUTO}: even one pair at a time needs about {needed / 1e9:.2f} GB of "
+                     f"{memory.whose}, and {memory.free / 1e9:.2f} GB are free; a smaller input or base "
+                     "network would fit")
+
+
+def check_memory(settings: Settings, nets: Callable[[Settings], dict], memory: Memory) -> float:
+    """Bytes that a run needs; InputError where it does not fit, with a pass_pairs that would.
+
+    nets: as in `choose_passes`.
+    """
+    needed = memory.need(nets(settings), settings)
+    if needed > memory.free:
+        try:
+            fitting = choose_passes(settings, nets, memory).pass_pairs
+            way_out = f"--set pass_pairs={fitting} makes the same updates and fits"
+        except InputError:
+            way_out = "not even one pair at a time fits: a smaller input or base network would"
+        raise InputError(f"pass_pairs is {settings.in_pass}: the training needs about "
+                         f"{needed / 1e9:.2f} GB of {memory.whose}, and {memory.free / 1e9:.2f} GB are free; "
+                         f"{way_out} (a run that has begun keeps its own: free memory for it)")
+    return needed
+
+
+def _divisors(number: int) -> list[int]:
+    """The divisors of a number, the largest first."""
+    small = [one for one in range(1, math.isqrt(number) + 1) if number % one == 0]
+    return sorted({*small, *(number // one for one in small)}, reverse=True)
 
 
 def need(train, test=None, deploy=None, *, workers, workspace, tested=True, passes=1):
@@ -72,8 +108,7 @@ def need(train, test=None, deploy=None, *, workers, workspace, tested=True, pass
     A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the
     weights at the start and of the trained ones, which it shares. What is not given does not count. workers:
     processes that prepare batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets
-    on the CPU; tested: whether the test net is ever run; passes: of the training net with the same weights
-    (iter_size).
+    on the CPU; tested: whether the test net is ever run; passes: of the training net with the same weights.
     """
     cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
@@ -81,8 +116,6 @@ def need(train, test=None, deploy=None, *, workers, workspace, tested=True, pass
     copies = 3 + (deploy is not None) + (test is not None)
     pairs = shaped(train)[0].tops
     per_pair = _activations(train, cpu, backward=True) / pairs[1][0]
-    # The test net's batch is small and stays as it is where the training's is made smaller
-    # (settings.TEST_BATCH).
     others = sum(times * _activations(net, cpu) for net, times in nets[1:] if net)
     fixed = copies * _parameters(train) * FLOAT + others
     if not cpu:

@@ -11,7 +11,7 @@ from reid.common.errors import InputError
 class Schedule:
     """iterations: of the whole run; lr_final_from: the first one at the final learning rate.
 
-    ends: for each epoch, the number of pairs up to its end; step: pairs in an iteration.
+    ends: for each epoch, the number of pairs up to its end; step: pairs in an iteration, one update.
     test_batches: numbers of the batches of held-out pairs that are looked at, evenly spread over all of them.
     """
     iterations: int
@@ -43,7 +43,7 @@ def schedule(settings, pairs, held_out):
     last = epochs * 10 / 75 if settings.lr_final_epochs is None else settings.lr_final_epochs
     if last > epochs:
         raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
-    step = settings.batch * settings.iter_size
+    step = settings.batch
 
     def iterations_in(epochs):
         """Iterations that begin in the first `epochs` epochs, a fraction of the last of them included."""

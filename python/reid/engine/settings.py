@@ -11,6 +11,9 @@ from reid.nets.heads import Heads
 
 STORED = 256       # images are stored at 256×256 (paper, section III-C.3)
 TEST_BATCH = 16    # most pairs at a time that are only looked at: more would take memory and gain nothing
+AUTO = "auto"
+# What was a setting once: an error says what to set now.
+REPLACED = {"iter_size": "batch is what one update sees; it is cut into passes of pass_pairs"}
 
 
 class Size(typing.NamedTuple):
@@ -48,8 +51,11 @@ class Settings:
     """The settings of a stage. Those without a default here take it from the backbone (`defaults`)."""
 
     # The pairs
-    batch: int = _setting("pairs in one pass (paper: 48 for VGG-16, 64 for ResNet-50)", unit="pairs",
-                          low=1, high=LARGEST)
+    batch: int = _setting("pairs that one update sees (paper: 48 for VGG-16, 64 for ResNet-50)",
+                          unit="pairs", low=1, high=LARGEST)
+    pass_pairs: int | str = _setting("pairs computed at a time, a divisor of batch; an update adds up the "
+                                     "gradients of all its passes; auto: the most that the memory holds",
+                                     unit="pairs", default=AUTO, low=1, high=LARGEST)
     input: Size = _setting("what the net sees; the crop is resized to it where it differs",
                            unit="pixels", low=16, high=LARGEST_INPUT)
     mean: tuple[float, float, float] = _setting(
@@ -76,8 +82,6 @@ class Settings:
                                     "all prepared; 0: no training", unit="epochs", default=None, low=0)
     max_iter: int | None = _setting("stop after this many iterations, wherever the epochs are; none: do not",
                                     unit="iterations", default=None, low=1, high=LARGEST, free=True)
-    iter_size: int = _setting("passes whose gradients are added up for one update", unit="passes",
-                              default=1, low=1, high=LARGEST)
     lr: float = _setting("learning rate (paper: 0.001)", default=0.001, low=1e-12)
     lr_final: float = _setting("learning rate of the last epochs (paper: 0.0001)", default=0.0001, low=1e-12)
     lr_final_epochs: float | None = _setting("how many epochs these are (paper: 10 of 75); none: in that "
@@ -108,9 +112,19 @@ class Settings:
                               default="crop", only=("crop", "resize"))
 
     @property
+    def in_pass(self) -> int:
+        """Pairs in one pass; the whole batch where pass_pairs is still to be chosen."""
+        return self.batch if self.pass_pairs == AUTO else self.pass_pairs
+
+    @property
+    def passes(self) -> int:
+        """Passes in one update."""
+        return self.batch // self.in_pass
+
+    @property
     def test_batch(self) -> int:
         """Pairs at a time in the test net."""
-        return min(self.batch, TEST_BATCH)
+        return min(self.in_pass, TEST_BATCH)
 
 
 ABOUT: dict[str, About] = {one.name: one.metadata["about"] for one in fields(Settings)}
@@ -134,6 +148,8 @@ def override(settings, assignments, where="--set"):
         key, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"{where} {assignment}: write key=value")
+        if key in REPLACED:
+            raise InputError(f"{where} {assignment}: {key} is gone: {REPLACED[key]}")
         if key not in known:
             raise InputError(f"{where} {assignment}: there is no setting {key!r}; there are "
                              f"{', '.join(sorted(known))}")
@@ -154,9 +170,24 @@ def as_plain(settings):
             for key, value in asdict(settings).items()}
 
 
+def of_run(base: str, given: dict) -> dict:
+    """The settings that a run of any version kept, as `as_plain` gives them today.
+
+    A setting that there was not yet when the run was begun had its default. `batch` once counted the pairs of
+    one pass, of which `iter_size` made an update.
+    """
+    given = dict(given)
+    passes, batch = given.pop("iter_size", 1), given.get("batch")
+    if "pass_pairs" not in given and isinstance(batch, int) and isinstance(passes, int):
+        given |= {"batch": batch * passes, "pass_pairs": batch}
+    return {**as_plain(defaults(base)), **given}
+
+
 def _parse(key, kind, text, where):
     """The value of a setting from its text, by its declared type."""
     try:
+        if kind == int | str:
+            return text if text == AUTO else int(text)
         if isinstance(kind, types.UnionType):
             return None if text == "none" else _number(text) if kind == float | None else int(text)
         if kind is bool:
@@ -171,6 +202,7 @@ def _parse(key, kind, text, where):
     except (ValueError, KeyError):
         words = {int: "a whole number", float: "a number", bool: "true or false",
                  Size: "HEIGHTxWIDTH, as 128x64",
+                 int | str: "a whole number or auto",
                  int | None: "a whole number or none", float | None: "a number or none"}
         raise InputError(f"{where} {key}={text}: {key} is "
                          f"{words.get(kind, 'three numbers, as 104,117,124')}") from None
@@ -196,6 +228,9 @@ def _check(settings: Settings) -> None:
     if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
         raise InputError(f"clip_gradients is {settings.clip_gradients}; "
                          "it must be above 0, or -1 for no clipping")
+    if settings.batch % settings.in_pass:
+        raise InputError(f"pass_pairs is {settings.pass_pairs}; it must divide batch, {settings.batch}, or "
+                         "be auto")
 
 
 def allowed(about: About, kind: type, value: object = None) -> str:

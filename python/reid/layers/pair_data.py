@@ -27,6 +27,7 @@ class PairData(caffe.Layer):
             raise InputError(f"PairData takes no bottom and 4 tops, not {len(bottom)} and {len(top)}")
         self.feed = PairFeed(Source.parse(self.param_str))
         self.batches = batches(self.feed)
+        self.before_batch = None    # a function without arguments, called before each batch is read
 
     def reshape(self, bottom, top):
         """Give the tops the shapes above."""
@@ -37,6 +38,8 @@ class PairData(caffe.Layer):
 
     def forward(self, bottom, top):
         """Read the next batch into the tops."""
+        if self.before_batch:
+            self.before_batch()
         k = self.batches.read(top[0].data)
         for i, labels in zip(LABELS, self.feed.labels(k)):
             top[i].data[...] = labels

@@ -24,7 +24,7 @@ def stage_nets(base: str, objective: str, classes: int, settings, images: Path |
                   verif_scale=s.verif_scale, id_lr_mult=s.id_lr_mult, verif_lr_mult=s.verif_lr_mult)
     common = dict(images=str(images), crop=s.crop, height=s.input.height, width=s.input.width, mean=s.mean,
                   seed=s.seed)
-    training = Source(pairs=f"{pairs}/train", batch=s.batch, workers=s.workers, **common)
+    training = Source(pairs=f"{pairs}/train", batch=s.in_pass, workers=s.workers, **common)
     testing = Source(pairs=f"{pairs}/test", batch=s.test_batch, workers=0, **common)
     return {"train": train_net(base, heads, training, s.two_branch), "test": test_net(base, heads, testing),
             "deploy": deploy_net(base, DEPLOY_BATCH, *s.input)}
@@ -41,7 +41,7 @@ def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path |
     own = (dict(display=s.display, test_interval=s.test_every, snapshot=s.snapshot_every) if by_caffe else
            dict(display=0, test_interval=schedule.iterations + 1, snapshot=0))
     return solver(f"{folder}/train.prototxt", f"{folder}/test.prototxt", lr=s.lr, lr_final=s.lr_final,
-                  lr_final_from=schedule.lr_final_from, max_iter=schedule.iterations, iter_size=s.iter_size,
+                  lr_final_from=schedule.lr_final_from, max_iter=schedule.iterations, iter_size=s.passes,
                   momentum=s.momentum, weight_decay=s.weight_decay, clip_gradients=s.clip_gradients,
                   test_iter=len(schedule.test_batches), snapshot_prefix=snapshot_prefix, seed=s.seed, gpu=gpu,
                   **own)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.engine.settings import of_run
 from reid.formats import result as result_file
+from reid.nets.backbones.registry import BACKBONES
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def gather(folder):
     for file in files:
         result = result_file.read(file.parent)
         section = result.stage, result.dataset, result.generated, result.protocol, result.data["images"]
-        way = json.dumps([result.base, result.objective, result.init, result.settings, result.iterations])
+        way = json.dumps([result.base, result.objective, result.init, _settings(result), result.iterations])
         found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
     return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
 
@@ -43,8 +45,10 @@ def gather(folder):
 def _groups(ways):
     """A Group for each way to train, named by its nets and by the settings in which the ways differ."""
     ways = [list(way) for way in ways]
-    settings = [way[0][0].settings for way in ways]
-    differing = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
+    settings = [_settings(way[0][0]) for way in ways]
+    kept = dict.fromkeys(key for way in ways for key in way[0][0].settings)
+    differing = [key for key in kept if key in settings[0]
+                 and any(one.get(key) != settings[0][key] for one in settings)]
     return [Group(_name(way[0][0], differing), [result for result, _ in way], [folder for _, folder in way])
             for way in ways]
 
@@ -52,5 +56,12 @@ def _groups(ways):
 def _name(result, differing):
     objective = {"vi": "V+I", "v": "V", "i": "I"}[result.objective]
     start = f"from {result.parent_stage or result.init['file']}" if result.init else "from random weights"
-    extra = "".join(f", {key}={result.settings[key]}" for key in differing)
+    extra = "".join(f", {key}={_settings(result).get(key)}" for key in differing)
     return f"{result.base} ({objective}) {start}{extra}"
+
+
+def _settings(result):
+    """The settings of a result but for its passes, which make the same updates."""
+    settings = of_run(result.base, result.settings) if result.base in BACKBONES else dict(result.settings)
+    settings.pop("pass_pairs", None)
+    return settings

@@ -12,6 +12,8 @@ OUT/<stage>/split00/
     result.json                    the figures and where they come from; written last
 """
 
+from dataclasses import replace
+
 import caffe
 import numpy as np
 import yaml
@@ -21,7 +23,9 @@ from reid.common.errors import InputError
 from reid.common.files import write_whole
 from reid.engine import snapshots
 from reid.engine.loop import train
+from reid.engine.memory import choose_passes, memory_of
 from reid.engine.schedule import schedule
+from reid.engine.settings import AUTO
 from reid.features.extract import extract, extract_kept
 from reid.formats import result as result_file, snapshot
 from reid.formats.caffemodel import read_caffemodel, values
@@ -55,9 +59,10 @@ class Run:
         preflight.check_classes(training, self.entry)
         preflight.check_classes(held_out, self.entry)
         self.labels = training.labels
-        self.schedule = schedule(job.settings, training, held_out)
+        self.settings = self._settled(schedule(job.settings, training, held_out).iterations)
+        self.schedule = schedule(self.settings, training, held_out)
         self.evaluator = Evaluator(manifest, name)
-        self.asked = same.asked_for(job, manifest, name)
+        self.asked = same.asked_for(job, self.settings, manifest, name)
         self.versions = versions()
         same.check_same(self.folder, self.asked, job.parent_job is None)
 
@@ -76,16 +81,17 @@ class Run:
                              "was finished; bring the data back, or choose another --out")
         return result is not None and result.iterations >= self.schedule.iterations
 
-    def nets(self):
-        """The nets of the run, {"train", "test", "deploy": NetParameter}."""
+    def nets(self, settings=None):
+        """The nets of the run, or of the same with other Settings: {"train", "test", "deploy": NetParameter}.
+        """
         job = self.job
-        return stage_nets(job.base, job.objective, self.entry.classes, job.settings, job.data / "images",
-                          job.data / self.name)
+        return stage_nets(job.base, job.objective, self.entry.classes, settings or self.settings,
+                          job.data / "images", job.data / self.name)
 
     def write_nets(self):
         """Write the prototxt files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        solver = stage_solver(self.folder, self.job.settings, self.schedule, snapshots.prefix(self.folder),
+        solver = stage_solver(self.folder, self.settings, self.schedule, snapshots.prefix(self.folder),
                               gpu=self.job.gpu is not None)
         for name, message in {**self.nets(), "solver": solver}.items():
             write_whole(self.folder / f"{name}.prototxt", text_format.MessageToString(message))
@@ -107,7 +113,7 @@ class Run:
             trunk.share_with(solver.net)
             try:
                 kept, seconds = train(
-                    solver, self.folder, self.job.settings, self.schedule,
+                    solver, self.folder, self.settings, self.schedule,
                     lambda: self.evaluator.figures(self.features(trunk, (QUERY, GALLERY)))["cmc"], self.log,
                     same.trained_with(self.asked, self.start()["verification_head"]))
             finally:
@@ -168,6 +174,19 @@ class Run:
         print(f"{self.job.stage} {self.name}: {line}", flush=True)
         with open(self.folder / "log.txt", "a") as file:
             print(line, file=file)
+
+    def _settled(self, iterations):
+        """The job's settings, pass_pairs chosen: as the folder was begun, else by the memory there is.
+
+        iterations: that are to be trained.
+        """
+        settings = self.job.settings
+        if settings.pass_pairs != AUTO:
+            return settings
+        begun = same.begun_passes(self.folder, settings.batch)
+        if begun or not iterations or self.job.elsewhere:
+            return replace(settings, pass_pairs=begun or settings.batch)
+        return choose_passes(settings, self.nets, memory_of(self.job.gpu))
 
     def _solver(self, start):
         """The solver of this run: its trunk is `start`'s, its heads fresh, or its verification head kept."""

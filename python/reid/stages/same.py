@@ -8,17 +8,21 @@ import yaml
 from reid.common.errors import InputError
 from reid.common.files import write_whole
 from reid.engine import snapshots
-from reid.engine.settings import FREE, as_plain, defaults
+from reid.engine.settings import AUTO, FREE, as_plain, of_run
 from reid.formats import json_record, result as result_file
 from reid.formats.manifest import Manifest
 from reid.formats.snapshot import WEIGHTS
 from reid.nets.backbones.registry import BACKBONES
 
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
+ASKED = "stage", "split", "base", "objective", "init", "data", "settings"    # the keys of `asked_for`
 
 
-def asked_for(job, manifest: Manifest, split: str) -> dict:
-    """All that a run's figures depend on, as settings.yaml and result.json keep it; job: stages.stage.Job."""
+def asked_for(job, settings, manifest: Manifest, split: str) -> dict:
+    """All that a run's figures depend on, as settings.yaml and result.json keep it.
+
+    job: stages.stage.Job; settings: the run's Settings, its passes chosen.
+    """
     entry = manifest.splits[split]
     init = {"file": job.origin.file.name, "sha256": job.origin.sha256} if job.origin else None
     return {"stage": job.stage, "split": split, "base": job.base, "objective": job.objective,
@@ -26,7 +30,7 @@ def asked_for(job, manifest: Manifest, split: str) -> dict:
             "data": {"images": manifest.image_lmdb.sha256,
                      "train_pairs": entry.train_pairs.sha256,
                      "test_pairs": entry.test_pairs.sha256},
-            "settings": as_plain(job.settings)}
+            "settings": as_plain(settings)}
 
 
 def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
@@ -35,19 +39,32 @@ def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
     Its settings.yaml, its result and each of its snapshots say with what; any of them may be gone.
     parent_is_trained: whether the weights to start from are there; where not, they cannot be compared.
     """
-    now, said = _binding(asked), []
+    now = _binding(asked)
+    for place, before in _said(folder):
+        _compare(place, now if before is None else before, now, parent_is_trained)
+
+
+def begun_passes(folder: Path, batch: int) -> int | None:
+    """The pass_pairs that a folder was begun with, where it was begun with this batch; else None."""
+    before = next((before for _, before in _said(folder) if before is not None), {})
+    same = before.get("settings.batch") == batch and before.get("settings.pass_pairs") != AUTO
+    return before.get("settings.pass_pairs") if same else None
+
+
+def _said(folder: Path) -> list[tuple[Path, dict | None]]:
+    """What a folder was begun with, flat, and the places that say so; None: as the other places say."""
+    said = []
     if (folder / SETTINGS).is_file():
         said.append((folder, _binding(_settings(folder))))
     if (folder / result_file.NAME).is_file():
         result = result_file.read(folder)
-        said.append((folder, _binding({key: getattr(result, key) for key in asked})))
+        said.append((folder, _binding({key: getattr(result, key) for key in ASKED})))
     for place, kept in snapshots.records(folder):
         if kept.trained_with is None and not said:
             raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring "
                              "that back, or choose another --out")
-        said.append((place, kept.trained_with if kept.trained_with is not None else now))
-    for place, before in said:
-        _compare(place, before, now, parent_is_trained)
+        said.append((place, kept.trained_with and _binding(_nested(kept.trained_with))))
+    return said
 
 
 def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> None:
@@ -119,16 +136,25 @@ def _settings(folder: Path) -> dict:
 
 
 def _binding(asked: dict) -> dict:
-    """What a run must have in common with another to be the same, flat: {"settings.lr": 0.001, …}.
-
-    A setting that there was not yet when a run was begun had its default.
-    """
+    """What a run must have in common with another to be the same, flat: {"settings.lr": 0.001, …}."""
     base, given, flat = asked.get("base"), asked.get("settings"), {}
     if isinstance(base, str) and base in BACKBONES and isinstance(given, dict):    # else it is damaged
-        asked = {**asked, "settings": {**as_plain(defaults(base)), **given}}
+        asked = {**asked, "settings": of_run(base, given)}
     for key, value in asked.items():
         flat.update({f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict)
                     else {key: value})
     return {key: value for key, value in flat.items()
             # a file's name changes nothing
             if key.removeprefix("settings.") not in FREE and key != "init.file"}
+
+
+def _nested(flat: dict) -> dict:
+    """The opposite of the flattening of `_binding`."""
+    asked: dict = {}
+    for key, value in flat.items():
+        part, dot, inner = key.partition(".")
+        if dot:
+            asked.setdefault(part, {})[inner] = value
+        else:
+            asked[part] = value
+    return asked

@@ -12,7 +12,7 @@ import caffe
 from reid.common.lock import in_use
 from reid.common.machine import cores
 from reid.engine.device import build, check_gpu, use_device, use_threads
-from reid.engine.memory import check_memory
+from reid.engine.memory import check_memory, memory_of
 from reid.engine.settings import Settings
 from reid.features.extract import extract_kept, view_settings
 from reid.formats.caffemodel import read_caffemodel
@@ -227,7 +227,7 @@ def _data(run):
     rows = [Row("data", f"{manifest.dataset} {run.name}{mark} in {run.job.data}: images, training and "
                         "held-out pairs have the manifest's sha256"),
             Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry.classes} classes"),
-            Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs")]
+            Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs{_cut(run.settings)}")]
     if run.evaluator.alone:
         rows.append(Row("multi_query",
                         f"{run.evaluator.alone} queries have no images to be pooled from but themselves",
@@ -235,10 +235,17 @@ def _data(run):
     return rows
 
 
+def _cut(settings):
+    """Into what an update is cut, as a phrase; "" where it is one pass."""
+    return f", in {settings.passes} passes of {settings.in_pass}" if settings.passes > 1 else ""
+
+
 def _resources(job, training, space):
     """Rows of disk and memory, where there is anything to train."""
     if not training or job.elsewhere:
         return []
     rows = [preflight.space_row(job.out, space)]
-    needed, free = check_memory(training[0].nets(), job.settings, job.gpu)
-    return [*rows, Row("memory", f"about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB free")]
+    memory = memory_of(job.gpu)
+    needed = max(check_memory(run.settings, run.nets, memory)
+                 for run in {run.settings: run for run in training}.values())
+    return [*rows, Row("memory", f"about {needed / 1e9:.1f} GB, {memory.free / 1e9:.1f} GB free")]
