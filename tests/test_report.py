@@ -192,5 +192,5 @@ def test_nothing_to_report_and_damaged_results_are_errors(tmp_path):
     with pytest.raises(InputError, match="result.json: damaged"):
         gather(tmp_path)
     file.write_text('{"stage": "viper"}')
-    with pytest.raises(InputError, match="lacks base"):
+    with pytest.raises(InputError, match="lacks .*base"):
         gather(tmp_path)
