@@ -395,7 +395,7 @@ def test_the_npm_package_is_known_by_its_checksum(tmp_path, monkeypatch, capsys)
 def resnet50_zeros():
     """{layer: [array, …]} that fit resnet50."""
     return {name: [np.zeros(dims, np.float32) for dims in shapes]
-            for name, shapes in fit.trunk("resnet50").items()}
+            for name, shapes in fit.backbone("resnet50").items()}
 
 
 @pytest.mark.parametrize("generation", ["V1", "V2"])
@@ -423,7 +423,7 @@ def test_caffemodels_that_do_not_fit_are_refused(resnet50_zeros):
     def refused(layers, said):
         with pytest.raises(InputError, match=said):
             fit.check("file", parse_caffemodel(serialise("net", layers), "file"),
-                      fit.trunk("resnet50"), "resnet50")
+                      fit.backbone("resnet50"), "resnet50")
 
     refused({name: blobs for name, blobs in resnet50_zeros.items() if name != "bn3a_branch1"},
             "file: does not fit resnet50: lacks 1 of the 159 layers of resnet50")
@@ -432,7 +432,7 @@ def test_caffemodels_that_do_not_fit_are_refused(resnet50_zeros):
             "holds NaN or infinity")
     mine = resnet50_zeros | {"fc1000": [np.zeros((7, 2048))]}
     # a classifier of one's own
-    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.trunk("resnet50"),
+    assert fit.misfit(parse_caffemodel(serialise("net", mine), "file"), fit.backbone("resnet50"),
                       "resnet50") == ""
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import textwrap
+from collections.abc import Iterator
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -16,9 +17,9 @@ WAY = (("raw images", "read, counted, checked", "data_prep.readers.registry"),
        ("checked index", "split: who trains, who tests", "data_prep.splits.load"),
        ("image, pair LMDB", "and a manifest", "data_prep.prepare"),
        ("PairData layer", "crop, flip, mean; workers", "reid.layers.pair_data"),
-       ("training net", "trunk on 2N images, heads", "reid.nets.build"),
+       ("training net", "2N images, two heads", "reid.nets.build"),
        ("solver", "losses 1, 1, 3; snapshots", "reid.engine.loop"),
-       ("features", "of the trunk alone", "reid.features.extract"),
+       ("features", "of the backbone alone", "reid.features.extract"),
        ("ranking", "CMC, mAP by the protocol", "reid.metrics.protocol"),
        ("result.json", "figures, lineage, versions", "reid.stages.finish"),
        ("tables, curves", "the paper's rows and ours", "reid.report.table"))
@@ -45,12 +46,20 @@ def imports() -> dict[str, set[str]]:
     for house, base in HOUSES.items():
         for file in sorted((base / house).rglob("*.py")):
             room = room_of(".".join(file.relative_to(base).with_suffix("").parts))
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
                     [f"{node.module}.{alias.name}" for alias in node.names]
                     if isinstance(node, ast.ImportFrom) else [])
                 found.setdefault(room, set()).update(filter(None, map(room_of, names)))
     return {room: others - {room} for room, others in found.items() if room != "reid.__init__"}
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below one that run: all but those under `if TYPE_CHECKING`, which name types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _run(node)
 
 
 def level(room: str, above: tuple[str, ...] = ()) -> int:

@@ -36,7 +36,7 @@ def caffemodel(source, base):
         _check_base(source, base, found)
         content, mean = serialise(f"{base} from torchvision", layers), TORCHVISION_MEAN
     layers = parse_caffemodel(content, source)
-    fit.check(source, layers, fit.trunk(base), base)
+    fit.check(source, layers, fit.backbone(base), base)
     fit.check_finite(source, layers)
     return content, mean
 

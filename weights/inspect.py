@@ -48,7 +48,7 @@ def fitting(path, kind):
         layers = read_caffemodel(path) if kind == "caffemodel" else _converted(path, kind)
     except InputError as error:
         return [f"no base network: {error}"]
-    reasons = {base: fit.misfit(layers, fit.trunk(base), base) for base in BACKBONES}
+    reasons = {base: fit.misfit(layers, fit.backbone(base), base) for base in BACKBONES}
     return [f"{base}: {f'no: {reason}' if reason else 'fits'}" for base, reason in reasons.items()]
 
 

@@ -1,1 +1,1 @@
-"""What every part of the project stands on: errors, whole files, seeded generators, the machine."""
+"""What every part of the project uses: errors, whole files, locks, seeded generators, the machine."""

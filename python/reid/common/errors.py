@@ -1,4 +1,4 @@
-"""Errors that the person at the keyboard can mend, and the end of all others."""
+"""InputError, for what the user can correct, and how every command line ends on an error."""
 
 import functools
 import os
@@ -6,20 +6,22 @@ import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used; the message names the file, the value and the way out."""
+    """An input cannot be used; the message names the file, the value and what to do."""
 
 
-def command_line(main):
+def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
     """Decorate a command's `main`: any exception ends as one line on stderr and exit status 2.
 
-    InputError and OSError say all there is to say. Any other is a fault of the program, and the line names a
-    log that holds the traceback. Output that the terminal cannot show is escaped.
+    The messages of InputError and OSError are enough for the user. Any other exception is a bug of the
+    program, and the line names a log that holds the traceback. Characters that the terminal cannot show are
+    escaped.
     """
     @functools.wraps(main)
-    def guarded(*arguments):
+    def guarded(*arguments: list[str] | None) -> int | None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -42,7 +44,7 @@ def _end(text: str) -> int:
 
 
 def _log() -> str:
-    """Write the traceback of the exception that is handled to a file, and return where it is, in words."""
+    """Write the traceback of the current exception to a file, and return a phrase that says where it is."""
     try:
         descriptor, path = tempfile.mkstemp(prefix="reid-", suffix=".log")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

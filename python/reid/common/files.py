@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -17,14 +18,14 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def checksum(path):
-    """The SHA-256 of a file, computed once as long as its size and time stay the same."""
+def checksum(path: Path | str) -> str:
+    """The SHA-256 of a file, computed again only where its size or modification time has changed."""
     state = Path(path).stat()
     return _checksum(Path(path), state.st_size, state.st_mtime_ns)
 
 
 @functools.cache
-def _checksum(path, size, time):
+def _checksum(path: Path, size: int, time: int) -> str:
     return sha256_file(path)
 
 
@@ -50,11 +51,11 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def whole_directory(path: Path):
-    """Yield an empty folder beside `path`; when the block ends well, sync it and rename it to `path`.
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; when the block succeeds, sync it and rename it to `path`.
 
     An older folder at `path` is replaced only then. If the block fails, the new folder is removed and the
-    older one stays as it was; an OSError, such as a full disk, then names `path` where it named nothing.
+    older one stays as it was; an OSError without a file name, such as a full disk, then names `path`.
     """
     path = _named(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -79,7 +80,7 @@ def _named(path: Path) -> Path:
 
 
 def _replace_directory(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; rename(2) replaces no folder that has files, so an older one steps aside."""
+    """Rename `new` to `path`; an older folder is renamed first, since rename(2) replaces only empty ones."""
     if path.exists():
         old = path.with_name(f".{path.name}.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -92,7 +93,7 @@ def _replace_directory(new: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Push a file or a folder through to the disk."""
+    """Sync a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""One process at a time in a folder, by a lock that no kill can leave behind."""
+"""One process at a time in a folder, by a lock that ends with the process, even when it is killed."""
 
 import contextlib
 import fcntl
@@ -78,7 +78,7 @@ def _take(folder: Path, wait: bool) -> int:
 
 
 def _let_go() -> None:
-    """A forked child shares the lock, and would keep it where it outlives its parent."""
+    """Close the locks in a forked child: it shares them, and would keep them if it outlived its parent."""
     while _held:
         os.close(_held.pop())
 

@@ -1,4 +1,4 @@
-"""The machine: cores and memory that this process may use, within what a container was given."""
+"""The machine: cores and memory that this process may use, within the limits of a container."""
 
 import math
 import os
@@ -17,10 +17,10 @@ def cores() -> int:
 
 
 def memory() -> tuple[int, int]:
-    """Total and free memory in bytes, within what a container was given.
+    """Total and free memory in bytes, within the limits of a container.
 
-    A container's use counts the pages of files that were read or written; the kernel gives these up where
-    memory is wanted, so they are free.
+    A container's memory use includes cached pages of files; the kernel frees these when memory is needed, so
+    they count as free here.
     """
     kilobytes = _numbers(MEMINFO)
     total, free = 1024 * kilobytes["MemTotal:"], 1024 * kilobytes["MemAvailable:"]

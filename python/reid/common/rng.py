@@ -1,4 +1,4 @@
-"""The only source of chance: every draw is a pure function of a seed, a purpose and a place."""
+"""The only source of random numbers: every draw is a pure function of a seed, a purpose and a place."""
 
 import zlib
 

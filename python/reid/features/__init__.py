@@ -1,1 +1,1 @@
-"""Images turned into feature vectors: the trained trunk, and the colour histogram it is compared with."""
+"""Images turned into feature vectors, by a deploy net or as the colour histograms it is compared with."""

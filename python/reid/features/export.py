@@ -12,8 +12,9 @@ from reid.common.files import whole_directory, write_whole
 LIMIT = 2 ** 31    # bytes of one variable in a .mat of version 5
 
 
-def write_npz(path, query, gallery, distances):
-    """Write all in one file: query_features, gallery_ids, … for each array of the dicts; distances (Q, G)."""
+def write_npz(path: Path, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+              distances: np.ndarray) -> None:
+    """Write one file with query_features, gallery_ids, … of both dicts, and distances (Q, G)."""
     arrays = {f"{side}_{name}": array for side, part in (("query", query), ("gallery", gallery))
               for name, array in part.items()}
     buffer = io.BytesIO()
@@ -21,12 +22,13 @@ def write_npz(path, query, gallery, distances):
     write_whole(path, buffer.getvalue())
 
 
-def write_mat(folder, query, gallery, distances):
-    """Write the new folder `folder` of .mat files with one variable each, as importdata of MATLAB wants them.
+def write_mat(folder: Path, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+              distances: np.ndarray) -> None:
+    """Write the new folder `folder` of .mat files with one variable each, as MATLAB's importdata expects.
 
     data/queryID, data/testID, data/queryCAM, data/testCAM: (N, 1) double; Hist_query, Hist_test: features,
-    (D, N) single; dist: (G, Q) single, distances (Q, G) transposed: a column is a query, as compute_AP is
-    called. Raises InputError for identities that are not numbers, and for what a .mat cannot hold.
+    (D, N) single; dist: (G, Q) single, the transpose of `distances` (Q, G), since compute_AP takes a column
+    for each query. Raises InputError for identities that are not numbers and for arrays too large for a .mat.
     """
     if Path(folder).exists():
         raise InputError(f"{folder}: is there already; choose a new folder")

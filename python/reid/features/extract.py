@@ -3,19 +3,29 @@
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import caffe
 import cv2
 import numpy as np
 
-BATCH = 8      # ResNet-50: 16 at a time gain 2 %, more nothing, and each image takes its memory
-KEEP = 64      # batches that a kill may cost
+from reid.formats.image_lmdb import ImageStore
+
+if TYPE_CHECKING:    # only the names of their types are needed here
+    import caffe
+
+    from reid.engine.settings import Settings
+
+BATCH = 8      # images at a time; with ResNet-50 16 are only 2 % faster, and each image takes memory
+KEEP = 64      # batches between two syncs to the disk: the most that a kill can cost
 TELL = 60.0    # seconds between two lines of progress
 
 
-def extract(net, blob: str, images, indices, settings) -> np.ndarray:
+def extract(net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[int],
+            settings: "Settings") -> np.ndarray:
     """The features, (N, D) float32 and not normalised, of the images at `indices` of an ImageStore.
 
     net: a caffe.Net of a deploy prototxt, with its weights; blob: the name of its feature.
@@ -25,13 +35,13 @@ def extract(net, blob: str, images, indices, settings) -> np.ndarray:
     return np.concatenate([features for _, features in _batches(net, blob, images, indices, settings)])
 
 
-def extract_kept(file: Path, net, blob: str, images, indices, settings,
-                 log: Callable[[str], None]) -> np.ndarray:
-    """As `extract`, but what is computed is kept in `file`, and what is there already is not computed again.
+def extract_kept(file: Path, net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[int],
+                 settings: "Settings", log: Callable[[str], None]) -> np.ndarray:
+    """As `extract`, but stores features in `file`, and does not recompute those that it holds already.
 
-    The file belongs to one net, its weights and one view of one image LMDB; who names it sees to that. A kill
-    costs at most KEEP batches, damage in the file what lies behind it. log: function of a line, called about
-    once a minute with how far it is and the time left.
+    The caller chooses a file that belongs to this net, its weights, this view and this image LMDB alone. A
+    kill costs at most KEEP batches; damage in the file, all rows behind it. log: takes a line about once a
+    minute, with the progress and the time left.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     done = _read(file, int(np.prod(net.blobs[blob].shape[1:])), log)
@@ -55,8 +65,8 @@ def extract_kept(file: Path, net, blob: str, images, indices, settings,
     return np.stack([done[index] for index in indices])
 
 
-def view(image: np.ndarray, settings) -> np.ndarray:
-    """What the net sees of a test image, uint8 (3, H, W) BGR: (3, height, width) float32, less the mean."""
+def view(image: np.ndarray, settings: "Settings") -> np.ndarray:
+    """What the net sees of a test image, uint8 (3, H, W) BGR: (3, height, width) float32, minus the mean."""
     if settings.test_view == "crop":
         top, left = ((side - settings.crop) // 2 for side in image.shape[1:])
         image = image[:, top:top + settings.crop, left:left + settings.crop]
@@ -65,13 +75,14 @@ def view(image: np.ndarray, settings) -> np.ndarray:
     return (pixels.astype(np.float32) - np.array(settings.mean, np.float32)).transpose(2, 0, 1)
 
 
-def view_settings(settings) -> list:
-    """The settings that `view` heeds."""
+def view_settings(settings: "Settings") -> list[str | float]:
+    """The settings that `view` depends on."""
     return [settings.test_view, settings.crop, *settings.input, *settings.mean]
 
 
-def _batches(net, blob, images, indices, settings) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Some of the indices, and their features (B, D), until all were there."""
+def _batches(net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[int],
+             settings: "Settings") -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield the indices in batches, each with its features (B, D)."""
     for start in range(0, len(indices), BATCH):
         places = list(indices[start:start + BATCH])
         views = [view(images.get(index)[0], settings) for index in places]
@@ -81,27 +92,27 @@ def _batches(net, blob, images, indices, settings) -> Iterator[tuple[list[int], 
         yield places, net.blobs[blob].data.reshape(len(views), -1).copy()
 
 
-def _kind(length) -> np.dtype:
+def _kind(length: int) -> np.dtype:
     """A row of the file: an image's place, its feature, and the CRC-32 of both."""
     return np.dtype([("place", "<u4"), ("feature", "<f4", length), ("crc", "<u4")])
 
 
-def _rows(places, features) -> np.ndarray:
-    """Rows as they lie in the file."""
+def _rows(places: Sequence[int], features: np.ndarray) -> np.ndarray:
+    """The rows of the file for some images, from their places in the image LMDB and their features."""
     rows = np.empty(len(places), _kind(features.shape[1]))
     rows["place"], rows["feature"] = places, features
     rows["crc"] = _sums(rows)
     return rows
 
 
-def _sums(rows) -> list[int]:
+def _sums(rows: np.ndarray) -> list[int]:
     """The CRC-32 of each row, without its last four bytes."""
     content = rows.view(np.uint8).reshape(len(rows), -1)
     return [zlib.crc32(row[:-4]) for row in content]
 
 
-def _read(file, length, log) -> dict[int, np.ndarray]:
-    """The features by place that a file holds; from a row on that is cut short or damaged it is cut off."""
+def _read(file: Path, length: int, log: Callable[[str], None]) -> dict[int, np.ndarray]:
+    """The features in a file, by the images' places. The file is cut before the first damaged row."""
     if not file.exists():
         return {}
     rows = np.fromfile(file, _kind(length))

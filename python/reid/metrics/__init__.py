@@ -1,1 +1,1 @@
-"""Rankings turned into figures: distances, average precision, Market-1501's and the single-shot protocols."""
+"""From features to figures: distances, average precision, the protocols of Market-1501 and single-shot."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def average_precision(ranks):
+def average_precision(ranks: np.ndarray) -> dict[str, float]:
     """{"trapezoid": AP, "step": AP} of matches at `ranks` (n,), ascending from 1, without junk; 0 for none.
 
     step, as scikit-learn's average_precision_score has it: the mean over the matches of k / r_k.

@@ -1,12 +1,15 @@
 """What a random order scores under Market-1501's protocol: the figure that a net has to beat."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from reid.metrics.junk import good_and_junk
 from reid.metrics.summary import RANKS
 
 
-def market1501_chance(query_ids, query_cams, gallery_ids, gallery_cams, ranks=RANKS):
+def market1501_chance(query_ids: np.ndarray, query_cams: np.ndarray, gallery_ids: np.ndarray,
+                      gallery_cams: np.ndarray, ranks: Sequence[int] = RANKS) -> dict[str, dict[str, float]]:
     """{"cmc": {"1", …}, "mAP": {"trapezoid", "step"}}: means over the queries (Q,) of their expected figures.
 
     A query has m good matches among the n gallery images (G,) that are left without its junk. In a

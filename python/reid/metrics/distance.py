@@ -1,18 +1,20 @@
 """How two features are compared (paper, sections II-C, III-B): L2-normalised, squared Euclidean distance."""
 
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from reid.common.errors import InputError
 
-QUERIES = 1024    # compared in one matrix product: fewer would make it read the gallery too often
-BLOCK = 100_000_000    # and no more distances than these in one: 400 MB of float32, of which two are held
+QUERIES = 1024    # at most in one matrix product; with fewer the gallery would be read more often
+BLOCK = 100_000_000    # distances at most in one product: 400 MB of float32, and two are held
 
 
-def lengths(features):
+def lengths(features: np.ndarray) -> np.ndarray:
     """The L2 norm, (N,) float64, of each row of `features` (N, D).
 
     Raises InputError where a value is not finite: a ranking of such features would be meaningless.
@@ -24,7 +26,7 @@ def lengths(features):
     return np.sqrt(squares)
 
 
-def normalise(features):
+def normalise(features: ArrayLike) -> np.ndarray:
     """Each row of `features` (N, D) scaled to length 1, as float64; a row of zeros stays zero.
 
     Raises InputError where a value is not finite.
@@ -33,7 +35,7 @@ def normalise(features):
     return features * _inverse(lengths(features))[:, None]
 
 
-def squared_distances(query, gallery, dtype=np.float64):
+def squared_distances(query: ArrayLike, gallery: ArrayLike, dtype: DTypeLike = np.float64) -> np.ndarray:
     """Squared Euclidean distances between the L2-normalised rows of query (Q, D) and gallery (G, D).
 
     Returns (Q, G) of `dtype`, each between 0 and 4. Raises InputError where the two have different lengths D.
@@ -44,7 +46,8 @@ def squared_distances(query, gallery, dtype=np.float64):
     return distances
 
 
-def distance_rows(query, gallery, dtype=np.float32):
+def distance_rows(query: ArrayLike, gallery: ArrayLike,
+                  dtype: DTypeLike = np.float32) -> Iterator[np.ndarray]:
     """The rows of `squared_distances`, one (G,) array of `dtype` for each query, without holding all of them.
 
     The gallery is not copied where it is of `dtype` already: its lengths are divided out of the products.
@@ -63,15 +66,15 @@ def distance_rows(query, gallery, dtype=np.float32):
         yield np.maximum(row, 0)
 
 
-def _products(query, gallery):
-    """The products of query (Q, D) and gallery (G, D), block by block of rows, the next while one is used.
+def _products(query: np.ndarray, gallery: np.ndarray) -> Iterator[np.ndarray]:
+    """The products of query (Q, D) and gallery (G, D), in blocks of rows; the next is computed meanwhile.
 
-    Two blocks of memory are filled in turn, so a block is gone when the next but one is asked for.
+    Two blocks of memory are filled in turn: a block is overwritten when the next but one is asked for.
     """
     size = max(1, min(QUERIES, len(query), BLOCK // max(1, len(gallery))))
     memory = np.empty((2, size, len(gallery)), gallery.dtype)
 
-    def compute(number):
+    def compute(number: int) -> np.ndarray:
         block = query[number * size:(number + 1) * size]
         return np.matmul(block, gallery.T, out=memory[number % 2, :len(block)])
 
@@ -83,5 +86,5 @@ def _products(query, gallery):
             yield products
 
 
-def _inverse(norms):
+def _inverse(norms: np.ndarray) -> np.ndarray:
     return 1 / np.where(norms > 0, norms, 1)

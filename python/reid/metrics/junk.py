@@ -5,6 +5,7 @@ identity −1; junk is skipped and takes no rank. Distractors, identity 0, are w
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def is_junk(ids: np.ndarray) -> np.ndarray:
@@ -13,11 +14,11 @@ def is_junk(ids: np.ndarray) -> np.ndarray:
 
 
 def is_distractor(ids: np.ndarray) -> np.ndarray:
-    """Which of `ids` (N,) are of identity 0: a box of nobody who is searched for."""
+    """Which of `ids` (N,) are of identity 0: an image that shows none of the numbered people."""
     return np.isin(ids, ["0", "0000"] if ids.dtype.kind == "U" else [0])
 
 
-def good_and_junk(query_ids, query_cams, gallery_ids: np.ndarray,
+def good_and_junk(query_ids: ArrayLike, query_cams: ArrayLike, gallery_ids: np.ndarray,
                   gallery_cams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of G gallery images are good matches and which are junk: two masks.
 

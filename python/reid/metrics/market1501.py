@@ -4,17 +4,21 @@ What is good and what is junk: `junk`. Equal distances are ordered as the galler
 "Scalable Person Re-identification: A Benchmark", ICCV 2015, and the code that came with it.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reid.common.errors import InputError
 from reid.metrics.average_precision import average_precision
 from reid.metrics.junk import good_and_junk, is_junk
 from reid.metrics.ranking import Ranking
 
-MANY = 200    # matches beyond which sorting the whole row is the cheaper way to their ranks
+MANY = 200    # with more matches than this, sorting the whole row is the faster way to their ranks
 
 
-def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
+def evaluate(rows: Iterable[ArrayLike], query_ids: ArrayLike, query_cams: ArrayLike, gallery_ids: ArrayLike,
+             gallery_cams: ArrayLike) -> Ranking:
     """The Ranking of Q queries in a gallery of G images.
 
     rows: Q arrays of G distances, as a matrix (Q, G) or one after another (distance.distance_rows).
@@ -41,7 +45,8 @@ def evaluate(rows, query_ids, query_cams, gallery_ids, gallery_cams):
                    {flavour: np.array([p[flavour] for p in precision]) for flavour in ("trapezoid", "step")})
 
 
-def _check(query_ids, query_cams, gallery_ids, gallery_cams):
+def _check(query_ids: np.ndarray, query_cams: np.ndarray, gallery_ids: np.ndarray,
+           gallery_cams: np.ndarray) -> None:
     if query_ids.shape != query_cams.shape or gallery_ids.shape != gallery_cams.shape:
         raise InputError(f"{len(query_ids)} identities and {len(query_cams)} cameras of queries, "
                          f"{len(gallery_ids)} and {len(gallery_cams)} of the gallery: each image needs one "
@@ -50,11 +55,11 @@ def _check(query_ids, query_cams, gallery_ids, gallery_cams):
         raise InputError(f"query {np.argmax(is_junk(query_ids))} is of identity -1: junk has no match")
 
 
-def ranks_of(row, good):
+def ranks_of(row: np.ndarray, good: np.ndarray) -> np.ndarray:
     """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
 
-    An image comes before another where it is nearer, or as near and earlier in the gallery. Counting those
-    before each match takes a pass over the row; sorting takes hundreds.
+    An image comes before another where it is nearer, or as near and earlier in the gallery. Counting the
+    images before a match takes one pass over the row; sorting takes as long as hundreds of passes.
     """
     if len(good) > MANY:
         place = np.empty(len(row), int)

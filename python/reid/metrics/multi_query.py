@@ -1,4 +1,4 @@
-"""Market-1501's multiple query: all images of the query's identity from its camera as one feature."""
+"""Market-1501's multiple query: images of the query's identity from its camera pooled into one feature."""
 
 import numpy as np
 
@@ -8,12 +8,13 @@ from reid.metrics.distance import normalise
 POOLS = {"mean": np.mean, "max": np.max}
 
 
-def pool(query_ids, query_cams, features, ids, cams, how):
-    """The features, (Q, D) float32 and of length 1, that stand for Q queries in a search.
+def pool(query_ids: np.ndarray, query_cams: np.ndarray, features: np.ndarray, ids: np.ndarray,
+         cams: np.ndarray, how: str) -> np.ndarray:
+    """The pooled features of Q queries, (Q, D) float32 of length 1, which take the place of their own.
 
-    features (N, D), ids, cams (N,): the images; a query takes those of its identity and camera. Each is
-    L2-normalised, they are pooled by their mean or maximum (`how`: "mean" or "max"), and L2-normalised again.
-    Raises InputError for a query that has none.
+    features (N, D), ids, cams (N,): the images to pool; a query takes those of its identity and camera. Their
+    features are L2-normalised, pooled by mean or maximum (`how`: "mean" or "max"), and L2-normalised again.
+    Raises InputError for a query without images to pool.
     """
     images = {}
     for row, place in enumerate(zip(ids.tolist(), cams.tolist())):

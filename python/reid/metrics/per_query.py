@@ -1,16 +1,23 @@
-"""What a Ranking says of each query, as a table."""
+"""A Ranking as a table, one row for each query."""
 
 import csv
 import io
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from reid.metrics.ranking import Ranking
 
 
-def per_query(split, query, ranking, ranks):
-    """A dict for each query of a split, for the rows of a table.
+def per_query(split: str, query: dict[str, np.ndarray], ranking: Ranking,
+              ranks: Iterable[int]) -> list[dict[str, Any]]:
+    """The rows of the table for the queries of one split, as dicts.
 
-    query: dict of its ids, cams and, where there are, names, all (Q,). first_match is the rank of the nearest
-    match (single-shot: its mean over the draws), empty where there is none; within_k is the query's part of
-    the CMC at k.
+    query: ids, cams and, optionally, names, all (Q,). first_match is the rank of the nearest match
+    (single-shot: its mean over the draws), empty where there is none; within_k is what the query adds to the
+    CMC at k: 1 or 0, in single-shot a probability.
     """
     names = query.get("names", [""] * len(query["ids"]))
     rows = []
@@ -26,7 +33,7 @@ def per_query(split, query, ranking, ranks):
     return rows
 
 
-def as_csv(rows):
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """The rows of one or more splits as CSV."""
     file = io.StringIO()
     writer = csv.DictWriter(file, rows[0], lineterminator="\n")

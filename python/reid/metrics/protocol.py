@@ -1,14 +1,18 @@
 """The protocols by name: from the features of a query and a gallery to their Ranking."""
 
+import numpy as np
+
 from reid.common.errors import InputError
 from reid.common.rng import generator
 from reid.metrics import market1501, single_shot
 from reid.metrics.distance import distance_rows, squared_distances
+from reid.metrics.ranking import Ranking
 
 PROTOCOLS = ("market1501", "single-shot")
 
 
-def rank(protocol, query, gallery, draws=None, seed=0):
+def rank(protocol: str, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+         draws: int | None = None, seed: int = 0) -> Ranking:
     """The Ranking of query and gallery, dicts of features (N, D), ids (N,) and cams (N,), under a protocol.
 
     single-shot takes the mean over `draws` random galleries, from `seed`, or exactly over all (None).

@@ -1,4 +1,4 @@
-"""What every protocol says of each query, before anything is averaged."""
+"""The result of a protocol for each query, before averaging."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class Ranking:
     """
     matches: np.ndarray
     first: np.ndarray
-    precision: dict
-    standard_error = None    # nothing is drawn at random, but in single-shot where it is asked for
+    precision: dict[str, np.ndarray]
+    standard_error = None    # only single-shot with drawn galleries has one
 
-    def within(self, k):
+    def within(self, k: int) -> np.ndarray:
         """(Q,) float64: 1 where a match is found within the first k ranks, else 0."""
         return (self.first <= k).astype(np.float64)

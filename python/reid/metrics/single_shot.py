@@ -16,11 +16,12 @@ no better than chance.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reid.common.errors import InputError
 from reid.metrics.ranking import Ranking
 
-PROBES = 64    # whose ranks are computed at a time
+PROBES = 64    # probes whose ranks are computed at a time
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class SingleShot(Ranking):
     chances: np.ndarray
     standard_error: np.ndarray | None
 
-    def within(self, k):
+    def within(self, k: int) -> np.ndarray:
         """(Q,) float64: the probability that the match is found within the first k ranks."""
         return self.chances[:, :k].sum(axis=1)
 
 
-def exact(distances, query_ids, gallery_ids):
+def exact(distances: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike) -> SingleShot:
     """The SingleShot over all draws of the gallery, without drawing.
 
     distances: (Q, G); query_ids (Q,) and gallery_ids (G,): identities, of any type that compares.
@@ -58,7 +59,8 @@ def exact(distances, query_ids, gallery_ids):
     return _result(gallery, chances, None)
 
 
-def sampled(distances, query_ids, gallery_ids, draws, rng):
+def sampled(distances: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike, draws: int,
+            rng: np.random.Generator) -> SingleShot:
     """The SingleShot over `draws` random galleries of one image for each identity.
 
     rng: numpy Generator. The other arguments are those of `exact`, which this agrees with.
@@ -87,7 +89,7 @@ class _Gallery:
     gallery.
     """
 
-    def __init__(self, distances, query_ids, gallery_ids):
+    def __init__(self, distances: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike) -> None:
         self.distances, query_ids, gallery_ids = map(np.asarray, (distances, query_ids, gallery_ids))
         if self.distances.shape != (len(query_ids), len(gallery_ids)) or not self.distances.size:
             raise InputError(f"{len(query_ids)} probes and {len(gallery_ids)} gallery images do not fit "
@@ -99,8 +101,8 @@ class _Gallery:
         self.target = np.searchsorted(names, query_ids).clip(max=len(names) - 1)
         self.matches = np.where(names[self.target] == query_ids, self.images[self.target], 0)
 
-    def before(self, probe):
-        """(M, I) float64: for each of the M matches of a probe, the part of each identity's images ahead."""
+    def before(self, probe: int) -> np.ndarray:
+        """(M, I) float64: for each match of a probe, the fraction of each identity's images before it."""
         row, identity = self.distances[probe, self.positions], self.target[probe]
         own = slice(self.starts[identity], self.starts[identity] + self.images[identity])
         at, place = row[own, None], self.positions[own, None]
@@ -110,11 +112,11 @@ class _Gallery:
         return fractions
 
 
-def _rank_chances(before):
+def _rank_chances(before: np.ndarray) -> np.ndarray:
     """(R, I) distributions of 1 + how many of I independent events happen, from their probabilities (R, I).
 
-    What is certain only shifts the count; what is open is added event by event. Not all of the I can happen
-    (no identity comes before itself), so ranks 1 to I it is.
+    Certain events (probability 1) only shift the count; the others are added one by one. Ranks are 1 to I,
+    since not all I events can happen: no identity comes before itself.
     """
     certain = (before == 1).sum(axis=1)
     open_ = -np.sort(-np.where(before < 1, before, 0), axis=1)
@@ -129,7 +131,7 @@ def _rank_chances(before):
     return chances[:, :before.shape[1]]
 
 
-def _result(gallery, chances, standard_error):
+def _result(gallery: _Gallery, chances: np.ndarray, standard_error: np.ndarray | None) -> SingleShot:
     """The SingleShot of these rank distributions. A match at rank r has AP 1/r, or 1/(2r) (1 for r = 1)."""
     r = np.arange(1, gallery.identities + 1)
     first = np.where(gallery.matches, chances @ r, np.nan)

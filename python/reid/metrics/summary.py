@@ -1,18 +1,22 @@
-"""Rankings as the figures that are printed, compared and kept."""
+"""The figures of a Ranking: CMC and mAP, averaged over the queries, and over splits."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from reid.common.errors import InputError
+from reid.metrics.ranking import Ranking
 
 RANKS = (1, 5, 10, 20)
 
 
-def summary(ranking, ranks=RANKS, leave_out=False):
+def summary(ranking: Ranking, ranks: Sequence[int] = RANKS, leave_out: bool = False) -> dict[str, Any]:
     """{"queries", "queries_without_match", "cmc": {"1", "5", …}, "mAP": {"trapezoid", "step"}} of a Ranking.
 
-    CMC and mAP are fractions of 1, means over all queries: one without a match counts as never found, AP 0,
-    unless `leave_out` takes it from the mean. Where galleries were drawn, "standard_error" has that of each
-    value of the CMC. Raises InputError where nothing is left to average.
+    CMC and mAP are fractions of 1, means over all queries. A query without a match counts as never found,
+    with AP 0; with `leave_out` it is left out of the mean. Where galleries were drawn at random,
+    "standard_error" has that of each value of the CMC. Raises InputError where nothing is left to average.
     """
     counted = ranking.matches > 0 if leave_out else np.full(len(ranking.matches), True)
     if not counted.any():
@@ -28,9 +32,9 @@ def summary(ranking, ranks=RANKS, leave_out=False):
     return figures
 
 
-def over_splits(summaries):
-    """The summaries of several splits as one: means, standard deviations (n − 1) "std", all "splits"."""
-    def over(key, figure):
+def over_splits(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One summary of several splits: means, standard deviations "std" (n − 1), the summaries as "splits"."""
+    def over(key: str, figure: Callable[[list[float]], float]) -> dict[str, float]:
         return {name: float(figure([split[key][name] for split in summaries])) for name in summaries[0][key]}
 
     return {**{key: sum(split[key] for split in summaries) for key in ("queries", "queries_without_match")},
@@ -39,6 +43,6 @@ def over_splits(summaries):
             "splits": summaries}
 
 
-def chance(identities):
+def chance(identities: int) -> dict[str, float]:
     """The CMC of a random order of `identities` identities, as {"1", "5", "10", "20"}."""
     return {str(k): min(1.0, k / identities) for k in RANKS}

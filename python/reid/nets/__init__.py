@@ -1,1 +1,1 @@
-"""The nets of the paper, written through NetSpec: trunks, heads, the nets made of them, and their solver."""
+"""The nets of the paper, written through NetSpec: backbones, heads, the nets made of them, their solver."""

@@ -2,8 +2,10 @@
 
 import json
 
+from caffe.proto import caffe_pb2
 
-def feed_by_hand(net) -> None:
+
+def feed_by_hand(net: caffe_pb2.NetParameter) -> None:
     """Put Input in the place of PairData in a NetParameter: the same blobs of the same shapes."""
     layer = net.layer[0]
     param = json.loads(layer.python_param.param_str)

@@ -1,32 +1,36 @@
-"""Whether weights fit a net, and putting them there: Caffe itself reads no such file, and would abort."""
+"""Whether weights fit a net, and loading them: not left to Caffe, which would abort where they do not fit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import caffe
 import numpy as np
+from caffe.proto import caffe_pb2
 
 from reid.common.errors import InputError
 from reid.formats.caffemodel import fits, shape, values
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
-from reid.nets.shapes import shaped
+from reid.nets.shapes import Shape, shaped
 
-Shapes = dict[str, list[tuple[int, ...]]]
+Shapes = dict[str, list[Shape]]
+Blobs = dict[str, Sequence[caffe_pb2.BlobProto]]
 
 
-def parameters(net) -> Shapes:
+def parameters(net: caffe_pb2.NetParameter) -> Shapes:
     """The shapes of the parameters of a NetParameter, {layer: [shape, …]}, none for a layer without."""
     return {of.layer.name: [tuple(one) for one in of.params] for of in shaped(net)}
 
 
-def trunk(base: str) -> Shapes:
-    """Those of a backbone's trunk at its usual input."""
+def backbone(base: str) -> Shapes:
+    """The shapes of a backbone's parameters at its usual input size."""
     return parameters(deploy_net(base, 1, BACKBONES[base].height, BACKBONES[base].width))
 
 
-def misfit(layers: dict, wanted: Shapes, whose: str) -> str:
-    """Why the blobs of a caffemodel, {layer: [BlobProto, …]}, are not those `wanted`; "" where they are.
+def misfit(layers: Blobs, wanted: Shapes, whose: str) -> str:
+    """Why the blobs of a caffemodel, {layer: [BlobProto, …]}, do not fit `wanted`; "" where they fit.
 
-    Layers that are not wanted are no matter. whose: what the message calls the net.
+    Further layers in the file do not matter. whose: what the message calls the net.
     """
     needed = [name for name, shapes in wanted.items() if shapes]
     missing = [name for name in needed if name not in layers]
@@ -41,8 +45,8 @@ def misfit(layers: dict, wanted: Shapes, whose: str) -> str:
     return ""
 
 
-def check(path: Path, layers: dict, wanted: Shapes, whose: str) -> None:
-    """InputError, naming the file, where its blobs are not those `wanted` (see `misfit`) or not finite."""
+def check(path: Path, layers: Blobs, wanted: Shapes, whose: str) -> None:
+    """InputError, naming the file, where its blobs do not fit `wanted` (see `misfit`) or are not finite."""
     reason = misfit(layers, wanted, whose)
     if reason:
         raise InputError(f"{path}: does not fit {whose}: {reason}; python -m weights.inspect {path} shows "
@@ -50,7 +54,7 @@ def check(path: Path, layers: dict, wanted: Shapes, whose: str) -> None:
     check_finite(path, {name: layers[name] for name, shapes in wanted.items() if shapes})
 
 
-def check_finite(path: Path, layers: dict) -> None:
+def check_finite(path: Path, layers: Blobs) -> None:
     """InputError, naming the file and the layer, where a blob holds NaN or infinity."""
     for name, blobs in layers.items():
         if not all(np.isfinite(values(blob)).all() for blob in blobs):
@@ -58,8 +62,8 @@ def check_finite(path: Path, layers: dict) -> None:
                              "training that wrote it had diverged; take another")
 
 
-def load(net, layers: dict) -> None:
-    """Give each layer of a caffe.Net its blobs out of `layers`, where they are; they were checked before."""
+def load(net: caffe.Net, layers: Blobs) -> None:
+    """Copy the blobs in `layers`, which `check` has passed, into the layers of a net by name."""
     for name in net.params.keys() & layers.keys():
         for target, blob in zip(net.params[name], layers[name]):
             target.data[...] = values(blob).reshape(target.data.shape)

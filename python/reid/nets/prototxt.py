@@ -1,6 +1,7 @@
 """The four files of a stage, train, test, deploy and solver.prototxt: a run's own and the committed ones."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caffe.proto import caffe_pb2
 
@@ -9,15 +10,19 @@ from reid.nets.build import deploy_net, test_net, train_net
 from reid.nets.heads import Heads
 from reid.nets.solver import solver
 
+if TYPE_CHECKING:    # the engine builds on this room; here its types are only named
+    from reid.engine.schedule import Schedule
+    from reid.engine.settings import Settings
+
 DEPLOY_BATCH = 8    # images whose features are computed at once: ResNet-50 takes 200 MB for each of 224×224
 
 
-def stage_nets(base: str, objective: str, classes: int, settings, images: Path | str,
+def stage_nets(base: str, objective: str, classes: int, settings: "Settings", images: Path | str,
                pairs: Path | str) -> dict[str, caffe_pb2.NetParameter]:
     """The nets of a stage, {"train", "test", "deploy"}.
 
-    classes: training identities; settings: reid.engine.settings.Settings; images: folder of the image LMDB;
-    pairs: folder with the pair LMDBs train/ and test/.
+    classes: training identities; images: folder of the image LMDB; pairs: folder with the pair LMDBs train/
+    and test/.
     """
     s = settings
     heads = Heads(objective, classes, dropout=s.dropout, verif_weight=s.verif_weight, id_weight=s.id_weight,
@@ -30,12 +35,12 @@ def stage_nets(base: str, objective: str, classes: int, settings, images: Path |
             "deploy": deploy_net(base, DEPLOY_BATCH, *s.input)}
 
 
-def stage_solver(folder: Path | str, settings, schedule, snapshot_prefix: Path | str, gpu: bool = False,
-                 by_caffe: bool = False) -> caffe_pb2.SolverParameter:
+def stage_solver(folder: Path | str, settings: "Settings", schedule: "Schedule", snapshot_prefix: Path | str,
+                 gpu: bool = False, by_caffe: bool = False) -> caffe_pb2.SolverParameter:
     """The solver of a stage whose nets lie in `folder`.
 
-    settings, schedule: those of reid.engine. by_caffe: Caffe prints, tests and takes snapshots, as `caffe
-    train` does with it; the loop of a run does all that itself, and Caffe is told to do none of it.
+    by_caffe: Caffe itself prints, tests and takes snapshots, as `caffe train` does. In a run the training
+    loop does all three, so Caffe is told to do none of them.
     """
     s = settings
     own = (dict(display=s.display, test_interval=s.test_every, snapshot=s.snapshot_every) if by_caffe else

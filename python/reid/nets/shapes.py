@@ -4,20 +4,23 @@ import json
 import math
 from dataclasses import dataclass
 
+from caffe.proto import caffe_pb2
+
+Shape = tuple[int, ...]
 # the top has the shape of the first bottom
 SAME = ("BatchNorm", "Scale", "ReLU", "Power", "Dropout", "Eltwise", "Softmax")
 
 
 @dataclass(frozen=True)
 class Shaped:
-    """A layer of a NetParameter with the shapes, tuples, of its bottoms, tops and parameters."""
-    layer: object
-    bottoms: list
-    tops: list
-    params: list
+    """A layer of a NetParameter with the shapes of its bottoms, tops and parameters."""
+    layer: caffe_pb2.LayerParameter
+    bottoms: list[Shape]
+    tops: list[Shape]
+    params: list[Shape]
 
 
-def shaped(net):
+def shaped(net: caffe_pb2.NetParameter) -> list[Shaped]:
     """The layers of `net`, a NetParameter as reid.nets.build writes it, as a list of Shaped.
 
     Raises ValueError for a layer type that no generated net has.
@@ -31,7 +34,7 @@ def shaped(net):
     return layers
 
 
-def _tops(layer, bottoms):
+def _tops(layer: caffe_pb2.LayerParameter, bottoms: list[Shape]) -> list[Shape]:
     if layer.type in SAME:
         return bottoms[:1]
     if layer.type == "Convolution":
@@ -52,8 +55,8 @@ def _tops(layer, bottoms):
     return _sources(layer, bottoms)
 
 
-def _sources(layer, bottoms):
-    """Of the layers that bring in data, and of the squared difference."""
+def _sources(layer: caffe_pb2.LayerParameter, bottoms: list[Shape]) -> list[Shape]:
+    """The tops of the layers that bring in data, and of the squared difference."""
     if layer.type in ("Input", "DummyData"):
         given = layer.input_param if layer.type == "Input" else layer.dummy_data_param
         return [shape.dim for shape in given.shape]
@@ -65,7 +68,7 @@ def _sources(layer, bottoms):
     raise ValueError(f"layer {layer.name}: no generated net has a layer of type {layer.type}")
 
 
-def _params(layer, bottoms):
+def _params(layer: caffe_pb2.LayerParameter, bottoms: list[Shape]) -> list[Shape]:
     if layer.type == "Convolution":
         p = layer.convolution_param
         side = p.kernel_size[0]
@@ -80,19 +83,19 @@ def _params(layer, bottoms):
     return []
 
 
-def _convolved(layer, side):
+def _convolved(layer: caffe_pb2.LayerParameter, side: int) -> int:
     kernel, stride, pad = geometry(layer)
     return (side + 2 * pad - kernel) // stride + 1
 
 
-def geometry(layer):
+def geometry(layer: caffe_pb2.LayerParameter) -> tuple[int, int, int]:
     """Kernel side, stride and padding of a Convolution."""
     p = layer.convolution_param
     return p.kernel_size[0], *(given[0] if given else usual for given, usual in ((p.stride, 1), (p.pad, 0)))
 
 
-def _pooled(p, batch, channels, height, width):
-    """Caffe rounds up, unless told otherwise, and drops a window that would start in the padding."""
+def _pooled(p: caffe_pb2.PoolingParameter, batch: int, channels: int, height: int, width: int) -> Shape:
+    """The top of a Pooling: rounded up by default, without a window that would start in the padding."""
     if p.global_pooling:
         return batch, channels, 1, 1
     kernels = (p.kernel_h, p.kernel_w) if p.HasField("kernel_h") else (p.kernel_size, p.kernel_size)

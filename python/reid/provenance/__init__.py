@@ -1,1 +1,1 @@
-"""What a result is traced back to: the origin of its weights, the stages before it, versions."""
+"""What a result is traced back to: the origin of its weights, the stages before it, software versions."""

@@ -1,27 +1,32 @@
 """Where a run's weights come from, stage by stage back to ImageNet or to random weights.
 
-result.json holds it as `lineage`, a list from the first weights to the run itself, and as `parent`, where the
-file of the step before lies. Places inside the folder of all runs are relative to the run, so that the whole
-can be moved.
+result.json holds it as `lineage`, a list from the first weights to the run itself, and as `parent`, the file
+that the run started from. Paths inside the folder of all runs are relative to the run, so that this folder
+can be moved as a whole.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.formats import result as result_file
 from reid.formats.manifest import read as read_manifest, split_checksum
+from reid.formats.result import Result
+from reid.provenance.origin import Origin
+
+Entry = dict[str, Any]
 
 
-def place(path, folder, out):
-    """A path as the run in `folder` keeps it: relative to it below `out`, the folder of all runs."""
+def place(path: Path | str, folder: Path, out: Path) -> str:
+    """A path as the run in `folder` records it: below `out` relative to the run, else absolute."""
     path = Path(path).resolve()
     return os.path.relpath(path, folder) if path.is_relative_to(Path(out).resolve()) else str(path)
 
 
-def parent(origin, folder, out):
-    """The step before a run from an Origin (None: random weights): what it is, its file and checksum."""
+def parent(origin: Origin | None, folder: Path, out: Path) -> dict[str, Any] | None:
+    """What result.json says as `parent` of a run that starts from an Origin (None: random weights)."""
     if origin is None:
         return None
     weights = {"file": place(origin.file, folder, out), "sha256": origin.sha256}
@@ -31,8 +36,8 @@ def parent(origin, folder, out):
     return {"name": origin.record.name if origin.record else None, **weights}
 
 
-def up_to(origin, seed):
-    """The lineage of an Origin, first weights first; seed: of the random weights where it is None."""
+def up_to(origin: Origin | None, seed: int) -> list[Entry]:
+    """The lineage up to an Origin, the first weights first; seed: of random weights, where origin is None."""
     if origin is None:
         return [{"name": "random weights", "seed": seed, "weights": None}]
     if origin.run:
@@ -41,8 +46,8 @@ def up_to(origin, seed):
     return [{**about, "weights": {"file": origin.file.name, "sha256": origin.sha256}}]
 
 
-def of_result(result):
-    """The lineage of a result, down to its own run. Of a result without one, all that it says."""
+def of_result(result: Result) -> list[Entry]:
+    """The lineage of a result, up to its own run; where older versions recorded none, what can be derived."""
     if result.lineage:
         return result.lineage
     if result.init is None:
@@ -52,8 +57,8 @@ def of_result(result):
     return [first, entry(result)]
 
 
-def entry(result):
-    """What the lineage says of one run."""
+def entry(result: Result) -> Entry:
+    """The entry of one run in the lineage."""
     keys = ("stage", "split", "base", "objective", "dataset", "generated", "verification_head", "weights",
             "manifest_sha256", "data_seed", "settings", "iterations")
     versions = result.versions or {}
@@ -61,11 +66,11 @@ def entry(result):
             "versions": {key: versions.get(key) for key in ("caffe", "caffe_build", "code_sha256")}}
 
 
-def walk(folder):
-    """What a run stands on: [(entry, {"weights", "data": what is found of it now}), …], the run itself first.
+def walk(folder: Path) -> list[tuple[Entry, dict[str, str]]]:
+    """The lineage of a run compared with the files: [(entry, {"weights": …, "data": …}), …], the run first.
 
-    What is found is "as recorded", "changed", "gone" or "not known" (where it lies). Raises InputError where
-    the run has no result, or a damaged one.
+    Each file is "as recorded: FILE", "changed: FILE", "gone: FILE" or, where its path is not recorded, "not
+    known". Raises InputError where the run has no result, or a damaged one.
     """
     result, found = result_file.read(folder), []
     weights = _found(_at(folder, (result.weights or {}).get("file")), (result.weights or {}).get("sha256"))
@@ -75,8 +80,7 @@ def walk(folder):
             continue
         found.append((one, {**({"weights": weights} if one["weights"] else {}),
                             "data": _data(folder, result)}))
-        # One step back: the parent's weights by their place, and the run around them while it is the one that
-        # was meant
+        # One step back: the parent's weights, and the run that they lie in, if it is still the recorded one.
         link = result.parent or {} if result else {}
         file = _at(folder, link.get("file"))
         weights = _found(file, link.get("sha256"))
@@ -85,11 +89,11 @@ def walk(folder):
     return found
 
 
-def _at(folder, place):
+def _at(folder: Path | None, place: str | None) -> Path | None:
     return Path(os.path.normpath(Path(folder) / place)) if folder and place else None
 
 
-def _found(file, sha256):
+def _found(file: Path | None, sha256: str | None) -> str:
     if file is None:
         return "not known"
     if not file.is_file():
@@ -97,8 +101,8 @@ def _found(file, sha256):
     return f"as recorded: {file}" if sha256_file(file) == sha256 else f"changed: {file}"
 
 
-def _result_of(folder, sha256):
-    """The result of a run while it is that of the weights with this checksum, else None."""
+def _result_of(folder: Path | None, sha256: str | None) -> Result | None:
+    """The result of the run in a folder if its weights have this checksum, else None."""
     try:
         result = result_file.read(folder) if folder else None
     except InputError:
@@ -106,8 +110,8 @@ def _result_of(folder, sha256):
     return result if result and (result.weights or {}).get("sha256") == sha256 else None
 
 
-def _data(folder, result):
-    """What is found of a run's data manifest. Splits that came to it later change nothing."""
+def _data(folder: Path | None, result: Result | None) -> str:
+    """How a run's data manifest compares with what was recorded. Splits added later are no difference."""
     data = _at(folder, result and result.data_folder)
     if data is None:
         return "not known"
@@ -123,6 +127,6 @@ def _data(folder, result):
     return f"as recorded for {result.split}: {file}" if same else f"changed: {file}"
 
 
-def known(lineage):
+def known(lineage: list[Entry]) -> bool:
     """Whether a lineage goes back to weights whose origin is known."""
     return bool(lineage[0]["name"])

@@ -18,9 +18,9 @@ from reid.formats.weights_record import WeightsRecord
 class Origin:
     """A weight file whose bytes are those that were recorded.
 
-    base, mean: those it was trained with, None where unknown. run: the folder of the run whose trained
-    weights it is, and result its Result; record: the WeightsRecord beside the file; None and None where its
-    origin is unknown.
+    base, mean: backbone and mean it was trained with, None where unknown. run, result: where the file holds
+    the trained weights of a run, the run's folder and Result. record: the WeightsRecord beside the file. All
+    three are None where the origin is unknown.
     """
     file: Path
     sha256: str
@@ -30,18 +30,18 @@ class Origin:
     result: Result | None = None
     record: WeightsRecord | None = None
 
-    def describe(self):
+    def describe(self) -> str:
         """The origin in words, without the file."""
         if self.run:
             return f"{self.result.stage} {self.result.split}, {self.result.iterations} iterations"
         return f"{self.record.name}: {self.record.origin}" if self.record else "origin unknown"
 
 
-def origin_of(path):
+def origin_of(path: Path | str) -> Origin:
     """The Origin of the weights at `path`.
 
-    Raises InputError where the file is missing, its record is damaged, or its bytes are not those of the
-    record: cut short, damaged or exchanged.
+    Raises InputError where the file is missing, its record is damaged, or its checksum is not the recorded
+    one: the file is cut short, damaged or replaced.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,8 +58,8 @@ def origin_of(path):
     return Origin(path, sha256, record.base, tuple(map(float, record.mean)), record=record)
 
 
-def _of_run(path, sha256):
-    """The Origin of a snapshot's weights: known where they are the last that a finished run kept."""
+def _of_run(path: Path, sha256: str) -> Origin:
+    """The Origin of a snapshot's weights: known where the run is finished and this is its last snapshot."""
     run = path.parents[2]
     file = run / result_file.NAME
     if not file.is_file():
@@ -72,7 +72,7 @@ def _of_run(path, sha256):
     return Origin(path, sha256, result.base, tuple(result.settings["mean"]), run, result)
 
 
-def _compare(path, found, recorded, record):
+def _compare(path: Path, found: str, recorded: str | None, record: Path) -> None:
     if found != recorded:
         raise InputError(f"{path}: sha256 is {found}, and {record} says {recorded}: cut short, damaged or "
-                         "exchanged; bring back the file that belongs there, or make it again")
+                         "replaced; bring back the file that belongs there, or make it again")

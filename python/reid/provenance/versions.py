@@ -1,9 +1,10 @@
-"""What a result is traced back to: the software that made it."""
+"""The versions of the software that made a result."""
 
 import functools
 import hashlib
 import platform
 from pathlib import Path
+from typing import Any
 
 import caffe
 import cv2
@@ -15,17 +16,17 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @functools.cache
-def versions():
+def versions() -> dict[str, Any]:
     """Caffe and how it was built, the libraries, and one checksum over this project's own code.
 
-    As they were when it was first asked for: of the code that runs, not of what its files become in the
-    meantime.
+    Computed once in a process, at the first call: a file that is edited while a training runs is not the code
+    that runs.
     """
     return {"caffe": caffe.__version__, "caffe_build": build(), "python": platform.python_version(),
             "numpy": np.__version__, "opencv": cv2.__version__, "code_sha256": _code()}
 
 
-def _code():
+def _code() -> str:
     digest = hashlib.sha256()
     for folder in ("data_prep", "python/reid"):
         for path in sorted((ROOT / folder).rglob("*.py")):

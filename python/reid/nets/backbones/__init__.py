@@ -1,1 +1,1 @@
-"""The backbones, one file each: the trunk, image in, feature out, its facts and defaults; see `registry`."""
+"""The backbones, one file each: layers from image to feature, facts and defaults; see `registry`."""

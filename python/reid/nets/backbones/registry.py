@@ -1,4 +1,4 @@
-"""The backbones by name: every file of this folder that has a BACKBONE."""
+"""The backbones by name: those of all files in this folder that define a BACKBONE."""
 
 import importlib
 import pkgutil

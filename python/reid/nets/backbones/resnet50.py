@@ -1,7 +1,7 @@
 """ResNet-50 as its authors published it for Caffe (He et al., 2015), and as torchvision has it.
 
 Layer names are the authors', so that the ImageNet caffemodel loads by name. BatchNorm uses the stored
-statistics, which makes one trunk over stacked images the same function as two branches.
+statistics, which makes one backbone over stacked images the same function as two branches.
 
 torchvision's net has the same layers in another geometry, and each needs its own weights:
 
@@ -12,7 +12,7 @@ torchvision's net has the same layers in another geometry, and each needs its ow
 | first pooling      | no border, rounds up    | border of 1, rounds down    |
 """
 
-from caffe import layers as L, params as P
+from caffe import NetSpec, layers as L, params as P
 
 from reid.nets.backbones.backbone import Backbone
 
@@ -21,11 +21,11 @@ LEARNED = dict(lr_mult=1, decay_mult=1)
 STORED = dict(lr_mult=0, decay_mult=0)
 
 
-def trunk(n, pairs, torchvision=False):
-    """Add the trunk to NetSpec `n`, from n.data to n.pool5, (B, 2048, 1, 1).
+def add_layers(n: NetSpec, pairs: int, torchvision: bool = False) -> None:
+    """Add the layers to NetSpec `n`, from n.data to n.pool5, (B, 2048, 1, 1).
 
-    `torchvision` chooses torchvision's geometry over the authors'. There is no dropout in it, so `pairs`,
-    which every trunk takes, is not used.
+    `torchvision` chooses torchvision's geometry over the authors'. `pairs`, which every backbone takes, is
+    not used: there is no dropout here.
     """
     if torchvision:
         bias, border = dict(bias_term=False, param=[LEARNED]), dict(pad=1, round_mode=P.Pooling.FLOOR)
@@ -45,7 +45,7 @@ def trunk(n, pairs, torchvision=False):
     n.pool5 = L.Pooling(n[bottom], pool=P.Pooling.AVE, global_pooling=True)
 
 
-def _block(n, bottom, name, channels, project, strides):
+def _block(n: NetSpec, bottom: str, name: str, channels: int, project: bool, strides: tuple[int, int]) -> str:
     """One bottleneck, res<name>; returns the name of its output.
 
     project  whether its shortcut is a convolution
@@ -66,7 +66,7 @@ def _block(n, bottom, name, channels, project, strides):
     return block
 
 
-def _convolution(n, bottom, block, branch, channels, **geometry):
+def _convolution(n: NetSpec, bottom: str, block: str, branch: str, channels: int, **geometry: int) -> str:
     """A convolution without bias and its normalisation; returns its name."""
     name = f"res{block}{branch}"
     n[name] = L.Convolution(n[bottom], num_output=channels, bias_term=False, weight_filler=dict(type="msra"),
@@ -75,7 +75,7 @@ def _convolution(n, bottom, block, branch, channels, **geometry):
     return name
 
 
-def _normalise(n, blob, suffix):
+def _normalise(n: NetSpec, blob: str, suffix: str) -> None:
     """BatchNorm with stored statistics, then the learned scale and shift, both in place."""
     n[f"bn{suffix}"] = L.BatchNorm(n[blob], in_place=True, use_global_stats=True, eps=1e-5,
                                    param=[STORED, STORED, STORED])
@@ -84,7 +84,7 @@ def _normalise(n, blob, suffix):
 
 # Batch 64 is the paper's; the mean is that of the model's authors. With raw squares (scale 1) the loss
 # overflows by the third iteration; at 0.1 with clipping at 35 both heads learn.
-BACKBONE = Backbone(name="resnet50", trunk=trunk, feature="pool5", classifier="fc1000",
+BACKBONE = Backbone(name="resnet50", add_layers=add_layers, feature="pool5", classifier="fc1000",
                     feature_dims=(2048, 1, 1), height=224, width=224, any_size=True,
                     mean=(103.0626, 115.9029, 123.1516), batch=64, verif_scale=0.1, clip_gradients=35,
                     verif_lr_mult=10)

@@ -6,6 +6,6 @@ from functools import partial
 from reid.nets.backbones import resnet50
 from reid.nets.backbones.backbone import TORCHVISION_MEAN
 
-# All but the mean are resnet50's, not measured again.
+# The training defaults, all but the mean, are resnet50's and were not measured for this net.
 BACKBONE = replace(resnet50.BACKBONE, name="resnet50-torchvision",
-                   trunk=partial(resnet50.trunk, torchvision=True), mean=TORCHVISION_MEAN)
+                   add_layers=partial(resnet50.add_layers, torchvision=True), mean=TORCHVISION_MEAN)

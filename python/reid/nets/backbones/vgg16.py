@@ -1,11 +1,12 @@
 """VGG-16 as its authors published it for Caffe (Simonyan & Zisserman, 2014), up to fc7.
 
-Layer names are theirs, so that the ImageNet caffemodel loads by name. With those weights its input is
-224×224 and no other: fc6 has its shape from it. Its own dropout after fc6 stays, with one mask for both
-images of a pair, as the paper asks of the siamese net's dropout.
+Layer names are theirs, so that the ImageNet caffemodel loads by name. With those weights the input must be
+224×224, because the shape of fc6 follows from it. The dropout after fc6 stays, with one mask for both images
+of a pair, as the paper asks of the siamese net's dropout.
 """
 
-from caffe import layers as L, params as P
+from caffe import NetSpec, layers as L, params as P
+from caffe.net_spec import Top
 
 from reid.nets.backbones.backbone import IMAGENET_MEAN, Backbone
 from reid.nets.mask import shared_mask
@@ -14,8 +15,8 @@ STAGES = ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3))     # 
 LEARNED = [dict(lr_mult=1, decay_mult=1), dict(lr_mult=2, decay_mult=0)]      # weight, bias
 
 
-def trunk(n, pairs):
-    """Add the trunk to NetSpec `n`, from n.data to n.fc7, (B, 4096), after its ReLU.
+def add_layers(n: NetSpec, pairs: int) -> None:
+    """Add the layers to NetSpec `n`, from n.data to n.fc7, (B, 4096), after its ReLU.
 
     `pairs` is how many pairs are stacked in n.data; 0 leaves the dropout out, as the deploy net does.
     """
@@ -36,7 +37,7 @@ def trunk(n, pairs):
     _fully_connected(n, bottom, 7)
 
 
-def _fully_connected(n, bottom, number):
+def _fully_connected(n: NetSpec, bottom: Top, number: int) -> Top:
     """fc6 or fc7 and its ReLU in place; returns its top."""
     name = f"fc{number}"
     n[name] = L.InnerProduct(bottom, num_output=4096, weight_filler=dict(type="msra"), param=LEARNED)
@@ -46,6 +47,6 @@ def _fully_connected(n, bottom, number):
 
 # Batch 48 is the paper's. fc7 differences are larger than pool5's and there are twice as many: half of
 # ResNet-50's scale keeps the verification gradient near what was measured to be stable there.
-BACKBONE = Backbone(name="vgg16", trunk=trunk, feature="fc7", classifier="fc8", feature_dims=(4096,),
-                    height=224, width=224, any_size=True, mean=IMAGENET_MEAN, batch=48, verif_scale=0.05,
-                    clip_gradients=35, verif_lr_mult=10)
+BACKBONE = Backbone(name="vgg16", add_layers=add_layers, feature="fc7", classifier="fc8",
+                    feature_dims=(4096,), height=224, width=224, any_size=True, mean=IMAGENET_MEAN, batch=48,
+                    verif_scale=0.05, clip_gradients=35, verif_lr_mult=10)
