@@ -23,7 +23,7 @@ from reid.nets.prototxt import stage_nets
 from reid.nets.shapes import shaped
 from reid.nets.solver import solver
 
-SMALL_INPUT = {"vgg16": (32, 32), "tiny": (64, 64)}      # the others: 96×56, so that both sides round
+SMALL_INPUT = {"vgg16": (32, 32), "tiny": (64, 64), "tiny-bn": (64, 64)}    # the others: 96×56, which rounds
 HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0.5)
 GB = 1e9
 

@@ -16,7 +16,7 @@ from reid.nets.solver import solver
 from tools.make_prototxt import ROOT, files
 
 PAIRS, CLASSES = 2, 7
-SMALL_INPUT = {"vgg16": 32, "resnet50": 32, "resnet50-torchvision": 32, "tiny": 64}
+SMALL_INPUT = {"vgg16": 32, "resnet50": 32, "resnet50-torchvision": 32, "tiny": 64, "tiny-bn": 64}
 
 
 def heads(objective="vi"):

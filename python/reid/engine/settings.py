@@ -75,6 +75,9 @@ class Settings:
                                    default=Heads.verif_weight, low=0)
     id_weight: float = _setting("weight of each of the two identification losses (paper: 1)",
                                 default=Heads.id_weight, low=0)
+    batch_norm: str = _setting("BatchNorm's statistics while training: those that came with the weights "
+                               "(stored), or each pass's own (batch), which are averaged for the test",
+                               default="stored", only=("stored", "batch"))
     two_branch: bool = _setting("write the trunk twice, as in Fig. 1, instead of once over both images",
                                 default=False)
     # The solver

@@ -18,8 +18,9 @@ class Result:
     init          {"file", "sha256"} of the weights at the start, None for random ones
     data          sha256 of {"images", "train_pairs", "test_pairs"}
     settings      reid.engine.settings.as_plain
-    before, after, histogram, chance    figures of the weights at the start, of the trained ones (None: not
-                                        trained), of colour histograms, and of a random order
+    before, after, histogram, chance    figures of the weights at the start (None: BatchNorm without
+                                        statistics), of the trained ones (None: not trained), of colour
+                                        histograms, and of a random order
     iterations    that were trained; seconds: spent in them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
     data_folder   of the prepared data, relative to the run where both lie below one folder
@@ -45,7 +46,7 @@ class Result:
     split_sha256: str | None = None
     train_identities: int | None = None
     test_identities: int | None = None
-    before: dict
+    before: dict | None
     after: dict | None
     histogram: dict
     chance: dict

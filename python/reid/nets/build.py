@@ -4,6 +4,7 @@ Beside them the ImageNet classifier that a backbone's published weights belong t
 """
 
 from dataclasses import replace
+from functools import cache
 
 from caffe import NetSpec, layers as L
 from caffe.proto import caffe_pb2
@@ -17,15 +18,25 @@ from reid.nets.two_branch import two_branch as as_two_branches
 IMAGENET_CLASSES = 1000
 
 
-def train_net(base: str, heads: Heads, source: Source, two_branch: bool = False) -> caffe_pb2.NetParameter:
+def train_net(base: str, heads: Heads, source: Source, two_branch: bool = False,
+              batch_statistics: bool = False) -> caffe_pb2.NetParameter:
     """The training net of the backbone `base` (a key of BACKBONES).
 
-    source      of the training pairs; its phase is set here
-    two_branch  write the backbone twice, as Fig. 1 draws it; the same function, at twice the layers
+    source            of the training pairs; its phase is set here
+    two_branch        write the backbone twice, as Fig. 1 draws it; the same function, at twice the layers
+    batch_statistics  BatchNorm normalises by the 2N images it sees, and averages what it saw for the other
+                      nets; over stacked images and in two branches that is not the same function
 
     All functions here raise InputError for an input size that the backbone cannot take.
     """
     net = _pair_net(base, heads, source, "train")
+    if batch_statistics:
+        if two_branch:
+            raise InputError("two_branch=true batch_norm=batch: each branch would normalise by its own "
+                             "images, which is another function; leave one of them out")
+        for layer in net.layer:
+            if layer.type == "BatchNorm":
+                layer.batch_norm_param.use_global_stats = False
     return as_two_branches(net, BACKBONES[base].feature) if two_branch else net
 
 
@@ -41,6 +52,13 @@ def deploy_net(base: str, batch: int, height: int, width: int) -> caffe_pb2.NetP
     n.data = L.Input(shape=dict(dim=[batch, 3, height, width]))
     BACKBONES[base].add_layers(n, pairs=0)
     return _named(n, f"{base}_deploy")
+
+
+@cache
+def normalises(base: str) -> bool:
+    """Whether a backbone has BatchNorm, and so statistics that random weights do not have."""
+    net = deploy_net(base, 1, BACKBONES[base].height, BACKBONES[base].width)
+    return any(layer.type == "BatchNorm" for layer in net.layer)
 
 
 def classifier_net(base: str, batch: int, height: int, width: int) -> caffe_pb2.NetParameter:

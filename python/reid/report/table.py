@@ -179,7 +179,10 @@ def _same(group, theirs, keys):
 def _ours(group, remark=""):
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
     name = f"{group.name} ({remark})" if remark else group.name
-    out = [Row("ours", f"{name}, before", len(group.results), _figures([r.before for r in group.results]))]
+    out = []
+    if group.results[0].before:
+        out.append(Row("ours", f"{name}, before", len(group.results),
+                       _figures([r.before for r in group.results])))
     if group.results[0].after:
         after = f"{name}, after {group.results[0].iterations} iterations"
         out.append(Row("ours", after, len(group.results), _figures([r.after for r in group.results])))

@@ -18,8 +18,9 @@ def write_result(run, done, seconds, weights, after):
     """
     result = _result(run, done, seconds, weights, after)
     result_file.write(run.folder, result)
-    for when in ("histogram", "before", "after") if done else ("histogram", "before"):
-        figures = getattr(result, when)
+    for when in ("histogram", "before", "after"):
+        if not (figures := getattr(result, when)):
+            continue
         run.log(f"{when:>9}: {_shares(figures)}")
         for how, pooled in figures.get(MULTI, {}).items():
             run.log(f"{'':9}  multiple query, {how}: {_shares(pooled)}")
@@ -36,7 +37,8 @@ def _result(run, done, seconds, weights, after):
         manifest_sha256=sha256_file(job.data / "manifest.json"),
         split_sha256=split_checksum(manifest, run.name),
         train_identities=run.entry.classes, test_identities=evaluator.identities(),
-        before=evaluator.figures(run.kept("before")), after=after, histogram=evaluator.figures(colours),
+        before=None if job.blank else evaluator.figures(run.kept("before")), after=after,
+        histogram=evaluator.figures(colours),
         chance=evaluator.chance(), iterations=done, weights=weights, seconds=round(seconds, 3),
         pairs_per_second=round(done * run.schedule.step / seconds, 2) if done else None,
         alarms=alarms(run.folder) if done else [], device="cpu" if job.gpu is None else "gpu",

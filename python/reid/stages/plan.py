@@ -10,6 +10,7 @@ from reid.common.lock import in_use
 from reid.engine import snapshots
 from reid.engine.settings import defaults, override
 from reid.formats import snapshot
+from reid.nets.build import normalises
 from reid.provenance.origin import origin_of
 from reid.stages import preflight, same
 from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
@@ -118,10 +119,15 @@ def _act(run):
 
 def _steps(request):
     """The Steps from the first weights to the stage that is asked for; of one's own stage, that one alone."""
-    chain = None if request.init else request.chains.find(request.stage, request.chain)
-    if chain is None:
+    if not _in_chain(request):
         return [Step(request.stage, RANDOM, False, None, ())]
+    chain = request.chains.find(request.stage, request.chain)
     return request.chains.path_to(chain, request.stage, request.base)
+
+
+def _in_chain(request):
+    """Whether the chains' file says what the stage starts from."""
+    return not request.init and request.chains.find(request.stage, request.chain) is not None
 
 
 def _check_assignments(request, steps):
@@ -182,6 +188,8 @@ def _job(request, step, steps, checks):
     origin = origin_of(init) if init else None
     mean = parent_job.settings.mean if parent_job else origin and origin.mean
     usual = defaults(request.base)
+    if not (init or parent_job) and normalises(request.base) and _in_chain(request):
+        usual = replace(usual, batch_norm="batch")    # there are no statistics to be stored yet
     settings = _settings(request, step, replace(usual, mean=mean) if mean else usual)
     objective = step.objective or request.objective
     before = checks[-1].job.objective if checks else ""

@@ -82,10 +82,14 @@ def check_base(origin, base):
                          f"{base}; give --base {origin.base}, or other weights")
 
 
-def check_start(net, base):
-    """A trunk with stored statistics does not start from random weights."""
-    if any(layer.type == "BatchNorm" for layer in net.layer):
-        raise InputError(f"{base} normalises by statistics that come with its weights: give --init FILE")
+def check_start(job):
+    """A Job from random weights has statistics to normalise by: those of its batches."""
+    if job.blank and job.settings.batch_norm == "stored":
+        raise InputError(f"{job.base} normalises by statistics that come with its weights: give --init FILE, "
+                         "or train it from random weights by those of each batch with --set batch_norm=batch")
+    if job.blank and job.settings.epochs == 0:
+        raise InputError(f"{job.base} from random weights has no statistics to normalise by, and with epochs "
+                         "0 it gathers none: give --init FILE, or train it")
 
 
 def weights_rows(wanted, layers, base):

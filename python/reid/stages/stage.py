@@ -19,6 +19,7 @@ from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
+from reid.nets.build import normalises
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
 from reid.stages import preflight, same
@@ -48,6 +49,11 @@ class Job:
     keep_head: bool = False
     strict: bool = False
     elsewhere: bool = False
+
+    @property
+    def blank(self) -> bool:
+        """Whether BatchNorm has no statistics at the start, so that no feature can be computed yet."""
+        return not self.init and not self.parent_job and normalises(self.base)
 
     @cached_property
     def origin(self) -> Origin | None:
@@ -136,7 +142,7 @@ def starting_trunk(job, run):
 
 def features_before(runs, start):
     """Keep the features that the weights at the start give: each image once, in however many splits."""
-    runs = [run for run in runs if not run.has_before()]
+    runs = [run for run in runs if not run.job.blank and not run.has_before()]
     if runs:
         job, images = runs[0].job, sorted({row for run in runs for rows in run.evaluator.rows.values()
                                            for row in rows})
@@ -171,7 +177,7 @@ def _weights(job, run, wanted, needed):
         return head, [Row("weights", f"the last snapshot of {job.parent_job.stage}, which is trained first"),
                       Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
     if not job.init:
-        preflight.check_start(run.nets()["deploy"], job.base)
+        preflight.check_start(job)
         drawn = [name for name, shapes in wanted.items() if shapes]
         return head, [Row("weights", f"random, seed {job.settings.seed}"),
                       Row("starts fresh", f"{preflight.grouped(drawn)}, {', '.join(fresh)}")]
@@ -228,6 +234,9 @@ def _data(run):
                         "held-out pairs have the manifest's sha256"),
             Row("labels", f"{labels.min()} … {labels.max()}, head of {run.entry.classes} classes"),
             Row("iterations", f"{run.schedule.iterations} of {run.schedule.step} pairs{_cut(run.settings)}")]
+    if run.settings.batch_norm == "batch" and run.settings.passes > 1 and normalises(run.job.base):
+        rows.append(Row("statistics", f"of the {run.settings.in_pass} pairs of a pass, not of the "
+                                      f"{run.settings.batch} that an update sees", surprise=True))
     if run.evaluator.alone:
         rows.append(Row("multi_query",
                         f"{run.evaluator.alone} queries have no images to be pooled from but themselves",

@@ -1,7 +1,8 @@
 """ResNet-50 as its authors published it for Caffe (He et al., 2015), and as torchvision has it.
 
 Layer names are the authors', so that the ImageNet caffemodel loads by name. BatchNorm uses the stored
-statistics, which makes one backbone over stacked images the same function as two branches.
+statistics, which makes one backbone over stacked images the same function as two branches. A training that
+starts from random weights has none, and takes those of its batch (the setting batch_norm).
 
 torchvision's net has the same layers in another geometry, and each needs its own weights:
 
@@ -33,7 +34,7 @@ def add_layers(n: NetSpec, pairs: int, torchvision: bool = False) -> None:
         bias, border = dict(param=[LEARNED, dict(lr_mult=2, decay_mult=0)]), {}
     n.conv1 = L.Convolution(n.data, num_output=64, kernel_size=7, stride=2, pad=3,
                             weight_filler=dict(type="msra"), **bias)
-    _normalise(n, "conv1", "_conv1")
+    normalise(n, "conv1", "_conv1")
     n.conv1_relu = L.ReLU(n.conv1, in_place=True)
     n.pool1 = L.Pooling(n.conv1, pool=P.Pooling.MAX, kernel_size=3, stride=2, **border)
     bottom = "pool1"
@@ -71,15 +72,18 @@ def _convolution(n: NetSpec, bottom: str, block: str, branch: str, channels: int
     name = f"res{block}{branch}"
     n[name] = L.Convolution(n[bottom], num_output=channels, bias_term=False, weight_filler=dict(type="msra"),
                             param=[LEARNED], **geometry)
-    _normalise(n, name, f"{block}{branch}")
+    normalise(n, name, f"{block}{branch}")
     return name
 
 
-def _normalise(n: NetSpec, blob: str, suffix: str) -> None:
-    """BatchNorm with stored statistics, then the learned scale and shift, both in place."""
+def normalise(n: NetSpec, blob: str, suffix: str, learned: dict = LEARNED) -> None:
+    """BatchNorm with stored statistics, then the learned scale and shift, both in place.
+
+    learned: how the scale and the shift learn, as a ParamSpec's fields.
+    """
     n[f"bn{suffix}"] = L.BatchNorm(n[blob], in_place=True, use_global_stats=True, eps=1e-5,
                                    param=[STORED, STORED, STORED])
-    n[f"scale{suffix}"] = L.Scale(n[blob], in_place=True, bias_term=True, param=[LEARNED, LEARNED])
+    n[f"scale{suffix}"] = L.Scale(n[blob], in_place=True, bias_term=True, param=[learned, learned])
 
 
 # Batch 64 is the paper's; the mean is that of the model's authors. With raw squares (scale 1) the loss
