@@ -1,6 +1,7 @@
 """The checked index of a dataset: which image shows which identity from which camera."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +13,7 @@ from reid.common.files import sha256_file
 from reid.formats.picture import read_picture
 
 JUNK, DISTRACTOR = "-1", "0000"
-"""The identities under which Market-1501 files boxes that count for nothing, and boxes of nobody."""
+"""Market-1501's identities of boxes that do not count (junk), and of boxes that show nobody (distractors)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Pixels(Protocol):
         """Return a picture, uint8 (H, W, 3) BGR; InputError where it cannot be read whole."""
 
     def checksum(self, path: str) -> str:
-        """Return the SHA-256, in hexadecimal digits, by which the raw picture is known again."""
+        """Return the SHA-256, in hexadecimal digits, that identifies the raw picture."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,13 @@ def camera_number(where: str | Path, text: str) -> int:
     return int(text)
 
 
-def check_cameras(root: Path, images) -> None:
-    """Raise InputError where an identity that trains or is searched for was seen by one camera only.
+def check_cameras(root: Path, images: Sequence[Image]) -> None:
+    """Raise InputError where a training or query identity was seen by one camera only.
 
     Such an identity has no positive pair across cameras and no match to be found. Gallery images without a
     query (distractors) may come from one camera.
     """
-    searched = [image for image in images if image.role in (None, "train", "query")]
-    shown = {image.identity for image in searched}
+    shown = {image.identity for image in images if image.role in (None, "train", "query")}
     cameras = defaultdict(set)
     example = {}
     for image in images:
@@ -110,7 +110,7 @@ def check_cameras(root: Path, images) -> None:
             "every identity needs two cameras: add an image of another camera, or leave the identity out")
 
 
-def check_shared(index: Index, checksums) -> None:
+def check_shared(index: Index, checksums: Iterable[str]) -> None:
     """Raise InputError where one image file, by its bytes, is filed under two identities.
 
     `checksums` holds the SHA-256 of every image of the index, in its order.

@@ -19,8 +19,8 @@ PAGE = (ROOT / "docs/extending.md").read_text()
 FILES = dict(re.findall(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", PAGE, re.DOTALL))
 CHAIN, ROW = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 CATALOGUE = """
-resnet18: {base: resnet18, file: resnet18.caffemodel, size: 1, how_to_get: ask, origin: drawn, licence: free,
-           mean: [103.53, 116.28, 123.675], input: BGR minus the mean, conversion: none}
+resnet18: {base: resnet18, file: resnet18.caffemodel, size: 1, sha256: "", how_to_get: ask, origin: drawn,
+           licence: free, mean: [103.53, 116.28, 123.675], input: BGR minus the mean, conversion: none}
 """
 # Weights with stored statistics under which the drawn convolutions stay of ordinary size.
 DRAW = """

@@ -29,13 +29,13 @@ class Entry:
     caffemodel: str = ""
 
 
-def entries():
+def entries() -> dict[str, Entry]:
     """All entries, {name: Entry}."""
     content = yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text())
     return {name: Entry(name, **fields) for name, fields in content.items()}
 
 
-def entry(name):
+def entry(name: str) -> Entry:
     """The Entry called `name`; InputError where there is none."""
     known = entries()
     if name not in known:
@@ -43,12 +43,12 @@ def entry(name):
     return known[name]
 
 
-def caffemodel(name):
-    """Where the caffemodel of the entry called `name` lies, or will."""
+def caffemodel(name: str) -> Path:
+    """The path of the caffemodel of the entry called `name`, whether or not it is there."""
     return FILES / f"{entry(name).name}.caffemodel"
 
 
-def path(name):
+def path(name: str) -> Path:
     """The caffemodel of the entry called `name`; InputError, saying how to get it, where it is not there."""
     file = caffemodel(name)
     if not file.is_file():

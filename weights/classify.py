@@ -1,4 +1,4 @@
-"""Classify photographs with an ImageNet caffemodel in real Caffe, to see whether its weights are right.
+"""Classify photographs with an ImageNet caffemodel in real Caffe, to check that its weights are right.
 
 Each photograph's shorter side is brought to 256 pixels, and the 224×224 in the centre is classified. Without
 IMAGE the two sample photographs of scikit-learn are taken: china.jpg, a Chinese palace, and flower.jpg.
@@ -6,6 +6,7 @@ IMAGE the two sample photographs of scikit-learn are taken: china.jpg, a Chinese
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
@@ -28,7 +29,7 @@ from weights import catalogue
 SIDE, CROP = 256, 224
 
 
-def classifier(caffemodel):
+def classifier(caffemodel: Path) -> tuple[caffe.Net, Sequence[float]]:
     """Real Caffe's classifier with these weights, and the mean (BGR) that their record names."""
     record = weights_record.read(caffemodel)
     if record is None:
@@ -51,7 +52,7 @@ def classifier(caffemodel):
     return net, record.mean
 
 
-def probabilities(net, mean, image):
+def probabilities(net: caffe.Net, mean: Sequence[float], image: np.ndarray) -> np.ndarray:
     """(1000,) of an image, uint8 (H, W, 3) BGR."""
     height, width = image.shape[:2]
     scale = SIDE / min(height, width)
@@ -62,7 +63,7 @@ def probabilities(net, mean, image):
     return net.forward()["prob"].ravel().copy()
 
 
-def _photographs(paths):
+def _photographs(paths: Sequence[Path]) -> Sequence[tuple[Path | str, np.ndarray]]:
     """[(name, image in BGR), …]."""
     if not paths:
         samples = sklearn.datasets.load_sample_images()
@@ -76,7 +77,7 @@ def _photographs(paths):
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m weights.classify", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS",
                         help="a name of the catalogue, or a .caffemodel with its record")

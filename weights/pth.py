@@ -1,8 +1,8 @@
 """Reading what torch.save wrote of a state dict, without torch and without trusting the file.
 
 A .pth file is a pickle, and a pickle can name any function to be called. The reader here knows the handful of
-names that a state dict needs and gives each a harmless stand-in; any other name is refused before anything is
-done with it.
+names that a state dict needs and replaces each by something harmless; any other name is refused before it is
+used.
 
 Two forms: a zip archive (torch since 1.6) with the pickle in data.pkl and each storage in data/<key>, and
 before that a file of pickles (a magic number, a version, facts of the machine, the state dict, the storages'
@@ -12,6 +12,8 @@ keys) followed by the storages, each with its length.
 import pickle
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ STORAGES = {"DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16",
             "LongStorage": "I64", "IntStorage": "I32"}
 
 
-def read(path):
+def read(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a state dict, {name: array}: floats of any width as float32, integers as they are.
 
     Raises InputError where the file is cut short, damaged, or anything else than the state dict of a model.
@@ -43,7 +45,7 @@ def read(path):
                          f"({type(error).__name__}: {error}); get it again") from None
 
 
-def _read_zip(path, storages):
+def _read_zip(path: Path, storages: dict[str, "_Storage"]) -> Any:
     with zipfile.ZipFile(path) as archive:
         (pickled,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         folder = pickled.removesuffix("data.pkl")
@@ -60,7 +62,7 @@ def _read_zip(path, storages):
     return state
 
 
-def _read_legacy(path, storages):
+def _read_legacy(path: Path, storages: dict[str, "_Storage"]) -> Any:
     with open(path, "rb") as file:
         magic, protocol, _ = (_StateDict(file, path, {}).load() for _ in range(3))
         if (magic, protocol) != (MAGIC, PROTOCOL):
@@ -80,7 +82,7 @@ def _read_legacy(path, storages):
 class _Storage:
     """The numbers that tensors are views of; `values` comes after the pickle has been read."""
 
-    def __init__(self, dtype, count):
+    def __init__(self, dtype: str, count: int) -> None:
         self.dtype, self.count, self.values = dtype, count, None
         self.size = count * itemsize(dtype)
 
@@ -88,13 +90,14 @@ class _Storage:
 class _Tensor:
     """A view of a storage: offset, size and stride in numbers."""
 
-    def __init__(self, storage, offset, size, stride):
+    def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...],
+                 stride: tuple[int, ...]) -> None:
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         """Old Parameters bring requires_grad and hooks, which mean nothing here."""
 
-    def array(self):
+    def array(self) -> np.ndarray:
         values, numbers = self.storage.values, (self.offset, *self.size, *self.stride)
         if len(self.size) != len(self.stride) or min(numbers) < 0:
             raise ValueError(f"a tensor of size {self.size} and stride {self.stride} at {self.offset}")
@@ -111,25 +114,24 @@ class _Tensor:
 class _Parameter:
     """torch's Parameter: the tensor it holds. It is a class because old files make one by pickle's NEWOBJ."""
 
-    def __new__(cls, tensor, *_gradient_and_hooks):
+    def __new__(cls, tensor: _Tensor, *_gradient_and_hooks: object) -> _Tensor:
         return tensor
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         """Never called; being here, it keeps a pickle from setting attributes of the class."""
 
 
 class _StateDict(pickle.Unpickler):
     """An unpickler that can make tensors, ordered dictionaries and Python's plain types, and nothing else.
 
-    What stands in for a name is nothing that a pickle could alter: a bound method, a string, a built-in type,
-    _Parameter.
+    What replaces a name cannot be altered by a pickle: a bound method, a string, a built-in type, _Parameter.
     """
 
-    def __init__(self, file, path, storages):
+    def __init__(self, file: IO[bytes], path: Path, storages: dict[str, "_Storage"]) -> None:
         super().__init__(file)
         self.path, self.storages = path, storages
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         known = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor"): self.tensor,
@@ -144,11 +146,12 @@ class _StateDict(pickle.Unpickler):
                              "torch.save(model.state_dict(), FILE)")
         return known[module, name]
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: tuple) -> _Storage:
         kind, dtype, key, _device, count, *views = pid
         if kind != "storage" or dtype not in STORAGES.values() or any(view is not None for view in views):
             raise ValueError(f"a stored object of the kind {kind!r}, {dtype!r}")
         return self.storages.setdefault(key, _Storage(dtype, count))
 
-    def tensor(self, storage, offset, size, stride, *_gradient_and_hooks):
+    def tensor(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...],
+               *_gradient_and_hooks: object) -> _Tensor:
         return _Tensor(storage, offset, size, stride)

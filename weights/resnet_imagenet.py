@@ -17,7 +17,7 @@ from reid.common.errors import InputError
 SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 
 
-def read_package(path):
+def read_package(path: Path) -> dict[str, np.ndarray]:
     """The package's tensors, {"layer/kind": float32 array in TensorFlow's axis order}.
 
     Raises InputError if it is another file.
@@ -42,7 +42,7 @@ def read_package(path):
     return tensors
 
 
-def caffe_layers(tensors):
+def caffe_layers(tensors: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
     """Blobs by Caffe layer name, shapes as Caffe keeps them.
 
     Convolutions (out, in, h, w), fc (out, in), BatchNorm mean, variance and scale factor 1, Scale gamma and
@@ -50,7 +50,7 @@ def caffe_layers(tensors):
     """
     layers = {}
     for name in dict.fromkeys(key.split("/")[0] for key in tensors):
-        def tensor(kind, name=name):
+        def tensor(kind: str, name: str = name) -> np.ndarray:
             return tensors[f"{name}/{kind}"]
         if name.startswith("bn"):
             layers[name] = [tensor("moving_mean"), tensor("moving_variance"), np.ones(1, np.float32)]

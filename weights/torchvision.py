@@ -5,6 +5,9 @@ convolution: its weights are divided by 255 times the deviation and their channe
 takes BGR from 0 to 255 minus reid.nets.backbones.backbone.TORCHVISION_MEAN. This is exact at the borders too,
 where both pad with zeros after the mean.
 """
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 from reid.common.errors import InputError
@@ -16,10 +19,10 @@ VGG_CONVOLUTIONS = {"1_1": 0, "1_2": 2, "2_1": 5, "2_2": 7, "3_1": 10, "3_2": 12
                     "4_1": 17, "4_2": 19, "4_3": 21, "5_1": 24, "5_2": 26, "5_3": 28}
 
 
-def caffe_layers(tensors, path):
-    """The base network of a state dict {name: array}, and its blobs {layer name: [float32 array, …]}.
+def caffe_layers(tensors: dict[str, np.ndarray], path: Path) -> tuple[str, dict[str, list[np.ndarray]]]:
+    """The backbone of a state dict {name: array}, and its blobs {layer name: [float32 array, …]}.
 
-    Raises InputError where it is another net's, or not a whole one.
+    Raises InputError where it is of another net, or incomplete.
     """
     left = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
     if "layer1.0.conv1.weight" in left:
@@ -44,17 +47,17 @@ def caffe_layers(tensors, path):
     return base, layers
 
 
-def _on_pixels(weight):
+def _on_pixels(weight: np.ndarray) -> np.ndarray:
     """The first convolution, (out, 3, height, width), for BGR from 0 to 255 in place of normalised RGB."""
     std = 255 * np.reshape(STD, (3, 1, 1))
     return (weight[:, ::-1].astype(np.float64) / std).astype(np.float32)
 
 
-def _resnet50(take):
-    """`take` gives the tensor of a name, once. Blobs in the order of the net."""
+def _resnet50(take: Callable[[str], np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """The blobs in the order of the net; `take` returns the tensor of a name and removes it."""
     layers = {}
 
-    def add(convolution, norm, name, suffix):
+    def add(convolution: str, norm: str, name: str, suffix: str) -> None:
         """One convolution and its BatchNorm: mean, variance and scale factor 1, then Scale's two."""
         layers[name] = [take(f"{convolution}.weight")]
         statistics = take(f"{norm}.running_mean"), take(f"{norm}.running_var")
@@ -75,7 +78,7 @@ def _resnet50(take):
     return layers
 
 
-def _vgg16(take):
+def _vgg16(take: Callable[[str], np.ndarray]) -> dict[str, list[np.ndarray]]:
     names = {f"conv{name}": f"features.{place}" for name, place in VGG_CONVOLUTIONS.items()}
     names |= {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
     return {ours: [take(f"{theirs}.weight"), take(f"{theirs}.bias")] for ours, theirs in names.items()}

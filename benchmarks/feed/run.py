@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is imported
@@ -31,7 +32,7 @@ layer {{ name: "data" type: "Python" top: "data" top: "label_a" top: "label_b" t
 
 
 @command_line
-def main():
+def main() -> None:
     options = parse_options()
     settings = Source(
         pairs=str(options.data / options.split / "train"), images=str(options.data / "images"),
@@ -55,7 +56,7 @@ def main():
         print(f"PairData / the faster DataLoader: {ours / max(theirs):.2f}")
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that data_prep wrote")
     parser.add_argument("--split", default="split00", help="folder of the pairs in it (default: split00)")
@@ -65,7 +66,7 @@ def parse_options():
     return parser.parse_args()
 
 
-def caffe_batches(settings):
+def caffe_batches(settings: Source) -> Iterator[np.ndarray]:
     """The batches of a net that is PairData alone."""
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(NET.format(param=json.dumps(json.dumps(vars(settings)))))
@@ -79,7 +80,7 @@ def caffe_batches(settings):
         net.layers[0].close()
 
 
-def measure(batches, settings, seconds):
+def measure(batches: Generator[np.ndarray], settings: Source, seconds: float) -> tuple[float, float]:
     """Crops per second and processor seconds per crop, after the first batches have been found right."""
     feed, crops = PairFeed(settings), None
     for k, batch in zip(range(CHECKED), batches):
@@ -98,7 +99,7 @@ def measure(batches, settings, seconds):
     return count / elapsed, used / count
 
 
-def processor_seconds():
+def processor_seconds() -> float:
     """Processor time of this process and its workers up to now; on a busy machine it tells more."""
     workers = [Path(f"/proc/{process.pid}/stat").read_text() for process in multiprocessing.active_children()]
     ticks = sum(int(field) for stat in workers for field in stat.rsplit(")", 1)[1].split()[11:13])

@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from reid.engine.settings import Settings
+
 os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is imported
 
 import caffe
@@ -36,7 +38,7 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @command_line
-def main():
+def main() -> None:
     options = parse_options()
     iterations = options.block * (options.blocks + 1)
     asked = [f"evaluate_every={options.block}", "test_every=0", f"snapshot_every={iterations}",
@@ -63,7 +65,7 @@ def main():
     print(f"load of the machine at the end {os.getloadavg()[0]:.1f}")
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True,
                         help="folder that data_prep wrote; split 0 is used")
@@ -77,7 +79,7 @@ def parse_options():
     return parser.parse_args()
 
 
-def make_solver(folder, options, settings):
+def make_solver(folder: Path, options: argparse.Namespace, settings: Settings) -> caffe.SGDSolver:
     """A solver as a run has it, its prototxt files in `folder`."""
     folder.mkdir()
     split = options.data.resolve() / "split00"
@@ -101,8 +103,8 @@ def make_solver(folder, options, settings):
     return made
 
 
-def fill(net):
-    """Random weights under which values stay finite in any trunk, whose own might come from a file only."""
+def fill(net: caffe.Net) -> None:
+    """Random weights with which values stay finite in any backbone, even one that needs trained ones."""
     draw = np.random.default_rng(0)
     for blobs in net.params.values():
         weights = blobs[0].data
@@ -113,7 +115,8 @@ def fill(net):
             weights[...] = draw.normal(0, .5 * weights[0].size ** -.5, weights.shape)
 
 
-def measure(driven, bare, folder, settings, options, iterations):
+def measure(driven: caffe.SGDSolver, bare: caffe.SGDSolver, folder: Path, settings: Settings,
+            options: argparse.Namespace, iterations: int) -> list[np.ndarray]:
     """Seconds of every block: of the training loop, of bare steps, of the loop inside solver.step.
 
     Each an array (blocks, clocks). The loop calls for an evaluation after every block: the next bare block is
@@ -122,12 +125,12 @@ def measure(driven, bare, folder, settings, options, iterations):
     mine, theirs, inside, steps, began = [], [], [], [], [now()]
     step = driven.step
 
-    def timed(count):
+    def timed(count: int) -> None:
         start = now()
         step(count)
         steps.append(now() - start)
 
-    def block():
+    def block() -> dict[str, float]:
         mine.append(now() - began[0])
         inside.append(np.sum(steps, axis=0))
         steps.clear()
@@ -139,13 +142,13 @@ def measure(driven, bare, folder, settings, options, iterations):
 
     driven.step = timed
     plan = Schedule(iterations, 10 ** 9, np.asarray(PairStore(options.data / "split00/train").offsets[1:]),
-                    settings.batch, 1)
+                    settings.batch, (0,))
     train(driven, folder, settings, plan, block, lambda line: None, {})
     # What happens once is in the first.
     return [np.array(seconds[1:]) for seconds in (mine, theirs, inside)]
 
 
-def now():
+def now() -> np.ndarray:
     return np.array([clock() for clock in CLOCKS.values()])
 
 

@@ -12,6 +12,9 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Callable
+
+import caffe
 
 os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is imported
 
@@ -23,13 +26,13 @@ from reid.nets.backbones.registry import BACKBONES
 
 
 @command_line
-def main():
+def main() -> int:
     options = parse_options()
     training = ours.Training(options)
     net = training.net
     wait = (lambda: None) if options.gpu is None else ctypes.CDLL("libcudart.so.13").cudaDeviceSynchronize
 
-    def least(work):
+    def least(work: Callable[[], object]) -> float:
         work()
         times = []
         for _ in range(options.repeats):
@@ -66,7 +69,7 @@ def main():
     return 0
 
 
-def together(net):
+def together(net: caffe.Net) -> list[list[int]]:
     """Numbers of the layers in lists: each with those after it that work in place on its one blob."""
     units = []
     for i, name in enumerate(net._layer_names):
@@ -78,7 +81,7 @@ def together(net):
     return units
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", choices=BACKBONES, default="resnet50")
     parser.add_argument("--input", type=lambda text: tuple(map(int, text.split("x"))), default=(128, 64),

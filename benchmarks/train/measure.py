@@ -9,14 +9,18 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:    # each brings a framework of its own, and no process loads both
+    import ours
+    import peer
 
 os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is imported
 
 
-def main():
+def main() -> None:
     options = parse_options()
     if options.side == "ours":
-        # of this folder; each brings a framework of its own, and no process loads both
         import ours as side
     else:
         import peer as side
@@ -34,7 +38,7 @@ def main():
     print(json.dumps(seen))
 
 
-def timed(training, options):
+def timed(training: "ours.Training | peer.Training", options: argparse.Namespace) -> dict[str, Any]:
     """Pairs a second, the most memory, and the losses at the end."""
     for _ in range(options.warm_up):
         training.update()
@@ -46,13 +50,13 @@ def timed(training, options):
             "memory": resident() if options.gpu is None else training.memory(), "estimate": training.estimate}
 
 
-def resident():
+def resident() -> int:
     """The most bytes of memory that this process had."""
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("side", choices=("ours", "peer"))
     parser.add_argument("--base", choices=("resnet50", "vgg16"), required=True)

@@ -1,9 +1,11 @@
 """Updates of the paper's net by this project's Caffe, as tools/train_stage.sh makes them."""
+import argparse
 import tempfile
 from pathlib import Path
 
 import caffe
 import numpy as np
+from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from reid.engine import memory
@@ -21,9 +23,9 @@ WORKERS = 2
 
 
 class Training:
-    """A solver of the training net, its weights drawn alike on every machine. options: see measure.py."""
+    """A solver of the training net, with equal random weights on every machine. options: see measure.py."""
 
-    def __init__(self, options):
+    def __init__(self, options: argparse.Namespace) -> None:
         use_device(options.gpu)
         self.gpu = options.gpu
         net = paper_net(options)
@@ -44,21 +46,21 @@ class Training:
             for name, values in fixed_batch(options).items():
                 self.net.blobs[name].data[...] = values
 
-    def update(self):
+    def update(self) -> list[float]:
         """One update; its three losses, which the training reads each time too."""
         self.solver.step(1)
         return [float(self.net.blobs[name].data) for name in LOSSES]
 
-    def memory(self):
+    def memory(self) -> int:
         """Bytes in use on the GPU; Caffe gives none back, so that is the most it took."""
         free, total = memory.gpu_memory(self.gpu)
         return total - free
 
-    def close(self):
+    def close(self) -> None:
         if hasattr(self.net.layers[0], "close"):
             self.net.layers[0].close()
 
-    def record(self, file, updates):
+    def record(self, file: Path, updates: int) -> None:
         """Make some updates; write what the peer repeats, weights, batches and masks, and what came out."""
         kept = {f"before/{key}": value for key, value in weights(self.net).items()}
         masks = [name for name in ("mask", "mask6") if name in self.net.blobs]
@@ -70,7 +72,7 @@ class Training:
         np.savez(file, **kept)
 
 
-def paper_net(options):
+def paper_net(options: argparse.Namespace) -> caffe_pb2.NetParameter:
     """The training net of an objective of both losses over Market-1501's 751 people, as a NetParameter."""
     base = BASES[options.base]
     heads = Heads("vi", options.classes, verif_scale=base.verif_scale, verif_lr_mult=base.verif_lr_mult)
@@ -80,7 +82,7 @@ def paper_net(options):
         height=height, width=width, mean=list(base.mean), seed=0, workers=WORKERS))
 
 
-def fixed_batch(options):
+def fixed_batch(options: argparse.Namespace) -> dict[str, np.ndarray]:
     """Pixels and labels of one made-up batch."""
     random = np.random.default_rng(0)
     label_a = np.arange(options.batch) % options.classes
@@ -89,7 +91,7 @@ def fixed_batch(options):
             "label_b": (label_a + same) % options.classes, "same": same}
 
 
-def write_solver(folder, net, options):
+def write_solver(folder: Path, net: caffe_pb2.NetParameter, options: argparse.Namespace) -> str:
     (folder / "train").write_text(text_format.MessageToString(net))
     proto = solver(folder / "train", "", lr=options.rate, lr_final=options.rate, lr_final_from=10 ** 6,
                    max_iter=10 ** 6, iter_size=1, momentum=0.9, weight_decay=0.0005,
@@ -102,15 +104,15 @@ def write_solver(folder, net, options):
     return str(folder / "solver")
 
 
-def draw_weights(net):
-    """MSRA's deviation for the trunk, 0.001 for the heads; BatchNorm's statistics are near 0 and 1.
+def draw_weights(net: caffe.Net) -> None:
+    """MSRA's deviation for the backbone, 0.001 for the heads; BatchNorm's statistics are near 0 and 1.
 
     The first layer has a 64th of it, so that from pixels of ±128 come values of some ±1, as trained weights
     make them.
     """
     random, first = np.random.default_rng(2), next(iter(net.params))
 
-    def uniform(blob, deviation):
+    def uniform(blob: caffe.Blob, deviation: float) -> None:
         blob.data[...] = (random.random(blob.data.shape, np.float32) - 0.5) * (12 ** 0.5 * deviation)
 
     for name, blobs in net.params.items():
@@ -128,7 +130,7 @@ def draw_weights(net):
                     msra / 64 if name == first else msra)
 
 
-def weights(net):
+def weights(net: caffe.Net) -> dict[str, np.ndarray]:
     """{"layer/number": array} of all parameters."""
     return {f"{name}/{i}": blob.data.copy() for name, blobs in net.params.items()
             for i, blob in enumerate(blobs)}

@@ -1,8 +1,13 @@
-"""The same net, loss and solver in PyTorch, written from the paper and the base networks' own papers.
+"""The same net, loss and solver in PyTorch, written from the paper and the backbones' own papers.
 
-Not generated from our prototxt: that both compute the same is shown (`compare`), and it shows both right.
+Not generated from our prototxt, so that `compare`, which shows that both compute the same, checks both.
 Nothing of Caffe is imported here, and of this project only what feeds pairs.
 """
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,12 +20,13 @@ VGG = ((1, 64, 2), (2, 128, 2), (3, 256, 3), (4, 512, 3), (5, 512, 3))  # stage,
 SCALES = {"resnet50": 0.1, "vgg16": 0.05}                               # s of (s·(x1 − x2))²
 MEANS = {"resnet50": (103.0626, 115.9029, 123.1516), "vgg16": (103.939, 116.779, 123.68)}
 CLIP, MOMENTUM, DECAY = 35.0, 0.9, 0.0005
+Masks = dict[str, torch.Tensor]
 
 
 class ResNet50(nn.Module):
     """He's: a block's stride in its first 1×1, pooling that rounds up; BatchNorm by stored statistics."""
 
-    def __init__(self, size):
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.layers = nn.ModuleDict()      # by the names of the published model
         self._add("conv1", "_conv1", 3, 64, 7, stride=2, padding=3, bias=True)
@@ -37,16 +43,17 @@ class ResNet50(nn.Module):
                 inputs = 4 * channels
         self.features = inputs
 
-    def _add(self, name, suffix, inputs, outputs, kernel, bias=False, **geometry):
+    def _add(self, name: str, suffix: str, inputs: int, outputs: int, kernel: int, bias: bool = False,
+             **geometry: int) -> None:
         self.layers[name] = nn.Conv2d(inputs, outputs, kernel, bias=bias, **geometry)
         nn.init.kaiming_normal_(self.layers[name].weight)
         self.layers[f"bn{suffix}"] = nn.BatchNorm2d(outputs, eps=1e-5).eval()
         nn.init.constant_(self.layers[f"bn{suffix}"].weight, 0.4 if "branch2" in suffix else 1)
 
-    def _normalised(self, name, suffix, x):
+    def _normalised(self, name: str, suffix: str, x: torch.Tensor) -> torch.Tensor:
         return self.layers[f"bn{suffix}"](self.layers[name](x))
 
-    def forward(self, x, masks):
+    def forward(self, x: torch.Tensor, masks: Masks | None) -> torch.Tensor:
         x = F.relu(self._normalised("conv1", "_conv1", x), inplace=True)
         x = F.max_pool2d(x, 3, 2, ceil_mode=True)
         for name, projects in self.blocks:
@@ -61,7 +68,7 @@ class ResNet50(nn.Module):
 class VGG16(nn.Module):
     """Up to fc7, with its own dropout after fc6: one mask for both images of a pair."""
 
-    def __init__(self, size):
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.layers, inputs = nn.ModuleDict(), 3
         for stage, channels, convolutions in VGG:
@@ -75,7 +82,7 @@ class VGG16(nn.Module):
             nn.init.zeros_(layer.bias)
         self.features = 4096
 
-    def forward(self, x, masks):
+    def forward(self, x: torch.Tensor, masks: Masks | None) -> torch.Tensor:
         for stage, _, convolutions in VGG:
             for i in range(1, convolutions + 1):
                 x = F.relu(self.layers[f"conv{stage}_{i}"](x), inplace=True)
@@ -87,9 +94,9 @@ class VGG16(nn.Module):
 
 
 class Siamese(nn.Module):
-    """Trunk, one dropout mask, and both heads (eq. 1 to 5); gives the three losses."""
+    """Backbone, one dropout mask, and both heads (eq. 1 to 5); returns the three losses."""
 
-    def __init__(self, base, classes, size):
+    def __init__(self, base: str, classes: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.trunk = {"resnet50": ResNet50, "vgg16": VGG16}[base](size)
         self.scale = SCALES[base]
@@ -99,7 +106,8 @@ class Siamese(nn.Module):
             nn.init.normal_(head.weight, std=0.001)
             nn.init.zeros_(head.bias)
 
-    def forward(self, images, label_a, label_b, same, masks=None):
+    def forward(self, images: torch.Tensor, label_a: torch.Tensor, label_b: torch.Tensor, same: torch.Tensor,
+                masks: Masks | None = None) -> torch.Tensor:
         features = self.trunk(images, masks)
         mask = masks["mask"].flatten(1) if masks else new_mask(features)
         a, b = (half * mask for half in features.chunk(2))
@@ -109,7 +117,7 @@ class Siamese(nn.Module):
                             F.cross_entropy(self.heads["verif_fc"](difference), same)])
 
 
-def new_mask(features):
+def new_mask(features: torch.Tensor) -> torch.Tensor:
     """Dropout's mask for the pairs of stacked features: 0, or 2 where it keeps."""
     return F.dropout(torch.ones_like(features[:len(features) // 2]))
 
@@ -117,7 +125,7 @@ def new_mask(features):
 class Training:
     """The net with its solver. options: see measure.py."""
 
-    def __init__(self, options):
+    def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(0)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
         torch.backends.cudnn.benchmark = True      # the fastest algorithm for these shapes, found by trying
@@ -131,20 +139,20 @@ class Training:
         self.batches = pairs(options, self.device) if options.data else repeated(options, self.device)
         self.estimate = None
 
-    def update(self):
+    def update(self) -> list[float]:
         """One update; its three losses."""
         losses = self.gradients(next(self.batches))
         nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
         self.solver.step()
         return losses.tolist()
 
-    def gradients(self, batch, masks=None):
+    def gradients(self, batch: tuple[torch.Tensor, ...], masks: Masks | None = None) -> torch.Tensor:
         losses = self.net(*batch, masks)
         self.solver.zero_grad(set_to_none=True)
         (losses @ self.weights).backward()
         return losses
 
-    def update_exactly(self, batch, masks):
+    def update_exactly(self, batch: tuple[torch.Tensor, ...], masks: Masks) -> list[float]:
         """The same with the norm that clips in float64.
 
         Over VGG-16's gradients PyTorch's float32 sum is off by 6e-4.
@@ -157,15 +165,15 @@ class Training:
         self.solver.step()
         return losses.tolist()
 
-    def memory(self):
+    def memory(self) -> int:
         """Bytes in use on the GPU; PyTorch keeps what it once took."""
         free, total = torch.cuda.mem_get_info(self.device)
         return total - free
 
-    def close(self):
+    def close(self) -> None:
         self.batches.close()
 
-    def compare(self, file):
+    def compare(self, file: Path) -> dict[str, Any]:
         """Do again what ours.Training.record wrote down; the largest differences of losses and of updates.
 
         Of losses relative to the loss; of an update relative to the largest of its blob, over what rounding
@@ -192,7 +200,7 @@ class Training:
                 "parameters": len(updates)}
 
 
-def groups(net, rate):
+def groups(net: Siamese, rate: float) -> Iterator[dict[str, Any]]:
     """Parameters by learning rate and decay, as the paper's Caffe nets have them.
 
     New layers learn ten times as fast; a bias twice as fast as its weight and without decay, but not a
@@ -206,7 +214,7 @@ def groups(net, rate):
                    "weight_decay": DECAY if normal else 0}
 
 
-def by_caffe_name(net):
+def by_caffe_name(net: Siamese) -> dict[str, torch.Tensor]:
     """{"layer/number": tensor} of all that learns, named as in Caffe: BatchNorm has no scale and shift."""
     named = {}
     for name, module in (*net.trunk.layers.items(), *net.heads.items()):
@@ -216,8 +224,8 @@ def by_caffe_name(net):
     return named
 
 
-def fill(net, arrays):
-    """Put Caffe's parameters into the net."""
+def fill(net: Siamese, arrays: dict[str, np.ndarray]) -> None:
+    """Copy Caffe's parameters into the net."""
     with torch.no_grad():
         for key, tensor in by_caffe_name(net).items():
             tensor.copy_(torch.from_numpy(arrays[key]))
@@ -228,11 +236,11 @@ def fill(net, arrays):
                 module.running_var.copy_(torch.from_numpy(variance / factor))
 
 
-def values(net):
+def values(net: Siamese) -> dict[str, np.ndarray]:
     return {key: tensor.detach().numpy().copy() for key, tensor in by_caffe_name(net).items()}
 
 
-def repeated(options, device):
+def repeated(options: argparse.Namespace, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:
     """One made-up batch, on the device, again and again."""
     images = (torch.rand(2 * options.batch, 3, *options.input) * 250 - 120).to(device)
     label_a, same = torch.arange(options.batch) % options.classes, torch.arange(options.batch) % 2
@@ -241,7 +249,7 @@ def repeated(options, device):
         yield images, *labels
 
 
-def pairs(options, device):
+def pairs(options: argparse.Namespace, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:
     """Batches of the pair LMDBs, by the workers that feed PairData too: PyTorch's own loader is slower."""
     from reid.layers.feed import PairFeed
     from reid.layers.source import Source as Settings

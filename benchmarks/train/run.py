@@ -13,8 +13,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_prep.people.write import write
 from data_prep.prepare import prepare
@@ -46,7 +48,7 @@ ON_GPU = (Variant("Caffe", "ours"),
 
 
 @command_line
-def main():
+def main() -> int:
     options = parse_options()
     variants = chosen(options)
     where = f"{os.cpu_count()} processors" if options.gpu is None else f"GPU {options.gpu}"
@@ -70,7 +72,7 @@ def main():
     return 0
 
 
-def chosen(options):
+def chosen(options: argparse.Namespace) -> list[Variant]:
     """The variants that can be measured here, or those that were asked for."""
     variants = [v for v in (ON_CPU if options.gpu is None else ON_GPU)
                 if v.name in (options.variant or [v.name])]
@@ -84,14 +86,14 @@ def chosen(options):
     return variants
 
 
-def generated(folder):
+def generated(folder: Path) -> Path:
     """Prepared pairs of 64 generated people."""
     write(folder / "raw", "viper", identities=64, seed=0)
     prepare("viper", folder / "raw", folder / "data", splits=[0], epochs=2)
     return folder / "data"
 
 
-def check(base, folder, options):
+def check(base: str, folder: Path, options: argparse.Namespace) -> None:
     """Both frameworks compute the same.
 
     Losses and weights of two updates from the same weights, batches and masks.
@@ -108,7 +110,8 @@ def check(base, folder, options):
                          "compared")
 
 
-def take_turns(base, variants, data, options):
+def take_turns(base: str, variants: Sequence[Variant], data: Path | None,
+               options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """{name: [what measure.py saw, …]}; a turn runs every variant, so that a busy machine is so for all."""
     seen = {variant.name: [] for variant in variants}
     arguments = ["--base", base, "--batch", options.batch or PAPER[base], "--input", options.input,
@@ -122,7 +125,8 @@ def take_turns(base, variants, data, options):
     return seen
 
 
-def measure(side, arguments, options, environment=()):
+def measure(side: str, arguments: Sequence[object], options: argparse.Namespace,
+            environment: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
     """What a process of measure.py prints. InputError with its last words where it fails."""
     python = options.torch_python if side == "peer" else sys.executable
     ended = child(HERE / "measure.py", side, *arguments, python=python,
@@ -134,13 +138,13 @@ def measure(side, arguments, options, environment=()):
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def child(*command, python, **environment):
+def child(*command: object, python: str, **environment: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "python"), os.environ.get("PYTHONPATH"))))
     return subprocess.run([python, *map(str, command)], capture_output=True, text=True,
                           env={**os.environ, **environment, "PYTHONPATH": path})
 
 
-def table(base, batch, seen):
+def table(base: str, batch: int, seen: dict[str, list[dict[str, Any]]]) -> None:
     """Print the variants' medians, how much faster Caffe is than each, and their memory."""
     rates = {name: [run["pairs_per_second"] for run in runs] for name, runs in seen.items()}
     ours = statistics.median(rates["Caffe"])
@@ -154,7 +158,7 @@ def table(base, batch, seen):
               f"{f'{estimate / GB:.2f}' if estimate else ''} |", flush=True)
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpu", type=int, metavar="N", help="default: the CPU")
     parser.add_argument("--base", nargs="+", choices=PAPER, default=list(PAPER))

@@ -1,9 +1,8 @@
 """Does transfer help the small set, and do both losses help more than either?
 
-On generated people, over several seeds.
-For each seed people of their own for every stage, then the same small set trained in five ways: with both
-losses from random weights, from a pre-trained net and at the end of the whole chain, and from the pre-trained
-net with either loss alone. README.md says what came of it.
+Measured on generated people, over several seeds, each with people of its own for every stage. The same small
+set is trained in five ways: with both losses from random weights, from a pre-trained net and at the end of
+the whole chain, and from the pre-trained net with either loss alone. README.md has the results.
 
     .venv/bin/python benchmarks/transfer/run.py --out DIR [--seeds 3]
 """
@@ -13,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ LARGE_EPOCHS = 2
 WAYS = [("paper", "vi"), ("direct", "vi"), ("direct", "v"), ("direct", "i"), ("scratch", "vi")]
 
 
-def run(*command):
+def run(*command: object) -> None:
     """Run a command of the project; its output is shown only where it fails."""
     done = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
@@ -34,7 +34,7 @@ def run(*command):
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}")
 
 
-def data(folder, seed):
+def data(folder: Path, seed: int) -> None:
     """Generate and prepare the people of every stage: nobody is in two of them, and nobody in two seeds."""
     raw = folder / "raw"
     for number, (stage, (layout, identities, epochs)) in enumerate(STAGES.items()):
@@ -50,11 +50,11 @@ def data(folder, seed):
     prepare("large", raw / "large", folder / "data" / "large", LARGE_EPOCHS)
 
 
-def prepare(dataset, raw, out, epochs):
+def prepare(dataset: str, raw: Path, out: Path, epochs: int) -> None:
     run(PYTHON, "-m", "data_prep", dataset, "--raw", raw, "--out", out, "--split", "0", "--epochs", epochs)
 
 
-def train(folder, chain, objective, seed):
+def train(folder: Path, chain: str, objective: str, seed: int) -> dict[str, Any]:
     """Train the way (chain, objective) of one seed; returns VIPeR's result."""
     runs = folder / "runs" / f"{chain}-{objective}"
     shared = folder / "runs" / "paper-vi" / "pretraining"    # the same run in every way that has it
@@ -65,7 +65,7 @@ def train(folder, chain, objective, seed):
     return json.loads((runs / "viper/split00/result.json").read_text())
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="what is there already is not done again")

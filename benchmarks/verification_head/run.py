@@ -31,7 +31,8 @@ OVERFLOW = 87.33  # -log(FLT_MIN): what a softmax loss prints when its input ove
 WINDOW = 50       # iterations that a reported loss is the mean of
 
 
-def losses_of(arguments, scale, clip, lr_mult, folder):
+def losses_of(arguments: argparse.Namespace, scale: float, clip: float, lr_mult: float,
+              folder: Path) -> np.ndarray:
     """Losses of one variant, (iterations done, 2): identification (mean of both branches), verification."""
     base, split = BACKBONES[arguments.base], Path(arguments.data) / "split00"
     height, width = arguments.input or (base.height, base.width)
@@ -60,12 +61,12 @@ def losses_of(arguments, scale, clip, lr_mult, folder):
     return np.array(rows)
 
 
-def size(text):
+def size(text: str) -> tuple[int, int]:
     height, width = text.split("x")
     return int(height), int(width)
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="what data_prep wrote; split 0 is used")

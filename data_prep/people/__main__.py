@@ -9,7 +9,7 @@ from reid.common.errors import command_line
 
 
 @command_line
-def main(arguments=None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.people", description=__doc__)
     parser.add_argument("--layout", choices=LAYOUTS, default="viper")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")

@@ -7,6 +7,7 @@ from the crown of the head (the soles are at 1), z forwards. With yaw 0 the pers
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def _down(length: float, forwards: float, outwards: float) -> np.ndarray:
     return length * np.array([np.sin(outwards), np.cos(forwards) * np.cos(outwards), np.sin(forwards)])
 
 
-def project(point, yaw: float) -> tuple[np.ndarray, float]:
+def project(point: ArrayLike, yaw: float) -> tuple[np.ndarray, float]:
     """Return a point's place in the picture plane, (x, y), and its nearness to the camera."""
     x, y, z = point
     return np.array([x * np.cos(yaw) + z * np.sin(yaw), y]), z * np.cos(yaw) - x * np.sin(yaw)

@@ -1,5 +1,4 @@
-"""The six cameras: how each sees colour, how sharp it is, from where it looks, and what it does to a picture.
-"""
+"""The six cameras: the colours, sharpness, viewing directions and noise of each."""
 
 from dataclasses import dataclass
 
@@ -17,14 +16,14 @@ class Camera:
     final picture; `grain`: noise, 0 to 1; `quality`: of its JPEG; `yaws`: radians from which it sees people,
     commonest first; `zoom`: part of the picture's height that a person of average stature fills.
     """
-    gains: tuple
+    gains: tuple[float, float, float]
     exposure: float
     contrast: float
     saturation: float
     blur: float
     grain: float
     quality: int
-    yaws: tuple
+    yaws: tuple[float, ...]
     zoom: float
 
 
@@ -70,7 +69,8 @@ def _soften(picture: np.ndarray, blur: float, rng: np.random.Generator) -> np.nd
     return picture
 
 
-def _sensor(picture: np.ndarray, camera: Camera, size, rng: np.random.Generator) -> np.ndarray:
+def _sensor(picture: np.ndarray, camera: Camera, size: tuple[int, int],
+            rng: np.random.Generator) -> np.ndarray:
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     noisy = small + rng.normal(0, camera.grain, small.shape)
     pixels = (np.clip(noisy, 0, 1) * 255).round().astype(np.uint8)

@@ -1,12 +1,13 @@
 """A dressed person as a list of parts, each a lit cylinder, painted from far to near."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data_prep.people.body import Pose, breadth, joints, project
-from data_prep.people.brush import Canvas
+from data_prep.people.brush import Canvas, Paint, Painter
 from data_prep.people.pattern import around, garment, mix
 from data_prep.people.wardrobe import CLOTH, Person
 
@@ -17,8 +18,8 @@ class Part:
     nearness: float
     start: np.ndarray
     end: np.ndarray
-    radii: tuple
-    paint: Callable | tuple
+    radii: tuple[float, ...]
+    paint: Paint
     flat: bool = False
 
 
@@ -30,7 +31,8 @@ def paint_person(canvas: Canvas, person: Person, pose: Pose) -> None:
         canvas.limb(part.start, part.end, part.radii, part.paint, part.flat)
 
 
-def _part(pose: Pose, start, end, radii, paint, flat=False, lift=0., spread=1.) -> Part:
+def _part(pose: Pose, start: ArrayLike, end: ArrayLike, radii: Iterable[float], paint: Paint,
+          flat: bool = False, lift: float = 0., spread: float = 1.) -> Part:
     """Project a part; `lift` brings it forward among its neighbours, `spread` shrinks its distances."""
     (first, near), (last, far) = project(start, pose.yaw), project(end, pose.yaw)
     return Part(spread * (near + far) / 2 + lift, first, last, tuple(radii), paint, flat)
@@ -52,11 +54,11 @@ def _legs(person: Person, pose: Pose, body: dict) -> list[Part]:
     return parts
 
 
-def _trouser_leg(person: Person, pose: Pose, side: int, reach: float):
+def _trouser_leg(person: Person, pose: Pose, side: int, reach: float) -> Painter:
     """Return the paint of a leg: trousers down to `reach` (of the bone), their side stripe, skin below."""
     stripe = person.second if person.trouser_stripe else person.bottom_colour
 
-    def paint(along, across):
+    def paint(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         seam = np.abs(around(across, pose.yaw, side * np.pi / 2)) < .45
         cloth = mix(person.bottom_colour, stripe, seam)
         return np.where((along > reach)[..., None], np.float32(person.skin), cloth)
@@ -77,11 +79,11 @@ def _arms(person: Person, pose: Pose, body: dict) -> list[Part]:
     return parts
 
 
-def _sleeve(person: Person, side: int, reach: float):
+def _sleeve(person: Person, side: int, reach: float) -> Painter:
     """Return the paint of an arm: the garment as far down as `reach` (of this bone), skin below."""
     fabric = person.second if person.pattern == "halves" and side < 0 else person.colour
 
-    def paint(along, across):
+    def paint(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         bands = (person.pattern == "hoops") & (np.sin(along * 14) > 0)
         cloth = mix(fabric, person.second, bands)
         return np.where((along > reach)[..., None], np.float32(person.skin), cloth)
@@ -94,7 +96,7 @@ def _torso(person: Person, pose: Pose, body: dict) -> list[Part]:
     hem = {"coat": .70, "jumper": .545, "jacket": .55}.get(person.top, .53)
     skirt = {"skirt": .70, "long skirt": .90}.get(person.bottom)
 
-    def seen(width, depth):
+    def seen(width: float, depth: float) -> float:
         return breadth(width * girth, depth * girth, pose.yaw)
     lower = [seen(.095, .075), seen(.106, .088), seen(.090, .078)]
     if skirt:
@@ -125,7 +127,7 @@ def _head(person: Person, pose: Pose, body: dict) -> list[Part]:
     return parts
 
 
-def _face(person: Person, pose: Pose):
+def _face(person: Person, pose: Pose) -> Painter:
     """Return the paint of a head: a face, and hair, hat or hood above the brow and behind the ears."""
     hats = {"cap": person.second, "beanie": person.second, "hood": person.colour}
     hat = hats.get(person.haircut, person.hair)
@@ -134,7 +136,7 @@ def _face(person: Person, pose: Pose):
     ears = {"hood": .85, "long": .95, "bald": 9.}.get(person.haircut, 1.35)
     nape = {"long": 9., "hood": 9.}.get(person.haircut, .68)
 
-    def paint(along, across):
+    def paint(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         angle = np.abs(around(across, pose.yaw))
         covered = (along < brow + .09 * angle ** 2) | ((angle > ears) & (along < nape))
         eyes = (np.abs(along - .42) < .06) & (np.abs(angle - .38) < .2)

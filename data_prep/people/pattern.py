@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from data_prep.people.brush import Painter
 from data_prep.people.wardrobe import CLOTH, Person
 
 
@@ -11,7 +12,7 @@ def around(across: np.ndarray, yaw: float, centre: float = 0.) -> np.ndarray:
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
-def mix(first: tuple, second: tuple, where) -> np.ndarray:
+def mix(first: tuple, second: tuple, where: np.ndarray) -> np.ndarray:
     """Return `second` where the mask is true, else `first`, as colours (…, 3)."""
     return np.where(np.asarray(where)[..., None], np.float32(second), np.float32(first))
 
@@ -30,9 +31,9 @@ _PATTERNS = {
 """Where the second colour is: v from 0 at the shoulders to 1 at the hem, angle 0 at the front."""
 
 
-def garment(person: Person, yaw: float):
+def garment(person: Person, yaw: float) -> Painter:
     """Return the paint of a person's upper garment: pattern, open front, straps."""
-    def paint(along, across):
+    def paint(along: np.ndarray, across: np.ndarray) -> np.ndarray:
         angle = around(across, yaw)
         colour = mix(person.colour, person.second, _PATTERNS[person.pattern](along, angle))
         if person.top in ("jacket", "coat"):
@@ -42,7 +43,7 @@ def garment(person: Person, yaw: float):
     return paint
 
 
-def _straps(person: Person, along, angle):
+def _straps(person: Person, along: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Two straps over the front for a backpack, one across front and back for a shoulder bag."""
     if person.bag == "backpack":
         return (np.abs(np.abs(angle) - .75) < .14) & (along < .6)

@@ -1,4 +1,4 @@
-"""Where the cameras stand: each camera looks at a few places of its own, a backdrop above a ground."""
+"""The scenes: each camera sees a few places of its own, a backdrop above a ground."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,8 @@ import numpy as np
 from data_prep.people.brush import cloud
 
 
-def _noisy(rng, height, width, colour, *grains):
+def _noisy(rng: np.random.Generator, height: int, width: int, colour: tuple[float, float, float],
+           *grains: tuple[float, float]) -> np.ndarray:
     """A surface of one colour (BGR) with clouds of the given sizes (pixels) and strengths."""
     surface = np.full((height, width), rng.uniform(.75, 1.2), np.float32)
     for grain, strength in grains:
@@ -14,17 +15,17 @@ def _noisy(rng, height, width, colour, *grains):
     return np.float32(colour) * np.clip(surface, .15, 2)[..., None]
 
 
-def _hedge(rng, height, width):
+def _hedge(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return _noisy(rng, height, width, (.14, .30, .24), (4, .7), (18, .5))
 
 
-def _reeds(rng, height, width):
+def _reeds(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _noisy(rng, height, width, (.34, .48, .44), (30, .3))
     blades = cloud(rng, 1, width, 3)[0] * .35 + cloud(rng, height, width, 5) * .15
     return picture * np.clip(1 + blades, .3, 2)[..., None]
 
 
-def _wall(rng, height, width):
+def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _noisy(rng, height, width, (.52, .58, .64), (40, .12), (3, .05))
     step, shift = int(rng.integers(70, 110)), int(rng.integers(0, 70))
     for left in range(-shift, width, step):
@@ -32,13 +33,13 @@ def _wall(rng, height, width):
     return picture
 
 
-def _bricks(rng, height, width):
+def _bricks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _noisy(rng, height, width, (.30, .34, .50), (8, .18), (40, .15))
     picture[::12] *= 1.25
     return picture
 
 
-def _railing(rng, height, width):
+def _railing(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _noisy(rng, height, width, (.40, .44, .42), (25, .5), (6, .3))
     step, shift = int(rng.integers(16, 26)), int(rng.integers(0, 16))
     for left in range(shift, width, step):
@@ -47,7 +48,7 @@ def _railing(rng, height, width):
     return picture
 
 
-def _street(rng, height, width):
+def _street(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Cars, doors and signs, out of focus."""
     picture = _noisy(rng, height, width, (.44, .46, .48), (30, .3))
     for _ in range(14):
@@ -58,11 +59,11 @@ def _street(rng, height, width):
     return cv2.GaussianBlur(picture, (0, 0), 2.5)
 
 
-def _asphalt(rng, height, width):
+def _asphalt(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return _noisy(rng, height, width, (.46, .46, .45), (2, .12), (50, .15))
 
 
-def _paving(rng, height, width):
+def _paving(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     picture = _noisy(rng, height, width, (.66, .70, .73), (3, .06), (60, .12))
     row = int(rng.integers(0, 12))
     while row < height:
@@ -71,11 +72,11 @@ def _paving(rng, height, width):
     return picture
 
 
-def _grass(rng, height, width):
+def _grass(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return _noisy(rng, height, width, (.20, .44, .34), (3, .35), (30, .25))
 
 
-def _leaves(rng, height, width):
+def _leaves(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return _noisy(rng, height, width, (.28, .36, .48), (4, .4), (30, .25))
 
 

@@ -1,10 +1,12 @@
-"""What a generated person looks like in themselves: build, skin, hair, clothes, shoes, bag.
+"""The looks of a generated person: build, skin, hair, clothes, shoes, bag.
 
-All clothes come in the few colours that people really wear, so that colours alone tell few people apart; the
-cut, the pattern, the bag, the hair and the build do. Colours are BGR, 0 to 1.
+Clothes have the few colours that people really wear, so that colours alone distinguish few people; cut,
+pattern, bag, hair and build distinguish the rest. Colours are BGR, 0 to 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +22,7 @@ HAIRCUTS = ("short", "bald", "long", "ponytail", "bun", "cap", "beanie", "hood")
 TOPS = ("tee", "jumper", "jacket", "coat", "sleeveless")
 BOTTOMS = ("trousers", "shorts", "skirt", "long skirt")
 PATTERNS = ("plain", "hoops", "pinstripes", "check", "yoke", "band", "hem", "halves", "patch")
+Choice = TypeVar("Choice")
 BAGS = ("none", "backpack", "shoulder bag", "handbag")
 
 
@@ -48,7 +51,7 @@ def dress(seed: int) -> Person:
     """Return the person of a seed."""
     rng = generator(seed, "wardrobe")
 
-    def pick(choices, weights=None):
+    def pick(choices: Sequence[Choice], weights: Sequence[float] | None = None) -> Choice:
         chances = None if weights is None else np.array(weights) / np.sum(weights)
         return choices[rng.choice(len(choices), p=chances)]
 

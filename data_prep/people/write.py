@@ -12,7 +12,7 @@ from reid.common.rng import generator
 LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
            "cuhk03-long": cuhk03.write_long, "cuhk03-short": cuhk03.write_short,
            "market1501": market1501.write, "folder": folder.write}
-"""What writes each layout: (folder, the people's seeds) → what GENERATED.json says beyond its first lines.
+"""The function that writes each layout: (folder, the people's seeds) → further entries of GENERATED.json.
 `cuhk03` is the .mat, `cuhk03-long` and `-short` are its extracted forms, 1_001_1_01.png and 0000_00.jpg.
 """
 

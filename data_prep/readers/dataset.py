@@ -1,4 +1,4 @@
-"""What a file of this folder says of its dataset, beside reading it."""
+"""What each file of this folder defines: a Dataset, how it is read and what is known of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,19 +11,18 @@ from data_prep.splits.draw import HALF, Rule
 class Dataset:
     """A dataset: how it is read, split and prepared.
 
-    name            as python -m data_prep has it
-    read            function of the raw folder, and of the variant where there are variants, that gives a
-                    checked Index
+    name            on the command line of python -m data_prep
+    read            function that takes the raw folder (and the variant, where there are variants) and
+                    returns a checked Index
     protocol        of the evaluation: "single-shot" or "market1501"
-    variants        in which it comes, the paper's own first; variants_are: what they say, for the help
-    rules           how it is split, by variant, or for all (None); where neither is there, half are tested
-    identities      that its committed split files divide: those that were published
-    divided         whether an identity takes part in the splits
-    prefix          of the committed files' identities in this dataset
-    flip            whether images are mirrored at random (section III-C: VIPeR's alone)
-    first_only      whether only split 0 is prepared where none is asked for: the pairs of all would take
-                    gigabytes
-    as_distributed  whether one picture under two identities is let pass: the dataset is not ours to mend
+    variants        names of its variants, the paper's own first; variants_are: what differs, for the help
+    rules           how it is split, by variant; None: every other variant. Without a rule half are tested
+    identities      the published ones, which its committed split files divide
+    divided         function that says whether an identity takes part in the splits
+    prefix          what stands before the committed files' identities in this dataset
+    flip            whether images are mirrored at random (section III-C: only VIPeR's)
+    first_only      whether only split 0 is prepared by default: the pairs of all would take gigabytes
+    as_distributed  whether one picture under two identities is accepted, since the dataset is so published
     """
     name: str
     read: Callable[..., Index]

@@ -1,19 +1,20 @@
-"""The mark that the people generator leaves in a raw folder, in place of a dataset's published numbers."""
+"""GENERATED.json, which marks a raw folder of generated people and replaces a dataset's published counts."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from reid.common.errors import InputError
 
 MARK = "GENERATED.json"
-MOST = 100_000    # people that are generated at once
+MOST = 100_000    # people at most in one generated folder
 
 
-def read_mark(root: Path, dataset: str, counts=()) -> dict | None:
-    """Return what the people generator says it wrote into a raw folder, None where it wrote nothing there.
+def read_mark(root: Path, dataset: str, counts: Iterable[str] = ()) -> dict | None:
+    """Return what GENERATED.json in a raw folder says, None where there is no such file.
 
-    {"identities": how many, "counts": what it says of each name in `counts`}. Raises InputError where the
-    mark is damaged or of another dataset's layout.
+    {"identities": their number, "counts": the recorded counts of the names in `counts`}. Raises InputError
+    where the file is damaged or of another dataset's layout.
     """
     path = root / MARK
     if not path.exists():

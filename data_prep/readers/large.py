@@ -1,7 +1,7 @@
 """`large`: Market-1501 and CUHK03 together, the second stage of the paper's step-wise training.
 
-The raw folder holds market1501/ and cuhk03/, each as its own reader takes it. Market-1501's 751 training
-identities always train; CUHK03's follow its splits, whose validation and test identities judge the net.
+The raw folder holds market1501/ and cuhk03/, each in the layout of its own reader. Market-1501's 751 training
+identities are in every training set; CUHK03's identities follow its own splits, validation and test included.
 """
 
 from dataclasses import dataclass, replace

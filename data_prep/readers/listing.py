@@ -15,7 +15,7 @@ def list_files(root: Path) -> list[str]:
 
     Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left
     out. Raises InputError where `root` is not a folder, and at anything in it that is neither file nor
-    folder, such as a link that leads nowhere: no image is left out in silence.
+    folder, such as a broken link: no image is left out silently.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; --raw names the folder of the raw dataset")

@@ -24,7 +24,7 @@ COUNTS = {"bounding_box_train": 12_936, "bounding_box_test": 19_732, "query": 3_
           "junk in bounding_box_test": 3_819, "distractors in bounding_box_test": 2_798}
 _ROLES = {"bounding_box_train": "train", "bounding_box_test": "gallery", "query": "query",
           "gt_bbox": "multi_query"}
-# A doubled suffix is let pass: some copies of the dataset are said to have it.
+# A doubled suffix is accepted: some copies of the dataset are said to have it.
 _NAME = re.compile(rf"({'|'.join(_ROLES)})/(-1|\d{{4}})_c(\d+)s\d+_\d+_\d+\.jpg(?:\.jpg)?")
 _UNUSED = "gt_query/"  # good and junk lists for the authors' MATLAB code; they follow from the names
 
@@ -32,7 +32,7 @@ _UNUSED = "gt_query/"  # good and junk lists for the authors' MATLAB code; they 
 def read(root: Path) -> Index:
     """Read Market-1501, or generated people in its layout; InputError says what is off.
 
-    Of gt_bbox only the boxes of query identities by their query's camera are taken up (role "multi_query").
+    Of gt_bbox only boxes of a query's identity and camera are kept (role "multi_query").
     """
     names = [name for name in list_files(root) if not name.startswith(_UNUSED)]
     found = [(name, _NAME.fullmatch(name)) for name in names]
@@ -54,7 +54,7 @@ def read(root: Path) -> Index:
 
 
 def _counts(images: list[Image]) -> dict[str, int]:
-    """Return what COUNTS lists, of these images."""
+    """Return the counts of these images that COUNTS lists."""
     of_role = {role: [image.identity for image in images if image.role == role] for role in _ROLES.values()}
     counts = {folder: len(of_role[role]) for folder, role in _ROLES.items()}
     return counts | {"training identities": len(set(of_role["train"])),

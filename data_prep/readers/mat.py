@@ -17,7 +17,7 @@ from reid.common.errors import InputError
 class Mat:
     """The file; cells are named in MATLAB's own notation in every error."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         """Open the .mat; InputError where it is missing, of another version or damaged."""
         self.path, self._references = Path(path), {}
         if not self.path.is_file():
@@ -73,7 +73,7 @@ class Mat:
             raise self._damaged(f"has no cell array {name}")
         return stored[()]
 
-    def _follow(self, reference, name: str) -> h5py.Dataset:
+    def _follow(self, reference: h5py.Reference, name: str) -> h5py.Dataset:
         try:
             stored = self._file[reference]
         except (ValueError, OSError):     # a null reference, or one to nothing
@@ -82,7 +82,7 @@ class Mat:
             raise self._damaged(f"the cell {name} is missing")
         return stored
 
-    def _holds_image(self, reference, name: str) -> bool:
+    def _holds_image(self, reference: h5py.Reference, name: str) -> bool:
         """Say whether a cell holds an image. An empty one is kept as a vector: its size."""
         stored = self._follow(reference, name)
         if stored.ndim == 1:

@@ -1,7 +1,9 @@
 """Comparing what was found with what a dataset's authors published."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from data_prep.index import Image
 from reid.common.errors import InputError
 from reid.formats.picture import read_picture
 
@@ -23,7 +25,7 @@ def check_counts(root: Path, found: dict[str, int], expected: dict[str, int]) ->
         raise InputError(f"{root}: {'; '.join(off)}; unpack the dataset again")
 
 
-def check_sizes(root: Path, images, size: tuple[int, int]) -> None:
+def check_sizes(root: Path, images: Iterable[Image], size: tuple[int, int]) -> None:
     """Read every image; raise InputError at the first that is not `size` = (width, height) pixels."""
     for image in images:
         height, width, _ = read_picture(root / image.path).shape

@@ -1,4 +1,4 @@
-"""The datasets by name: every file of this folder that has a DATASET."""
+"""The datasets by name: those of all files in this folder that define a DATASET."""
 
 import importlib
 import pkgutil

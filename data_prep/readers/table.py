@@ -4,6 +4,7 @@ Paths are relative to the CSV file's folder. `split` is train, query or gallery,
 """
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_prep.index import Image, Index, camera_number, check_cameras
@@ -38,7 +39,7 @@ def read(table: Path) -> Index:
     return Index(DATASET.name, table.parent, images, DATASET.protocol)
 
 
-def _check_columns(table: Path, names) -> None:
+def _check_columns(table: Path, names: Sequence[str]) -> None:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"{table}: its first line names {twice[0]} twice; remove one of the columns")
@@ -59,7 +60,7 @@ def _image(where: str, row: dict) -> Image:
     return Image(Path(row["path"]).as_posix(), row["identity"], camera_number(where, row["camera"]), role)
 
 
-def _check_paths(table: Path, images) -> None:
+def _check_paths(table: Path, images: Iterable[Image]) -> None:
     seen = {}
     for image in images:
         other = seen.setdefault(image.path, image)
@@ -70,7 +71,7 @@ def _check_paths(table: Path, images) -> None:
             raise InputError(f"{table}: {image.path} is listed twice; remove one of the lines")
 
 
-def _check_roles(table: Path, images) -> None:
+def _check_roles(table: Path, images: Sequence[Image]) -> None:
     """Train and test identities must differ, and so must the cameras of query and gallery."""
     train = {image.identity for image in images if image.role == "train"}
     queries = {(image.identity, image.camera) for image in images if image.role == "query"}

@@ -6,6 +6,7 @@ cam_a/000_45.bmp, cam_b/000_90.bmp: <identity>_<angle>.bmp, identities 000 to 87
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from data_prep.index import Image, Index, check_cameras
@@ -42,7 +43,7 @@ def read(root: Path) -> Index:
     return Index(DATASET.name, root, images, DATASET.protocol, mark is not None)
 
 
-def _check_single(root: Path, images) -> None:
+def _check_single(root: Path, images: Iterable[Image]) -> None:
     views = {}
     for image in images:
         other = views.setdefault((image.identity, image.camera), image)

@@ -23,7 +23,7 @@ def text(name: str) -> str:
 
 
 @command_line
-def main(arguments=None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.splits", description=__doc__)
     parser.add_argument("name", choices=COMMITTED)
     name = parser.parse_args(arguments).name

@@ -1,5 +1,6 @@
-"""Drawing splits from a seed: who is tested, who perhaps is kept for validation, and the rest, who train."""
+"""Drawing splits from a seed: the identities to test, those kept for validation (if any), and to train on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reid.common.rng import generator
@@ -29,7 +30,7 @@ class Rule:
 HALF = Rule(2, 1)
 
 
-def draw(identities, seed: int, rule: Rule = HALF) -> list[dict[str, list[str]]]:
+def draw(identities: Iterable[str], seed: int, rule: Rule = HALF) -> list[dict[str, list[str]]]:
     """Return rule.splits splits {"train": [identity, …], "test": […]}, each list sorted.
 
     With validation in the rule there is a list "validation" too.

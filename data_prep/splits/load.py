@@ -1,6 +1,7 @@
 """A split resolved on an index: which images train, which are queries and which are the gallery."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ COMMITTED = {name: Path(__file__).with_name(f"{name}.json") for name in RULES}
 class Split:
     """One split: places in the index of its images by their role, and where it came from.
 
-    `validation`: images by all cameras of identities kept apart to judge the net while it trains;
+    `validation`: images, by all cameras, of identities set aside to test the net while it trains;
     `multi_query`: Market-1501's further images of the query identities by the queries' cameras.
     """
     origin: str
@@ -39,11 +40,11 @@ def split_count(index: Index) -> int:
 def load_split(index: Index, number: int, seed: int) -> Split:
     """Return split `number` of a dataset.
 
-    The dataset's own roles come first, then its own test sets, then the committed file; generated people and
-    a user's own images are drawn from the seed. In a single-shot split the queries are the test identities'
-    images of the lowest camera and the gallery their images of the others. CUHK03 leaves room for identities
-    that only one of its views shows: they are in no part. Raises InputError for a number out of range and an
-    empty split.
+    It comes from the roles that the dataset itself gives, else from its own test sets, else from the
+    committed file; generated people and a user's own images are drawn from the seed. In a single-shot split
+    the queries are the test identities' images of the lowest camera and the gallery their images of the
+    others. Identities that one camera alone has seen (CUHK03 may have some) are in no part. Raises InputError
+    for a number out of range and an empty split.
     """
     if not 0 <= number < split_count(index):
         raise InputError(f"split {number}: {index.dataset} has splits 0 to {split_count(index) - 1}")
@@ -98,7 +99,7 @@ def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[st
     return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
 
 
-def _around(test_set, people: list[str], number: int, rule: Rule) -> dict[str, list[str]]:
+def _around(test_set: Iterable[str], people: list[str], number: int, rule: Rule) -> dict[str, list[str]]:
     """Return the parts of a split whose test identities are fixed: validation is drawn from the rest."""
     rest = sorted(set(people) - set(test_set))
     order = [rest[place] for place in generator(SEED, "validation", number).permutation(len(rest))]

@@ -5,12 +5,14 @@ At 1,467 people the numbers are the real dataset's: 14,097 detected and 14,096 l
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import cv2
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from data_prep.people.draw import track
 from data_prep.people.layouts.share import in_proportion
@@ -51,7 +53,7 @@ def write_short(folder: Path, people: list[int]) -> dict:
                         f"{sum(pairs[:pair - 1]) + number - 1:04d}_{place - 1:02d}.jpg")
 
 
-def _write_files(folder: Path, people: list[int], name) -> dict:
+def _write_files(folder: Path, people: list[int], name: Callable[[int, int, int, list[int]], str]) -> dict:
     counts = _counts(people)
     for boxes in cuhk03.BOXES:
         (folder / boxes).mkdir()
@@ -107,17 +109,17 @@ def _test_sets(people: list[int], counts: dict) -> list[np.ndarray]:
 
 
 class _Sink(io.FileIO):
-    """A new file for HDF5, whose cleaning up after a failed write ends in a segmentation fault: none fails.
+    """A new file for HDF5 in which no write fails: HDF5 crashes when it cleans up after a failed one.
 
     The first failure is kept, and raised by `check` and at the end of the `with` block.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
         self.failure = None
 
-    def write(self, content) -> int:
-        """Write all of it, or keep why not."""
+    def write(self, content: bytes | memoryview) -> int:
+        """Write all of it, or keep the failure."""
         left = memoryview(content).cast("B")
         size = len(left)
         try:
@@ -128,7 +130,7 @@ class _Sink(io.FileIO):
         return size
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the size, or keep why not."""
+        """Set the size, or keep the failure."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -140,7 +142,8 @@ class _Sink(io.FileIO):
         if self.failure:
             raise self.failure
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         super().__exit__(kind, error, trace)
         self.check()
 
@@ -148,7 +151,7 @@ class _Sink(io.FileIO):
 class _MatWriter:
     """Writes arrays as MATLAB lays them out in HDF5: axes reversed, cells as references into #refs#."""
 
-    def __init__(self, file: h5py.File, sink: _Sink):
+    def __init__(self, file: h5py.File, sink: _Sink) -> None:
         self.file, self.sink, self.refs = file, sink, file.create_group("#refs#")
         self.empty = self._value([0, 0], np.uint64, b"double", MATLAB_empty=np.uint8(1))
 
@@ -160,12 +163,13 @@ class _MatWriter:
         """Store a matrix of doubles."""
         return self._value(matrix.T, np.float64, b"double")
 
-    def cell(self, name: str | None, references) -> h5py.Reference:
+    def cell(self, name: str | None, references: Iterable[Iterable[h5py.Reference | None]]) -> h5py.Reference:
         """Store a cell array, axes already reversed; None in it is an empty cell. No name: inside another."""
         filled = [[self.empty if cell is None else cell for cell in row] for row in references]
         return self._value(filled, h5py.ref_dtype, b"cell", name)
 
-    def _value(self, value, dtype, kind: bytes, name: str | None = None, compression=None, **attributes):
+    def _value(self, value: ArrayLike, dtype: DTypeLike, kind: bytes, name: str | None = None,
+               compression: int | None = None, **attributes: np.generic) -> h5py.Reference:
         group = self.refs if name is None else self.file
         stored = group.create_dataset(name or f"{len(self.refs):06d}", data=np.asarray(value, dtype),
                                       compression=compression)

@@ -3,6 +3,7 @@
 At 1,501 people the numbers of images are the real dataset's; with fewer people they are in proportion.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ def write(folder: Path, people: list[int]) -> dict:
 class _Writer:
     """Writes pictures under Market-1501's names and counts them."""
 
-    def __init__(self, folder: Path, people: list[int], rng: np.random.Generator):
+    def __init__(self, folder: Path, people: list[int], rng: np.random.Generator) -> None:
         self.folder, self.people, self.rng = folder, people, rng
         self.count = dict.fromkeys(COUNTS, 0)
         for name in ("bounding_box_train", "bounding_box_test", "query", "gt_bbox"):
@@ -82,7 +83,8 @@ class _Writer:
     def _share(self, name: str, part: float, tracks: list) -> list[int]:
         return spread(round(COUNTS[name] * part), len(tracks))
 
-    def _save(self, name: str, identity: str, camera: int, pictures, box: int = 0, frame: int = 0) -> None:
+    def _save(self, name: str, identity: str, camera: int, pictures: Sequence[np.ndarray], box: int = 0,
+              frame: int = 0) -> None:
         self.count[name] += len(pictures)
         kind = {"-1": "junk", "0000": "distractors"}.get(identity)
         if kind:

@@ -1,6 +1,6 @@
 """Whether weights fit a net, and loading them: not left to Caffe, which would abort where they do not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import caffe
@@ -14,7 +14,7 @@ from reid.nets.build import deploy_net
 from reid.nets.shapes import Shape, shaped
 
 Shapes = dict[str, list[Shape]]
-Blobs = dict[str, Sequence[caffe_pb2.BlobProto]]
+Blobs = Mapping[str, Sequence[caffe_pb2.BlobProto]]
 
 
 def parameters(net: caffe_pb2.NetParameter) -> Shapes:
