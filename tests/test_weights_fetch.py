@@ -178,8 +178,8 @@ def test_fetch_downloads_checks_converts_and_then_does_nothing(entry, server, ca
 
 
 @pytest.mark.parametrize("record, said",
-                         [("{", "damaged"), ('{"name": "one"}', "lacks base, licence, mean, origin, sha256"), ("[]", "damaged"),
-                          (None, "mean is missing or of another type")])
+                         [("{", "damaged"), ('{"name": "one"}', "lacks base, licence, mean, origin, sha256"),
+                          ("[]", "damaged"), (None, "mean is missing or of another type")])
 def test_a_damaged_record_is_the_error_that_a_stage_has(record, said, entry):
     path = fetch("one")
     file = weights_record.path(path)
