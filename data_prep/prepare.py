@@ -106,9 +106,10 @@ def _facts(folder: Path) -> Database:
 
 
 def _whole(folder: Path, facts: Database | None) -> bool:
-    """Say whether an LMDB that the manifest lists is still there; data_prep.check proves its bytes."""
+    """Say whether an LMDB that the manifest lists is still there, byte for byte."""
     file = folder / "data.mdb"
-    return facts is not None and file.is_file() and file.stat().st_size == facts.bytes
+    return (facts is not None and file.is_file() and file.stat().st_size == facts.bytes
+            and sha256_file(file) == facts.sha256)
 
 
 def _split_whole(out: Path, name: str, manifest: Manifest) -> bool:

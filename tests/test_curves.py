@@ -45,7 +45,7 @@ def drawn(monkeypatch, path, folder, generated=True):
     """The figure that curves.draw writes, its axes by title."""
     figures = []
     monkeypatch.setattr(curves.plt, "close", figures.append)
-    group = Group("tiny (V+I)", [SimpleNamespace(iterations=18, split="split00")], [folder])
+    group = Group("tiny (V+I)", [SimpleNamespace(iterations=18, tables=None, split="split00")], [folder])
     assert curves.draw(path, SimpleNamespace(stage="viper", dataset="viper", generated=generated), group)
     figure = figures[-1]
     return figure, {axis.get_title(): axis for axis in figure.axes}

@@ -12,6 +12,7 @@ from reid.common.errors import InputError
 from reid.common.files import write_whole
 
 KEPT = ("losses.csv", "test.csv", "evaluation.csv", "alarms.csv")    # what a snapshot says the state of
+ALL = (*KEPT, "epochs.csv")    # what a result says the state of
 
 
 class Table:
@@ -54,9 +55,9 @@ class Table:
         self.file.close()
 
 
-def state(run):
-    """How far the tables of a run have come, {name: {"bytes", "sha256"}}, as a snapshot keeps it."""
-    contents = {name: (Path(run) / name).read_bytes() for name in KEPT if (Path(run) / name).is_file()}
+def state(run, names=KEPT):
+    """How far the tables of a run have come, {name: {"bytes", "sha256"}}: snapshots and results keep it."""
+    contents = {name: (Path(run) / name).read_bytes() for name in names if (Path(run) / name).is_file()}
     return {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in contents.items()}
 

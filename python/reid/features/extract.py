@@ -107,7 +107,7 @@ def _rows(places: Sequence[int], features: np.ndarray) -> np.ndarray:
 
 def _sums(rows: np.ndarray) -> list[int]:
     """The CRC-32 of each row, without its last four bytes."""
-    content = rows.view(np.uint8).reshape(len(rows), -1)
+    content = rows.view(np.uint8).reshape(len(rows), rows.itemsize)
     return [zlib.crc32(row[:-4]) for row in content]
 
 

@@ -22,6 +22,7 @@ class Result:
                                         statistics), of the trained ones (None: not trained), of colour
                                         histograms, and of a random order
     iterations    that were trained; seconds: spent in them
+    tables        of the training, as reid.engine.tables.state gives them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
     data_folder   of the prepared data, relative to the run where both lie below one folder
     parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"},
@@ -55,6 +56,7 @@ class Result:
     seconds: float | None = None
     pairs_per_second: float | None = None
     alarms: list | None = None
+    tables: dict | None = None
     device: str | None = None
     versions: dict | None = None
     data_folder: str | None = None

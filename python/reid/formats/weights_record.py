@@ -1,6 +1,7 @@
 """The record beside a file of weights, FILE.json: its net, the mean that it wants, where it came from."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean, origi
 def read(caffemodel: Path) -> WeightsRecord | None:
     """The record beside a caffemodel, None where there is none; InputError where it is damaged."""
     file = path(caffemodel)
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
     record = json_record.read(WeightsRecord, file, REMEDY)
     if len(record.mean) != 3 or not all(isinstance(value, (int, float)) for value in record.mean):

@@ -6,6 +6,8 @@ matplotlib.use("Agg")    # no screen is needed to write a file
 import matplotlib.pyplot as plt
 import numpy as np
 
+from reid.common.errors import InputError
+from reid.engine import tables
 from reid.engine.alarms import alarms
 from reid.engine.tables import read
 from reid.report.page import write_page
@@ -15,7 +17,15 @@ LISTED = 8    # alarms that the list beside the curves has room for
 
 
 def draw(path, section, group):
-    """Write a PNG of all splits of a Group; False where no split has left a loss."""
+    """Write a PNG of all splits of a Group; False where no split has left a loss.
+
+    InputError where a table is not what its run's result says of it.
+    """
+    for result, folder in zip(group.results, group.folders):
+        other = tables.lacking(folder, result) if result.tables is not None else None
+        if other:
+            raise InputError(f"{folder / other}: is not as it was when the run was finished; bring it back, "
+                             f"or delete {folder} and train again")
     if not any(read(folder / "losses.csv") for folder in group.folders):
         return False
     figure, axes = plt.subplots(2, 3, figsize=(14, 8))

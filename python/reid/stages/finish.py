@@ -1,6 +1,7 @@
 """The end of a run: its figures and what they come from, gathered into result.json."""
 
 from reid.common.files import sha256_file
+from reid.engine import tables
 from reid.engine.alarms import alarms
 from reid.features.histogram import histograms
 from reid.formats import result as result_file
@@ -41,7 +42,9 @@ def _result(run, done, seconds, weights, after):
         histogram=evaluator.figures(colours),
         chance=evaluator.chance(), iterations=done, weights=weights, seconds=round(seconds, 3),
         pairs_per_second=round(done * run.schedule.step / seconds, 2) if done else None,
-        alarms=alarms(run.folder) if done else [], device="cpu" if job.gpu is None else "gpu",
+        alarms=alarms(run.folder) if done else [],
+        tables=tables.state(run.folder, tables.ALL) if done else None,
+        device="cpu" if job.gpu is None else "gpu",
         versions=run.versions, data_folder=lineage.place(job.data, run.folder, job.out))
     before = lineage.up_to(job.origin, job.settings.seed)
     return Result(**about, lineage=[*before, lineage.entry(Result(**about))])

@@ -1,0 +1,87 @@
+"""A campaign of faults against every command, and the table of what came of it.
+
+    .venv/bin/python tests/faults/run.py [--kills 300] [--full-disks 100] [--files 2000] … [--seed 0]
+
+docs/reliability.md says what is done. Case N of a kind is the same for the same seed, however many there are.
+Exit status 1 where anything was lost, changed silently, or ended in a traceback, an abort or an orphan.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from faults import FAULTS, WRONG, can_mount
+from world import World
+
+from reid.common.errors import command_line
+from reid.common.rng import generator
+
+DEFAULT = {"kills": 300, "full disks": 100, "file-size limits": 100, "damaged files": 2000, "two at once": 40,
+           "clock set back": 40, "odd names": 100}
+OPTIONS = {"damaged files": "files", "two at once": "twice", "clock set back": "clocks", "odd names": "names",
+           "file-size limits": "limits"}
+
+
+@command_line
+def main():
+    options = parse()
+    wanted = {kind: getattr(options, option(kind).replace("-", "_")) for kind in FAULTS}
+    with tempfile.TemporaryDirectory(prefix="faults") as folder:
+        began = time.monotonic()
+        world = World(Path(folder) / "world")
+        print(f"{time.monotonic() - began:6.0f} s  the undisturbed world is there", flush=True)
+        if not can_mount():
+            print("full disks: left out: mounting a small disk needs root and the right to mount; file-size "
+                  "limits stand for them")
+            wanted["full disks"] = 0
+        tables = {kind: campaign(world, kind, count, options.seed, began)
+                  for kind, count in wanted.items() if count}
+    print(table(tables))
+    return 1 if any(sum(counts[wrong] for wrong in WRONG) for counts in tables.values()) else 0
+
+
+def option(kind):
+    """The name of the option that says how many of a kind."""
+    return OPTIONS.get(kind, kind).replace(" ", "-")
+
+
+def parse():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for kind, count in DEFAULT.items():
+        parser.add_argument(f"--{option(kind)}", type=int, default=count, metavar="N",
+                            help=f"{kind} (default {count})")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def campaign(world, kind, count, seed, began=None):
+    """`count` cases of a kind; a Counter of how they ended and of what was wrong. Prints what was."""
+    counts, told = Counter(cases=0), time.monotonic()
+    for number in range(count):
+        case = FAULTS[kind](world, generator(seed, f"faults {kind}", number))
+        counts["cases"] += 1
+        counts[case.ended] += 1
+        for wrong, what in case.wrong.items():
+            counts[wrong] += 1
+            print(f"{wrong} in {kind} {number}: {case.done}: {what}", flush=True)
+        if began and (time.monotonic() - told > 60 or number + 1 == count):
+            told = time.monotonic()
+            print(f"{told - began:6.0f} s  {kind}: {number + 1} of {count}", flush=True)
+    return counts
+
+
+def table(tables):
+    """The counts as a Markdown table."""
+    heads = ["cases", "well", "refused", "killed", *WRONG]
+    lines = [f"| fault | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    lines += [f"| {kind} | {' | '.join(str(counts[head]) for head in heads)} |"
+              for kind, counts in tables.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
