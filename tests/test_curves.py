@@ -73,4 +73,18 @@ def test_a_run_without_the_newer_tables_is_drawn_too(run, tmp_path, monkeypatch)
     _, axes = drawn(monkeypatch, tmp_path / "c.png", run, generated=False)
     assert axes["alarms"].texts[0].get_text() == "none"
     assert axes["rank-1, %"].texts[0].get_text() == "not recorded"
-    assert not curves.draw(tmp_path / "d.png", None, SimpleNamespace(folders=[tmp_path]))
+    assert not curves.draw(tmp_path / "d.png", None, SimpleNamespace(results=[], folders=[tmp_path]))
+
+
+@pytest.mark.parametrize("name", ["losses.csv", "alarms.csv", "epochs.csv"])
+@pytest.mark.parametrize("change", [lambda content: content[:-3], lambda content: content.replace(b"1", b"7"),
+                                    None])
+def test_a_table_that_is_not_the_finished_runs_is_refused(run, tmp_path, name, change):
+    result = SimpleNamespace(iterations=18, tables=tables.state(run, tables.ALL), split="split00")
+    group = Group("tiny (V+I)", [result], [run])
+    if change:
+        (run / name).write_bytes(change((run / name).read_bytes()))
+    else:
+        (run / name).unlink()
+    with pytest.raises(InputError, match=f"{run / name}: is not as it was when the run was finished"):
+        curves.draw(tmp_path / "c.png", None, group)
