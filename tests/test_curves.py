@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from reid.common.errors import InputError
+from reid.engine import tables
 from reid.engine.loop import write_epochs
 from reid.engine.schedule import Schedule
 from reid.engine.tables import Table, read
