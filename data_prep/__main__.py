@@ -9,6 +9,13 @@ from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import command_line
+from reid.formats.manifest import READINGS
+
+HELP = {"anchors": "what is the first of a pair once an epoch: each augmented copy, or each image",
+        "copies": "the five copies of an image: translations that are cropped anew each time, or fixed crops",
+        "mirror": "with --flip: by chance, or each copy in both forms",
+        "positives": "partners across cameras where there are others, or any",
+        "negatives": "drawn evenly over the other identities' images, or over these identities"}
 
 
 @command_line
@@ -16,7 +23,8 @@ def main(arguments=None) -> int:
     options = _options(arguments)
     started = time.monotonic()
     manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
-                       options.schedule, options.flip, options.variant)
+                       options.schedule, options.flip, options.variant,
+                       {key: getattr(options, key) for key in READINGS}, options.validation)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     images, identities = len(manifest.images.path), len(manifest.identities)
     mark = ", generated data" if manifest.generated else ""
@@ -46,6 +54,12 @@ def _options(arguments) -> argparse.Namespace:
                         help="how negatives per positive grow; docs/data.md (default: literal)")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction,
                         help=f"mirror images at random (default: for {_named('flip')} only)")
+    for key, values in READINGS.items():
+        parser.add_argument(f"--{key}", choices=values, default=values[0],
+                            help=f"{HELP[key]} (default: {values[0]})")
+    parser.add_argument("--validation", type=int, default=0, metavar="N",
+                        help="train without N of the training identities and test these instead of the "
+                             "dataset's own (market1501)")
     return parser.parse_args(arguments)
 
 

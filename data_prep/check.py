@@ -145,21 +145,38 @@ def _classes(name: str, manifest: Manifest, split: PreparedSplit) -> np.ndarray:
 def _training(folder: Path, manifest: Manifest, split: PreparedSplit, classes: np.ndarray) -> str:
     store = PairStore(folder)
     _claim(store.labels == classes, folder, "the labels are not the classes of the training identities")
-    _claim(store.meta.pairs_per_epoch == [5 * len(split.train)] * manifest.epochs, folder,
-           "an epoch does not hold five pairs for each training image")
-    copies = np.unique(_copies(store.epoch(0), "a"))
+    once = manifest.reading("anchors") == "images"
+    each = 1 if once else 10 if manifest.reading("mirror") == "both" else 5
+    _claim(store.meta.pairs_per_epoch == [each * len(split.train)] * manifest.epochs, folder,
+           f"an epoch does not hold {each} pairs for each training image")
+    _claim(store.meta.fixed_windows == (manifest.reading("copies") == "crops"), folder,
+           "windows are fixed, and the manifest does not say so, or the other way round")
+    shown = [_copies(store.epoch(epoch), "a") for epoch in range(manifest.epochs if once else 1)]
+    copies = np.unique(np.concatenate(shown))
     places, moves = np.unique(copies // _MOVES, return_counts=True)
     _claim(places.tolist() == sorted(split.train), folder, "the anchors are not the training images")
-    _claim(moves == 5, folder, "an image has not 5 translations")
+    if once:    # a copy may not have been drawn yet
+        partners = [_copies(store.epoch(epoch), "b") for epoch in range(manifest.epochs)]
+        copies = np.unique(np.concatenate([copies, *partners]))
+        _, moves = np.unique(copies // _MOVES, return_counts=True)
+        _claim(moves <= 5, folder, "an image has more than 5 translations")
+    else:
+        _claim(moves == 5, folder, "an image has not 5 translations")
     across = _across(classes, np.array(manifest.images.camera))
     for epoch in range(manifest.epochs):
         _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies, across)
     ratios = store.meta.ratio_per_epoch
     flips = "half of them mirrored" if manifest.flip else "none mirrored"
-    return (f"{store.total} pairs in {len(ratios)} epochs; every augmented image is the anchor once an "
-            "epoch; no self pairs; positives and negatives right; negatives per positive "
+    other = "".join(f"; {key}: {value}" for key, value in manifest.readings.items())
+    return (f"{store.total} pairs in {len(ratios)} epochs; every {'' if once else 'augmented '}image is the "
+            "anchor once an epoch; no self pairs; positives and negatives right; negatives per positive "
             f"{ratios[0]:.3f} to {ratios[-1]:.3f} ({manifest.schedule}); 5 translations an image within "
-            f"±12 pixels, {flips}")
+            f"±{_reach(manifest)} pixels, {flips}{other}")
+
+
+def _reach(manifest: Manifest) -> int:
+    """Pixels of a translation: 5 % of 256, or what a 224×224 crop of it can be moved."""
+    return 16 if manifest.reading("copies") == "crops" else 12
 
 
 def _copies(pairs: np.ndarray, side: str) -> np.ndarray:
@@ -179,21 +196,29 @@ def _across(classes: np.ndarray, camera: np.ndarray) -> np.ndarray:
 def _epoch(where: str, pairs: np.ndarray, epoch: int, manifest: Manifest, classes: np.ndarray,
            copies: np.ndarray, across: np.ndarray) -> None:
     a, b, same = pairs["a"], pairs["b"], pairs["same"]
-    _claim(np.array_equal(np.sort(_copies(pairs, "a")), copies), where,
-           "an augmented image is not the anchor of exactly one pair")
+    if manifest.reading("anchors") == "images":
+        _claim(np.sort(a) == np.sort(np.unique(copies // _MOVES)), where, "an image is not the anchor once")
+    elif manifest.reading("mirror") == "both":
+        both = 2 * _copies(pairs, "a") + pairs["a_flip"]
+        _claim(np.array_equal(np.sort(both), np.sort(np.concatenate([2 * copies, 2 * copies + 1]))), where,
+               "an augmented image and its mirror image are not the anchors of one pair each")
+    else:
+        _claim(np.array_equal(np.sort(_copies(pairs, "a")), copies), where,
+               "an augmented image is not the anchor of exactly one pair")
     _claim(a != b, where, "an image is paired with itself")
     _claim((classes[a] >= 0) & (classes[b] >= 0), where, "an image that does not train is in a pair")
     _claim(np.isin(same, (0, 1)), where, "a training pair is neither the same nor different")
     _claim((classes[a] == classes[b]) == (same == 0), where, "`same` contradicts the identities")
     camera = np.array(manifest.images.camera)
-    _claim((camera[a] != camera[b])[(same == 0) & across[a]], where,
-           "a positive pair is of one camera though the identity has two")
+    if manifest.reading("positives") == "across":
+        _claim((camera[a] != camera[b])[(same == 0) & across[a]], where,
+               "a positive pair is of one camera though the identity has two")
     ratio = min(3, 1.01 ** epoch) if manifest.schedule == "literal" else min(5, 2 * 1.01 ** epoch) - 1
     positives = int(np.sum(same == 0))
     _claim(positives == round(len(pairs) / (1 + ratio)), where,
            f"{positives} of {len(pairs)} pairs are positive, which is not 1 to {ratio:.3f}")
     reach = max(int(np.abs(pairs[f"{side}_{axis}"]).max()) for side in "ab" for axis in ("dy", "dx"))
-    _claim(reach <= 12, where, f"a translation of {reach} pixels")
+    _claim(reach <= _reach(manifest), where, f"a translation of {reach} pixels")
     _claim(np.isin(_copies(pairs, "b"), copies), where, "b has a translation of its own")
     _flips(where, pairs, manifest.flip)
 

@@ -62,6 +62,7 @@ class Index:
 
     `variant`: which of the dataset's variants it is, None where there is one only. `test_sets`: the test
     identities of each split where the dataset brings its own. `source`: the pictures, None for files in root.
+    `roles_from`: who gave the images their roles, where they have them.
     """
     dataset: str
     root: Path
@@ -71,6 +72,7 @@ class Index:
     variant: str | None = None
     test_sets: tuple[tuple[str, ...], ...] = ()
     source: Pixels | None = None
+    roles_from: str = "fixed by the dataset"
 
     @property
     def pixels(self) -> Pixels:

@@ -21,6 +21,7 @@ from data_prep import pairs as schedules
 from data_prep.index import JUNK, Index, check_shared
 from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
+from data_prep.splits.validation import hold_out
 from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory, write_whole
@@ -36,13 +37,15 @@ MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they a
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
-            variant: str | None = None) -> Manifest:
+            variant: str | None = None, readings: dict[str, str] | None = None,
+            validation: int = 0) -> Manifest:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
     `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
     `flip` and `variant` None take the dataset's own rule too. What is whole already is kept; a folder that
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
-    with the raw data. One process at a time works in `out`.
+    with the raw data. One process at a time works in `out`. `readings`: values of manifest.READINGS that are
+    not the default; `validation`: how many training identities are tested in place of the dataset's own.
     """
     if not 1 <= epochs <= MOST_EPOCHS or seed < 0:
         raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed ≥ 0")
@@ -51,15 +54,21 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")
     with lock.in_use(out):
         index = read(dataset, raw, variant)
+        if validation:
+            index = hold_out(index, validation, seed)
         if splits is None:
             splits = [0] if DATASETS[dataset].first_only else "all"
         numbers = range(split_count(index)) if splits == "all" else splits
         resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
         flip = DATASETS[dataset].flip if flip is None else flip
-        manifest = _begin(out, _inputs(index, seed, epochs, schedule, flip))
+        inputs = _inputs(index, seed, epochs, schedule, flip)
+        inputs.readings, inputs.validation = _readings(readings or {}, flip), validation
+        manifest = _begin(out, inputs)
         if not _whole(out / "images", manifest.image_lmdb):
             _prepare_images(out, index, manifest)
-        moves = schedules.translations(len(index.images), seed)
+        fixed = manifest.reading("copies") == "crops"
+        moves = schedules.translations(len(index.images), seed,
+                                       schedules.CROP_REACH if fixed else schedules.REACH)
         for name, (number, split) in tqdm(resolved.items(), "splits", disable=None):
             if not _split_whole(out, name, manifest):
                 _prepare_split(out, name, number, split, moves, manifest)
@@ -80,6 +89,16 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
     return Manifest(dataset=index.dataset, variant=index.variant, generated=index.generated,
                     protocol=index.protocol, seed=seed, epochs=epochs, schedule=schedule, flip=flip,
                     size=SIZE, identities=identities, images=images)
+
+
+def _readings(given: dict[str, str], flip: bool) -> dict[str, str]:
+    """Return those of the readings that are not the default; InputError for what cannot be meant."""
+    for key, value in given.items():
+        if value not in manifests.READINGS.get(key, ()):
+            raise InputError(f"{key} {value!r}: the readings are {manifests.READINGS}")
+    if given.get("mirror") == "both" and not flip:
+        raise InputError("mirror both: nothing is mirrored here; give --flip too")
+    return {key: value for key, value in given.items() if value != manifests.READINGS[key][0]}
 
 
 def _begin(out: Path, inputs: Manifest) -> Manifest:
@@ -141,9 +160,11 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
     trained = np.unique(identity[train])
     labels = np.full(len(identity), -1, np.int32)
     labels[train] = np.searchsorted(trained, identity[train])
-    partners = schedules.Partners(train, identity[train], camera[train])
+    partners = schedules.Partners(train, identity[train], camera[train], manifest.reading("positives"),
+                                  manifest.reading("negatives"))
     training = [schedules.train_epoch(partners, moves, schedules.RATIOS[schedule](epoch), flip,
-                                      generator(seed, "pairs", number, epoch)) for epoch in range(epochs)]
+                                      generator(seed, "pairs", number, epoch), manifest.reading("anchors"),
+                                      manifest.reading("mirror")) for epoch in range(epochs)]
     testing = schedules.held_out(partners, *_judges(split, manifest), identity, camera,
                                  generator(seed, "held out", number))
     about = dict(dataset=manifest.dataset, split=number, seed=seed, schedule=schedule, classes=len(trained),
@@ -151,7 +172,8 @@ def _prepare_split(out: Path, name: str, number: int, split: Split, moves: np.nd
     with whole_directory(out / name) as folder:
         for role, contents, mirrored in (("train", training, flip), ("test", [testing], False)):
             (folder / role).mkdir()
-            meta = Meta(**about, role=role, epochs=len(contents), flip=mirrored)
+            meta = Meta(**about, role=role, epochs=len(contents), flip=mirrored,
+                        fixed_windows=role == "train" and manifest.reading("copies") == "crops")
             write_pairs(folder / role, meta, labels, contents)
         facts = {f"{role}_pairs": _facts(folder / role) for role in ("train", "test")}
     manifest.splits[name] = PreparedSplit(classes=len(trained), **asdict(split), **facts)

@@ -34,7 +34,7 @@ class Split:
 
 def split_count(index: Index) -> int:
     """Return how many splits the dataset has: 1 where it fixes the role of every image itself."""
-    return 1 if _is_fixed(index) else _rule(index).splits
+    return 1 if is_fixed(index) else _rule(index).splits
 
 
 def load_split(index: Index, number: int, seed: int) -> Split:
@@ -48,7 +48,7 @@ def load_split(index: Index, number: int, seed: int) -> Split:
     """
     if not 0 <= number < split_count(index):
         raise InputError(f"split {number}: {index.dataset} has splits 0 to {split_count(index) - 1}")
-    origin, parts = ("fixed by the dataset", {}) if _is_fixed(index) else _parts(index, number, seed)
+    origin, parts = (index.roles_from, {}) if is_fixed(index) else _parts(index, number, seed)
     part_of = {identity: part for part, identities in parts.items() for identity in identities}
     cameras = defaultdict(set)
     for image in index.images:
@@ -75,7 +75,8 @@ def committed(name: str) -> list[dict[str, list[str]]]:
     return content["splits"]
 
 
-def _is_fixed(index: Index) -> bool:
+def is_fixed(index: Index) -> bool:
+    """Say whether the dataset itself gives every image its role."""
     return all(image.role for image in index.images)
 
 

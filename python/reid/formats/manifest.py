@@ -14,6 +14,10 @@ FORMAT = 1
 NAME = "manifest.json"
 REMEDY = "delete the folder and prepare the data again"
 Kind = typing.TypeVar("Kind")
+# What the paper leaves open of the pairs: each reading with the values it can have, the default first.
+READINGS = {"anchors": ("copies", "images"), "copies": ("translations", "crops"),
+            "mirror": ("chance", "both"), "positives": ("across", "any"),
+            "negatives": ("images", "identities")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class Manifest:
     variant     of the dataset, None where it has none; protocol: "single-shot" or "market1501"
     generated   whether the people are drawn; flip: whether half of the pairs' images are mirrored
     schedule    of negatives per positive, a key of data_prep.pairs.RATIOS; epochs: of pairs, a split
+    readings    {key: value} of READINGS, those that are not the default
+    validation  training identities that are held out and tested in place of the dataset's own, 0: none
     size        side of a stored image, pixels
     identities  their names
     """
@@ -77,11 +83,17 @@ class Manifest:
     epochs: int
     schedule: str
     flip: bool
+    readings: dict = field(default_factory=dict)
+    validation: int = 0
     size: int
     identities: list
     images: Images
     image_lmdb: Database | None = None
     splits: dict = field(default_factory=dict)
+
+    def reading(self, key: str) -> str:
+        """The value of a reading, a key of READINGS."""
+        return self.readings.get(key, READINGS[key][0])
 
 
 INPUTS = tuple(one.name for one in fields(Manifest) if one.name not in ("image_lmdb", "splits"))
@@ -112,6 +124,9 @@ def read(path: Path) -> Manifest:
     for name, entry in (splits.items() if isinstance(splits := content.get("splits"), dict) else ()):
         splits[name] = _split(entry, path)
     manifest = _record(Manifest, content, path)
+    for key, value in manifest.readings.items():
+        if value not in READINGS.get(key, ()):
+            raise InputError(f"{path}: damaged: reading {key} {value!r}; {REMEDY}")
     images = manifest.images
     if len({len(images.path), len(images.identity), len(images.camera), len(images.sha256)}) != 1:
         raise InputError(f"{path}: damaged: the lists of images differ in length; {REMEDY}")
@@ -149,7 +164,7 @@ def split_checksum(manifest: Manifest, name: str) -> str:
 
 
 def _plain(record: typing.Any) -> typing.Any:
-    """A record as JSON has it; a role without images is left out."""
+    """A record as JSON has it; a role without images is left out, and what was always so once."""
     if isinstance(record, dict):
         return {key: _plain(value) for key, value in record.items()}
     if not isinstance(record, Manifest | Images | Database | PreparedSplit):
@@ -157,4 +172,4 @@ def _plain(record: typing.Any) -> typing.Any:
     plain = {one.name: _plain(getattr(record, one.name)) for one in fields(record)}
     if isinstance(record, PreparedSplit):
         return {key: value for key, value in plain.items() if value != []}
-    return plain
+    return {key: value for key, value in plain.items() if value or key not in ("readings", "validation")}

@@ -36,7 +36,7 @@ class Meta:
 
     dataset, split, seed, schedule, flip: as in the manifest; role: "train" or "test"; classes: training
     identities; images: in the index; pairs_per_epoch, ratio_per_epoch: pairs, and negatives per positive, of
-    each of the `epochs`.
+    each of the `epochs`; fixed_windows: the translations are those of fixed crops, and no other is drawn.
     """
     format: int = FORMAT
     dataset: str
@@ -50,6 +50,7 @@ class Meta:
     flip: bool
     pairs_per_epoch: list = field(default_factory=list)
     ratio_per_epoch: list = field(default_factory=list)
+    fixed_windows: bool = False
 
 
 def write_pairs(folder: Path, meta: Meta, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
@@ -63,7 +64,12 @@ def write_pairs(folder: Path, meta: Meta, labels: np.ndarray, epochs: list[np.nd
         for number, pairs in enumerate(epochs):
             writer.put(epoch_key(number), pairs.astype(PAIR).tobytes())
         writer.put(b"labels", labels.astype("<i4").tobytes())
-        writer.put(b"meta", json.dumps(asdict(meta)).encode())
+        writer.put(b"meta", json.dumps(_plain(meta)).encode())
+
+
+def _plain(meta: Meta) -> dict:
+    """As JSON has it; that windows are drawn is said by silence, as it was before they could be fixed."""
+    return {key: value for key, value in asdict(meta).items() if value or key != "fixed_windows"}
 
 
 class PairStore(Store):

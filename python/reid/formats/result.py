@@ -21,6 +21,7 @@ class Result:
     before, after, histogram, chance    figures of the weights at the start (None: BatchNorm without
                                         statistics), of the trained ones (None: not trained), of colour
                                         histograms, and of a random order
+    readings, validation    of the data's manifest: how the pairs were read, training identities held out
     iterations    that were trained; seconds: spent in them
     tables        of the training, as reid.engine.tables.state gives them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
@@ -45,6 +46,8 @@ class Result:
     pair_schedule: str | None = None
     manifest_sha256: str | None = None
     split_sha256: str | None = None
+    readings: dict | None = None
+    validation: int | None = None
     train_identities: int | None = None
     test_identities: int | None = None
     before: dict | None

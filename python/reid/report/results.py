@@ -7,6 +7,7 @@ from pathlib import Path
 from reid.common.errors import InputError
 from reid.engine.settings import of_run
 from reid.formats import result as result_file
+from reid.formats.manifest import READINGS
 from reid.nets.backbones.registry import BACKBONES
 
 
@@ -36,17 +37,24 @@ def gather(folder):
     found = {}
     for file in files:
         result = result_file.read(file.parent)
-        section = result.stage, result.dataset, result.generated, result.protocol, result.data["images"]
+        section = result.stage, _data(result), result.generated, result.protocol, result.data["images"]
         way = json.dumps([result.base, result.objective, result.init, _settings(result), result.iterations])
         found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
     return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
+
+
+def _data(result):
+    """The dataset; where training identities were held out it is another one, not the paper's."""
+    if not result.validation:
+        return result.dataset
+    return f"{result.dataset}, {result.validation} training identities held out for validation"
 
 
 def _groups(ways):
     """A Group for each way to train, named by its nets and by the settings in which the ways differ."""
     ways = [list(way) for way in ways]
     settings = [_settings(way[0][0]) for way in ways]
-    kept = dict.fromkeys(key for way in ways for key in way[0][0].settings)
+    kept = dict.fromkeys([*(key for way in ways for key in way[0][0].settings), *READINGS])
     differing = [key for key in kept if key in settings[0]
                  and any(one.get(key) != settings[0][key] for one in settings)]
     return [Group(_name(way[0][0], differing), [result for result, _ in way], [folder for _, folder in way])
@@ -61,7 +69,10 @@ def _name(result, differing):
 
 
 def _settings(result):
-    """The settings of a result but for its passes, which make the same updates."""
+    """The settings of a result and how its pairs were read.
+
+    Without its passes, which make the same updates.
+    """
     settings = of_run(result.base, result.settings) if result.base in BACKBONES else dict(result.settings)
     settings.pop("pass_pairs", None)
-    return settings
+    return {**settings, **{key: values[0] for key, values in READINGS.items()}, **(result.readings or {})}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings, as_text
-from reid.formats.manifest import Manifest
+from reid.formats.manifest import READINGS, Manifest
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 
 KEYS = {"title": str, "source": str, "printed": dict, "base": str, "objective": str, "prepared": dict,
         "settings": dict, "differs": list}
-PREPARED = ("schedule", "flip")    # of the data's manifest
+PREPARED = ("schedule", "flip", *READINGS)    # of the data's manifest
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ def describe(recipe: Recipe) -> list[str]:
 def check_prepared(recipe: Recipe, data: Path, manifest: Manifest) -> None:
     """InputError where data were prepared in another way than a recipe asks for."""
     for key, value in recipe.prepared.items():
-        if getattr(manifest, key) != value:
-            option = f"--schedule {value}" if key == "schedule" else "--flip" if value else "--no-flip"
-            found = as_text(getattr(manifest, key))
+        before = manifest.reading(key) if key in READINGS else getattr(manifest, key)
+        if before != value:
+            option = ("--flip" if value else "--no-flip") if key == "flip" else f"--{key} {value}"
+            found = as_text(before)
             raise InputError(f"{data}: was prepared with {key} {found}, and {recipe.file} is for "
                              f"{as_text(value)}; prepare it into another folder with python -m data_prep … "
                              f"{option}, or give the recipe's settings with --set")
