@@ -96,7 +96,8 @@ def test_pair_store(prepared_viper):
     train, test = (PairStore(prepared_viper / "split00" / role) for role in ("train", "test"))
     assert asdict(train.meta) == {
         "format": 1, "dataset": "viper", "split": 0, "seed": 0, "schedule": "literal", "classes": 12,
-        "images": 48, "role": "train", "epochs": 3, "flip": True, "pairs_per_epoch": [120, 120, 120],
+        "images": 48, "role": "train", "epochs": 3, "flip": True, "fixed_windows": False,
+        "pairs_per_epoch": [120, 120, 120],
         "ratio_per_epoch": [1.0, 1.0, 1.033898]}     # 120 / 2.01 and 120 / 2.0201 positives: 60 and 59
     assert train.total == 360 and train.offsets.tolist() == [0, 120, 240, 360]
     assert train.epoch(1).dtype == PAIR and len(test.epoch(0)) == 48
