@@ -1,9 +1,7 @@
-"""The course of a training as a picture: what is drawn is what the run's tables say."""
+"""The course of a training as charts: what is drawn is what the run's tables say."""
 
 from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
 
 from reid.common.errors import InputError
@@ -11,11 +9,11 @@ from reid.engine import tables
 from reid.engine.loop import write_epochs
 from reid.engine.schedule import Schedule
 from reid.engine.tables import Table, read
-from reid.report import curves
+from reid.report import chart, curves
+from reid.report.chart import Chart, Series
 from reid.report.results import Group
 
-SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=np.array([120, 240, 360]), step=21,
-                    test_batches=(0,))
+SCHEDULE = Schedule(iterations=18, lr_final_from=12, ends=[120, 240, 360], step=21, test_batches=(0,))
 
 
 def test_epochs_begin_where_their_first_pair_is(tmp_path):
@@ -43,50 +41,56 @@ def run(tmp_path):
     return folder
 
 
-def drawn(monkeypatch, path, folder, generated=True):
-    """The figure that curves.draw writes, its axes by title."""
-    figures = []
-    monkeypatch.setattr(curves.plt, "close", figures.append)
-    group = Group("tiny (V+I)", [SimpleNamespace(iterations=18, tables=None, split="split00")], [folder])
-    assert curves.draw(path, SimpleNamespace(stage="viper", dataset="viper", generated=generated), group)
-    figure = figures[-1]
-    return figure, {axis.get_title(): axis for axis in figure.axes}
+def group(folder):
+    return Group("tiny (V+I)", [SimpleNamespace(iterations=18, tables=None, split="split00")], [folder])
 
 
-def test_the_panels_show_the_tables(run, tmp_path, monkeypatch):
-    figure, axes = drawn(monkeypatch, tmp_path / "c.png", run)
-    assert cv2.imread(str(tmp_path / "c.png")).std() > 10
-    assert "generated people, not photographs" in figure._suptitle.get_text()
-    rate, = axes["learning rate"].lines
-    np.testing.assert_allclose(rate.get_ydata(), [.001] * 12 + [.0001] * 6)
-    ratio, _ = axes["different pairs to each same pair"].lines
-    assert list(zip(*ratio.get_data())) == [(1, 1.0), (7, 1.01), (13, 1.02), (18, 1.02)]
-    identification = axes["identification loss"].lines
-    np.testing.assert_allclose(identification[0].get_ydata(), 3)       # the mean of both branches
-    assert list(identification[-1].get_xdata()) == [9, 9]              # the alarm
-    assert axes["alarms"].texts[0].get_text() == "iteration 9, split00:\n   exploding gradients"
-    for title, axis in axes.items():
-        assert title == "alarms" or axis.get_xlabel() == "iteration"
+def test_the_charts_show_the_tables(run):
+    shown = {one.title: one for one in curves.charts(group(run))}
+    assert set(shown) == {"identification loss", "verification loss", "learning rate",
+                          "different pairs to each same pair"}    # nothing else was recorded
+    assert shown["learning rate"].series[0].points == [(1, .001), (12, .001), (13, .0001), (18, .0001)]
+    ratio = shown["different pairs to each same pair"].series[0].points
+    assert ratio == [(1, 1.0), (7, 1.0), (7, 1.01), (13, 1.01), (13, 1.02), (18, 1.02)]
+    identification = shown["identification loss"]
+    assert {y for _, y in identification.series[0].points} == {3}      # the mean of both branches
+    assert identification.marks == (9,)
+    assert curves.alarms_of(group(run)) == [(9, "split00", "exploding gradients")]
 
 
-def test_a_run_without_the_newer_tables_is_drawn_too(run, tmp_path, monkeypatch):
-    (run / "epochs.csv").unlink()
-    (run / "alarms.csv").unlink()
-    _, axes = drawn(monkeypatch, tmp_path / "c.png", run, generated=False)
-    assert axes["alarms"].texts[0].get_text() == "none"
-    assert axes["rank-1, %"].texts[0].get_text() == "not recorded"
-    assert not curves.draw(tmp_path / "d.png", None, SimpleNamespace(results=[], folders=[tmp_path]))
+def test_a_run_without_tables_has_no_charts(run, tmp_path):
+    for name in ("epochs.csv", "alarms.csv"):
+        (run / name).unlink()
+    assert len(curves.charts(group(run))) == 3 and not curves.alarms_of(group(run))
+    assert not curves.charts(group(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["losses.csv", "alarms.csv", "epochs.csv"])
 @pytest.mark.parametrize("change", [lambda content: content[:-3], lambda content: b"?" + content[1:],
                                     None])
-def test_a_table_that_is_not_the_finished_runs_is_refused(run, tmp_path, name, change):
+def test_a_table_that_is_not_the_finished_runs_is_refused(run, name, change):
     result = SimpleNamespace(iterations=18, tables=tables.state(run, tables.ALL), split="split00")
-    group = Group("tiny (V+I)", [result], [run])
     if change:
         (run / name).write_bytes(change((run / name).read_bytes()))
     else:
         (run / name).unlink()
     with pytest.raises(InputError, match=f"{run / name}: is not as it was when the run was finished"):
-        curves.draw(tmp_path / "c.png", None, group)
+        curves.charts(Group("tiny (V+I)", [result], [run]))
+
+
+def test_a_long_line_is_thinned_to_means():
+    points = curves._thin([(x, float(x % 2)) for x in range(1, 1001)])
+    assert len(points) == 100 and points[-1] == (1000, .5) and {y for _, y in points} == {.5}
+
+
+def test_a_chart_by_hand():
+    svg = chart.draw(Chart("CMC", "rank", "%", [Series("ours", [(1, 20.0), (10, 60.0), (100, 100.0)],
+                                                       dots=True)],
+                           log=True), "c")
+    # from 0 to 100 over the height, from log 1 to log 100 over the width; 10 is in the middle
+    middle = (chart.LEFT + chart.WIDTH - chart.RIGHT) / 2
+    low, high = chart.HEIGHT - chart.BOTTOM, chart.TOP
+    assert (f'd="M{chart.LEFT}.0 {low + .2 * (high - low):.1f}L{middle:.1f} {low + .6 * (high - low):.1f}'
+            f'L{chart.WIDTH - chart.RIGHT}.0 {high}.0"') in svg
+    assert '<desc id="c-desc">% by rank. ours: 20 at 1, 60 at 10, 100 at 100.</desc>' in svg
+    assert 'aria-labelledby="c-title c-desc"' in svg

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import pytest
 import yaml
 
@@ -105,7 +104,7 @@ def test_only_identification_straight_from_imagenet_stands_under_baseline(tmp_pa
                  "are ImageNet's; their origin is unknown), after 40 iterations"),
         ("ours", "resnet50 (I) from random weights, dropout=0.5 (not the paper's Baseline: not pre-trained), "
                  "after 40 iterations"),
-        ("ours", "tiny (I) from random weights, dropout=0.5, after 40 iterations"),
+        ("ours", "tiny (I) from random weights, after 40 iterations"),
         ("ours", "resnet50 (I) from w.caffemodel, dropout=0.5 (the paper's Baseline only if these weights "
                  "are ImageNet's; their origin is unknown), after 40 iterations"),
         ("ours", "colour histogram"), ("ours", "chance")]
@@ -180,8 +179,7 @@ def test_command_writes_tables_and_curves(tmp_path):
     assert "GOG [23]" in done.stdout and "GOG [23]" in (tmp_path / "out/table.csv").read_text()
     assert GENERATED in done.stdout and "tiny (V+I)" in done.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "curves-viper-01.png", "table.csv", "table.md", "table.txt"]
-    assert cv2.imread(str(tmp_path / "out/curves-viper-01.png")).std() > 10
+        "paper-tables-generated.csv", "report.html", "table.csv", "table.md", "table.txt"]
 
 
 def test_nothing_to_report_and_damaged_results_are_errors(tmp_path):

@@ -1,41 +1,51 @@
-"""Draw what chosen or the worst queries found: a page of pictures marked good, junk, distractor or wrong."""
+"""Show what chosen or the worst queries found: a page of pictures marked good, junk, distractor or wrong."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from reid.common.errors import InputError, command_line
+from reid.common.files import write_whole
+from reid.formats import result as result_file
 from reid.formats.feature_file import read_features
 from reid.metrics.protocol import PROTOCOLS, rank
-from reid.report.ranked import draw, ranked_lists, worst
+from reid.report.html import page, tag
+from reid.report.ranked import LEGEND, Folder, Prepared, as_html, ranked_lists, worst
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--query", required=True, metavar="Q.npz",
-                        help="feature file of the queries, with names")
-    parser.add_argument("--gallery", required=True, metavar="G.npz",
-                        help="feature file of the gallery, with names")
-    parser.add_argument("--protocol", required=True, choices=PROTOCOLS)
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR",
-                        help="folder of the pictures that the names in the feature files are relative to")
-    parser.add_argument("--out", required=True, metavar="FILE.png")
+    parser.add_argument("--run", type=Path, metavar="DIR",
+                        help="a finished run, OUT/<stage>/<split>: stands for the next four")
+    parser.add_argument("--query", metavar="Q.npz", help="feature file of the queries, with names")
+    parser.add_argument("--gallery", metavar="G.npz", help="feature file of the gallery, with names")
+    parser.add_argument("--protocol", choices=PROTOCOLS)
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="the prepared dataset that the features are of, whatever it was prepared from")
+    parser.add_argument("--images", type=Path, metavar="DIR",
+                        help="in place of --data: folder of the pictures that the names in the feature "
+                             "files are relative to")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.html")
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--names", nargs="+", metavar="NAME", help="draw these queries")
+    chosen.add_argument("--names", nargs="+", metavar="NAME", help="show these queries")
     chosen.add_argument("--worst", type=int, default=10, metavar="N",
-                        help="draw the N queries of the lowest average precision (default 10)")
+                        help="show the N queries of the lowest average precision (default 10)")
     parser.add_argument("--count", type=int, default=10, metavar="N",
                         help="the N nearest gallery pictures (default 10), then the nearest match if not "
                              "among them")
     arguments = parser.parse_args()
     if min(arguments.worst, arguments.count) < 1:
         parser.error("--worst and --count must be at least 1")
+    if arguments.out.suffix.lower() != ".html":
+        raise InputError(f"{arguments.out}: ranked lists are an HTML page; end its name with .html")
+    _complete(parser, arguments)
 
     query, gallery = read_features(arguments.query), read_features(arguments.gallery)
     for file, part in ((arguments.query, query), (arguments.gallery, gallery)):
         if "names" not in part:
-            raise InputError(f"{file}: holds no names of pictures, and without them there is nothing to draw")
+            raise InputError(f"{file}: holds no names of pictures, and without them there is nothing to show")
+    pictures = Folder(arguments.images) if arguments.images else Prepared(arguments.data)
     ranking = rank(arguments.protocol, query, gallery)
     if arguments.names:
         numbers = chosen_queries(arguments.names, query["names"])
@@ -45,13 +55,30 @@ def main():
         raise InputError(f"no query of {arguments.query} has a match in {arguments.gallery}: choose some by "
                          "--names")
     lists = ranked_lists(arguments.protocol, query, gallery, numbers, arguments.count)
-    queries = [(str(query["names"][n]), about(query, ranking, n)) for n in numbers]
-    title = (f"{'chosen' if arguments.names else 'worst'} queries of {len(ranking.matches)}, "
-             f"{arguments.protocol} protocol; below each picture its rank (junk takes none) and squared "
-             "distance")
-    draw(arguments.out, title, queries, lists, arguments.images)
+    title = f"{'Chosen' if arguments.names else 'The worst'} {len(numbers)} of {len(ranking.matches)} queries"
+    about = (f"{arguments.query} in {arguments.gallery}, {arguments.protocol} protocol. Ranks are among all "
+             f"gallery images; junk takes none. {LEGEND}")
+    write_whole(arguments.out, page(title, [], tag("p", about),
+                                    as_html(arguments.protocol, query, ranking, numbers,
+                                                                        lists, pictures)))
     print(f"{len(numbers)} queries: {arguments.out}")
     return 0
+
+
+def _complete(parser, arguments):
+    """Fill in what --run says and was not given; an error where something is missing."""
+    if arguments.run:
+        result = result_file.read(arguments.run)
+        features = arguments.run / "features" / ("after" if result.after else "before")
+        arguments.query = arguments.query or features / "query.npz"
+        arguments.gallery = arguments.gallery or features / "gallery.npz"
+        arguments.protocol = arguments.protocol or result.protocol
+        if not arguments.data and not arguments.images and result.data_folder:
+            arguments.data = arguments.run / result.data_folder
+    missing = [f"--{name}" for name in ("query", "gallery", "protocol") if not getattr(arguments, name)]
+    if missing or bool(arguments.data) == bool(arguments.images):
+        parser.error("give --run, or --query, --gallery, --protocol and one of --data and --images"
+                     + (f"; missing: {' '.join(missing)}" if missing else ""))
 
 
 def chosen_queries(wanted, names):
@@ -61,14 +88,6 @@ def chosen_queries(wanted, names):
     if unknown:
         raise InputError(f"--names {unknown[0]}: there is no query of that name; the first is {names[0]}")
     return [place[name] for name in wanted]
-
-
-def about(query, ranking, number):
-    """What is said of a query beside its picture."""
-    matches, precision = ranking.matches[number], ranking.precision["trapezoid"][number]
-    found = f"first at rank {ranking.first[number]:g}" if matches else "none to be found"
-    return (f"query {number}\nidentity {query['ids'][number]}\ncamera {query['cams'][number]}\n"
-            f"{matches} {'match' if matches == 1 else 'matches'}\n{found}\nAP {100 * precision:.1f} %")
 
 
 if __name__ == "__main__":

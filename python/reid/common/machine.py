@@ -2,10 +2,21 @@
 
 import math
 import os
+import platform
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")    # version 2; inside a container its root is the container's own
 MEMINFO = Path("/proc/meminfo")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def describe() -> str:
+    """Processor, cores and memory that this process may use: "AMD EPYC, 2 cores, 16 GB, Linux 6.1"."""
+    model = (line.partition(":")[2].strip() for line in CPUINFO.read_text().splitlines()
+             if line.startswith("model name"))
+    name = next(model, platform.machine())
+    system = f"{platform.system()} {platform.release()}"
+    return f"{name}, {cores()} {'core' if cores() == 1 else 'cores'}, {memory()[0] / 1e9:.0f} GB, {system}"
 
 
 def cores() -> int:

@@ -25,6 +25,7 @@ class Result:
     iterations    that were trained; seconds: spent in them
     tables        of the training, as reid.engine.tables.state gives them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
+    machine       processor, cores and memory that it ran on; finished: when, UTC, "2026-01-31 13:45"
     data_folder   of the prepared data, relative to the run where both lie below one folder
     parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"},
                   or, of a file of weights, {"name"} (None: unknown); None for random weights
@@ -62,6 +63,8 @@ class Result:
     tables: dict | None = None
     device: str | None = None
     versions: dict | None = None
+    machine: str | None = None
+    finished: str | None = None
     data_folder: str | None = None
     verification_head: str | None = None
     parent: dict | None = None

@@ -1,106 +1,103 @@
-"""The course of a training: losses, rank-1 of the test identities, learning rate, pair ratio, alarms."""
+"""The course of a training as charts: losses, rank-1, learning rate, pair ratio; and its alarms.
 
-import matplotlib
+A chart is there only where a run has recorded what it shows.
+"""
 
-matplotlib.use("Agg")    # no screen is needed to write a file
-import matplotlib.pyplot as plt
 import numpy as np
 
 from reid.common.errors import InputError
 from reid.engine import tables
 from reid.engine.alarms import alarms
 from reid.engine.tables import read
-from reid.report.page import write_page
+from reid.report.chart import Chart, Series
 
-GUESSING = np.log(2)
-LISTED = 8    # alarms that the list beside the curves has room for
+GUESSING = float(np.log(2))
+PAPER_RATIO = 3    # different pairs to each same pair, where the paper ends
+POINTS = 100       # of a line: each is the mean over so much of the training
 
 
-def draw(path, section, group):
-    """Write a PNG of all splits of a Group; False where no split has left a loss.
+def charts(group):
+    """The Charts of all runs of a Group, each without what was not recorded.
 
-    InputError where a table is not what its run's result says of it.
+    A result may be kept without any of its tables. InputError where those that are there are not what it says.
     """
     for result, folder in zip(group.results, group.folders):
-        other = tables.lacking(folder, result) if result.tables is not None else None
+        there = any((folder / name).is_file() for name in result.tables or ())
+        other = tables.lacking(folder, result) if there else None
         if other:
             raise InputError(f"{folder / other}: is not as it was when the run was finished; bring it back, "
                              f"or delete {folder} and train again")
-    if not any(read(folder / "losses.csv") for folder in group.folders):
-        return False
-    figure, axes = plt.subplots(2, 3, figsize=(14, 8))
-    (identification, verification, rank), (rate, ratio, listed) = axes
-    found = []
-    for result, folder in zip(group.results, group.folders):
-        losses, tests, ranks = (read(folder / name) for name in ("losses.csv", "test.csv", "evaluation.csv"))
-        for axis, part in ((identification, "id"), (verification, "verif")):
-            _plot(axis, *_mean_loss(losses, part), smooth=True, color="tab:blue", label="training")
-            _plot(axis, *_mean_loss(tests, part), color="tab:orange", marker="o", label="held out")
-        _plot(rank, ranks.get("iteration", []), 100 * np.array(ranks.get("rank_1", [])),
-              color="tab:green", marker="o", label="test identities")
-        _plot(rate, losses.get("iteration", []), losses.get("lr", []), color="tab:blue")
-        _plot_ratio(ratio, read(folder / "epochs.csv"), result.iterations)
-        found += [(alarm["iteration"], result.split, alarm["alarm"]) for alarm in alarms(folder)]
-    verification.axhline(GUESSING, color="grey", linestyle="--", label="guessing, log 2")
-    _mark(found, (identification, verification), listed)
-    rate.set(yscale="log")
-    ratio.axhline(3, color="grey", linestyle="--", label="where the paper ends, 3")
-    for axis, title in ((identification, "identification loss"), (verification, "verification loss"),
-                        (rank, "rank-1, %"), (rate, "learning rate"),
-                        (ratio, "different pairs to each same pair")):
-        axis.set(title=title, xlabel="iteration")
-        if axis is not rate:
-            axis.set_ylim(0, None)
-        handles = dict(zip(*reversed(axis.get_legend_handles_labels())))    # one entry for all splits
-        if handles:
-            axis.legend(handles.values(), handles.keys())
-        elif not axis.lines:
-            axis.text(.5, .5, "not recorded", ha="center", color="grey", transform=axis.transAxes)
-    _caption(figure, section, group)
-    figure.tight_layout()
-    write_page(path, figure)
-    return True
+    tables_of = [{name: read(folder / f"{name}.csv") for name in ("losses", "test", "evaluation", "epochs")}
+                 for folder in group.folders]
+    marks = tuple(sorted({alarm["iteration"] for folder in group.folders for alarm in alarms(folder)}))
+    ends = [result.iterations for result in group.results]
+    panels = [
+        _panel("identification loss", "loss", _losses(tables_of, "id"), marks=marks),
+        _panel("verification loss", "loss", _losses(tables_of, "verif"), marks=marks,
+               rules=((GUESSING, "guessing, log 2"),)),
+        _panel("rank-1 of the test identities", "rank-1, %", _series(
+            "test identities", 3, [_columns(table["evaluation"], "rank_1", 100) for table in tables_of],
+            dots=True)),
+        _panel("learning rate", "rate", _changing(_series(
+            "learning rate", 1, [_columns(table["losses"], "lr") for table in tables_of[:1]]))),
+        _panel("different pairs to each same pair", "ratio", _changing(_series(
+            "realised", 1, [_steps(table["epochs"], end) for table, end in zip(tables_of[:1], ends)])),
+            rules=((PAPER_RATIO, "where the paper ends"),))]
+    return [panel for panel in panels if panel]
+
+
+def alarms_of(group):
+    """[(iteration, split, name)] of all runs of a Group, in order."""
+    return sorted((alarm["iteration"], result.split, alarm["alarm"])
+                  for result, folder in zip(group.results, group.folders) for alarm in alarms(folder))
+
+
+def _panel(title, y, series, **more):
+    return Chart(title, "iteration", y, series, **more) if series else None
+
+
+def _losses(runs, part):
+    """Training and held-out losses of one head: id of both branches, or verif."""
+    return (_series("training", 1, [_thin(_mean_loss(table["losses"], part)) for table in runs])
+            + _series("held-out pairs", 2, [_mean_loss(table["test"], part) for table in runs], dots=True))
+
+
+def _series(name, colour, curves, dots=False):
+    return [Series(name, points, colour, dots=dots) for points in curves if points]
+
+
+def _columns(table, column, factor=1):
+    return [(x, factor * y) for x, y in zip(table.get("iteration", []), table.get(column, []))]
 
 
 def _mean_loss(table, part):
-    """Iterations, and the mean of the losses of one head: id of both branches, or verif."""
+    """(iteration, mean of the losses of one head) for each row."""
     columns = [values for name, values in table.items() if name.startswith(f"loss_{part}")]
-    return (table["iteration"], np.mean(columns, axis=0)) if columns else ([], [])
+    return list(zip(table["iteration"], np.mean(columns, axis=0).tolist())) if columns else []
 
 
-def _plot(axis, iterations, values, smooth=False, **style):
-    """A line; `smooth` takes the mean over a fiftieth of it, and draws the whole of it faintly behind."""
-    if not len(iterations):
-        return
-    width = max(1, len(values) // 50) if smooth else 1
-    if width > 1:
-        axis.plot(iterations, values, color=style["color"], alpha=.2, linewidth=.5)
-        values = np.convolve(values, np.ones(width) / width, mode="valid")
-        iterations = iterations[width - 1:]
-    axis.plot(iterations, values, **style)
+def _thin(points):
+    """At most POINTS points: the means over stretches of equal length, each at its end."""
+    width = -(-len(points) // POINTS) or 1
+    stretches = [points[start:start + width] for start in range(0, len(points), width)]
+    return [(stretch[-1][0], float(np.mean([y for _, y in stretch]))) for stretch in stretches]
 
 
-def _plot_ratio(axis, epochs, iterations):
+def _steps(epochs, iterations):
     """The realised ratio of the pairs, a step for each epoch; the last lasts till the end of the run."""
-    if epochs:
-        axis.step([*epochs["iteration"], max(iterations, epochs["iteration"][-1])],
-                  [*epochs["ratio"], epochs["ratio"][-1]], where="post", color="tab:blue")
+    starts, ratios = epochs.get("iteration", []), epochs.get("ratio", [])
+    ends = [*starts[1:], max(iterations, starts[-1])] if starts else []
+    return [point for start, end, ratio in zip(starts, ends, ratios)
+            for point in ((start, ratio), (end, ratio))]
 
 
-def _mark(found, axes, listed):
-    """Mark alarms, (iteration, split, name), in the curves of the losses, and list them in an empty axis."""
-    for axis in axes:
-        for iteration, _, _ in found:
-            axis.axvline(iteration, color="tab:red", linestyle=":", label="alarm")
-    lines = [f"iteration {iteration}, {split}:\n   {name}"
-             for iteration, split, name in sorted(found)[:LISTED]]
-    if len(found) > LISTED:
-        lines.append(f"and {len(found) - LISTED} more, in the runs' alarms.csv")
-    listed.axis("off")
-    listed.set_title("alarms")
-    listed.text(0, .95, "\n".join(lines) or "none", va="top", transform=listed.transAxes)
+def _changing(series):
+    """Series whose values are not all the same."""
+    return [Series(one.name, _corners(one.points), one.colour) for one in series
+            if len({y for _, y in one.points}) > 1]
 
 
-def _caption(figure, section, group):
-    data = "generated people, not photographs" if section.generated else section.dataset
-    figure.suptitle(f"{section.stage}: {group.name}, {len(group.results)} split(s). Data: {data}")
+def _corners(points):
+    """Points without those on a level line between two others."""
+    return [point for place, point in enumerate(points) if place in (0, len(points) - 1)
+            or not points[place - 1][1] == point[1] == points[place + 1][1]]

@@ -5,15 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.engine.settings import of_run
-from reid.formats import result as result_file
+from reid.engine import tables
+from reid.engine.settings import FREE, of_run
+from reid.formats import result as result_file, yaml_file
 from reid.formats.manifest import READINGS
 from reid.nets.backbones.registry import BACKBONES
+from reid.stages.same import SETTINGS
+
+OBJECTIVES = {"vi": "V+I", "v": "V", "i": "I"}
+NO_WAY = FREE | {"seed", "pass_pairs"}    # settings that two runs of one way to train may differ in
+PRETRAINED, RANDOM, UNKNOWN = "pre-trained", "random", "unknown"
 
 
 @dataclass(frozen=True)
 class Group:
-    """The splits of one way to train. results: its Results; folders: where they came from."""
+    """The runs of one way to train: its splits and seeds.
+
+    results: its Results; folders: where they came from.
+    """
     name: str
     results: list
     folders: list
@@ -29,6 +38,18 @@ class Section:
     groups: list
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without a result. pretrained: whether it starts from weights; iterations: rows of its losses."""
+    folder: Path
+    stage: str
+    base: str
+    objective: str
+    split: str
+    pretrained: bool
+    iterations: int
+
+
 def gather(folder):
     """The Sections of all result.json files under `folder`; InputError where none is there or one damaged."""
     files = sorted(Path(folder).rglob(result_file.NAME))
@@ -38,7 +59,8 @@ def gather(folder):
     for file in files:
         result = result_file.read(file.parent)
         section = result.stage, _data(result), result.generated, result.protocol, result.data["images"]
-        way = json.dumps([result.base, result.objective, result.init, _settings(result), result.iterations])
+        way = json.dumps([result.base, result.objective, _origin(result), settings_of(result),
+                          result.iterations])
         found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
     return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
 
@@ -50,29 +72,69 @@ def _data(result):
     return f"{result.dataset}, {result.validation} training identities held out for validation"
 
 
+def unfinished(folder):
+    """The Unfinished runs under `folder`: with settings.yaml and no result; damaged ones are left out."""
+    found = []
+    for file in sorted(Path(folder).rglob(SETTINGS)):
+        if not (file.parent / result_file.NAME).is_file():
+            try:
+                asked, losses = yaml_file.read(file), tables.read(file.parent / "losses.csv")
+                found.append(Unfinished(file.parent, *(asked[key] for key in ("stage", "base", "objective",
+                                                                              "split")),
+                                        bool(asked["init"]), int(max(losses.get("iteration", [0])))))
+            except (InputError, KeyError, TypeError):
+                continue
+    return found
+
+
+def settings_of(result):
+    """The settings that figures depend on, without the seed, and how the pairs were read.
+
+    What an older run does not say had its default.
+    """
+    readings = {key: values[0] for key, values in READINGS.items()}
+    return {**_of_way(result.base, result.settings), **readings, **(result.readings or {})}
+
+
+def start_of(result, stands_in=()):
+    """Where a run's weights come from: PRETRAINED, RANDOM or UNKNOWN, then the stages between, in order.
+
+    stands_in: stages that stand in for ImageNet, for nets that nobody has trained on it.
+    """
+    if result.lineage:
+        first, stages = result.lineage[0].get("name"), [step["stage"] for step in result.lineage[:-1]
+                                                        if "stage" in step]
+    else:
+        first, stages = (result.parent or {}).get("name"), list(filter(None, [result.parent_stage]))
+    origin = RANDOM if result.init is None or first == "random weights" else PRETRAINED if first else UNKNOWN
+    if stages and stages[0] in stands_in:
+        origin, stages = PRETRAINED, stages[1:]
+    return origin, *stages
+
+
+def _origin(result):
+    """What tells the weights at the start of two ways apart: how they were trained, or which file it is."""
+    steps = [[step["stage"], step["base"], step["objective"], step["iterations"],
+              _of_way(step["base"], step["settings"])]
+             for step in (result.lineage or [])[:-1] if "stage" in step]
+    return steps if steps and result.parent_stage else result.init
+
+
+def _of_way(base, settings):
+    given = of_run(base, settings) if base in BACKBONES else settings
+    return {key: value for key, value in given.items() if key not in NO_WAY}
+
+
 def _groups(ways):
     """A Group for each way to train, named by its nets and by the settings in which the ways differ."""
     ways = [list(way) for way in ways]
-    settings = [_settings(way[0][0]) for way in ways]
-    kept = dict.fromkeys([*(key for way in ways for key in way[0][0].settings), *READINGS])
-    differing = [key for key in kept if key in settings[0]
-                 and any(one.get(key) != settings[0][key] for one in settings)]
-    return [Group(_name(way[0][0], differing), [result for result, _ in way], [folder for _, folder in way])
-            for way in ways]
+    return [Group(_name(way[0][0], [other[0][0] for other in ways]), [result for result, _ in way],
+                  [folder for _, folder in way]) for way in ways]
 
 
-def _name(result, differing):
-    objective = {"vi": "V+I", "v": "V", "i": "I"}[result.objective]
+def _name(result, others):
+    settings = [settings_of(other) for other in others if other.base == result.base]
+    differing = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
     start = f"from {result.parent_stage or result.init['file']}" if result.init else "from random weights"
-    extra = "".join(f", {key}={_settings(result).get(key)}" for key in differing)
-    return f"{result.base} ({objective}) {start}{extra}"
-
-
-def _settings(result):
-    """The settings of a result and how its pairs were read.
-
-    Without its passes, which make the same updates.
-    """
-    settings = of_run(result.base, result.settings) if result.base in BACKBONES else dict(result.settings)
-    settings.pop("pass_pairs", None)
-    return {**settings, **{key: values[0] for key, values in READINGS.items()}, **(result.readings or {})}
+    extra = "".join(f", {key}={settings_of(result).get(key)}" for key in differing)
+    return f"{result.base} ({OBJECTIVES[result.objective]}) {start}{extra}"

@@ -1,5 +1,8 @@
 """The end of a run: its figures and what they come from, gathered into result.json."""
 
+from datetime import datetime, timezone
+
+from reid.common import machine
 from reid.common.files import sha256_file
 from reid.engine import tables
 from reid.engine.alarms import alarms
@@ -46,7 +49,9 @@ def _result(run, done, seconds, weights, after):
         alarms=alarms(run.folder) if done else [],
         tables=tables.state(run.folder, tables.ALL) if done else None,
         device="cpu" if job.gpu is None else "gpu",
-        versions=run.versions, data_folder=lineage.place(job.data, run.folder, job.out))
+        versions=run.versions, machine=machine.describe(),
+        finished=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        data_folder=lineage.place(job.data, run.folder, job.out))
     before = lineage.up_to(job.origin, job.settings.seed)
     return Result(**about, lineage=[*before, lineage.entry(Result(**about))])
 
