@@ -113,7 +113,7 @@ def test_a_stage_runs_and_goes_on_where_it_stopped(where, prepared_viper, tmp_pa
     stage(prepared_viper, tmp_path / "broken", where, *short, "max_iter=3")
     broken = stage(prepared_viper, tmp_path / "broken", where, *short, "max_iter=6")
     assert read(broken / "losses.csv")["iteration"] == list(range(1, 7))
-    assert "going on from" in (broken / "log.txt").read_text()
+    assert "resuming from" in (broken / "log.txt").read_text()
     apart, name = furthest(weights(straight), weights(broken))
     assert apart <= (0 if where == "cpu" else 1e-3), name
 

@@ -70,7 +70,7 @@ def other_digit(kept):
 def test_missing_rows_are_made_again(run, trained, prepared_viper, capfd, change, back_to):
     lines(run / "losses.csv", change)
     resumed(prepared_viper, run)
-    assert f"going on from {run}/snapshots/{back_to:06d}" in (said := capfd.readouterr().out)
+    assert f"resuming from {run}/snapshots/{back_to:06d}" in (said := capfd.readouterr().out)
     assert ("losses.csv" in said) == (back_to < 9)
     same_tables(run, trained)
 
@@ -90,7 +90,7 @@ def test_what_is_judged_after_the_first_snapshot_is_judged_again(run, trained, p
     """The first snapshot was taken before evaluation.csv had a row: it needs none to resume."""
     lines(run / "evaluation.csv", lambda kept: kept.__setitem__(1, "9" + kept[1]))
     resumed(prepared_viper, run)
-    assert f"going on from {run}/snapshots/000003" in capfd.readouterr().out
+    assert f"resuming from {run}/snapshots/000003" in capfd.readouterr().out
     same_tables(run, trained)
 
 
@@ -99,7 +99,7 @@ def test_snapshots_that_do_not_say_need_a_row_for_every_iteration(run, trained, 
         edit(file, lambda facts: facts.pop("tables", None))
     lines(run / "losses.csv", hole)
     resumed(prepared_viper, run)
-    assert f"going on from {run}/snapshots/000003" in capfd.readouterr().out
+    assert f"resuming from {run}/snapshots/000003" in capfd.readouterr().out
     same_tables(run, trained)
 
 

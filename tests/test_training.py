@@ -93,7 +93,7 @@ def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_
     run_stage(job(prepared_viper, out), [0])
     assert capfd.readouterr().out == ""
     run_stage(job(prepared_viper, out, "max_iter=14"), [0])
-    assert "going on from" in capfd.readouterr().out
+    assert "resuming from" in capfd.readouterr().out
     assert read(out / "viper/split00/losses.csv")["iteration"] == list(range(1, 15))
 
 
@@ -162,7 +162,7 @@ def test_a_broken_snapshot_is_passed_over(trained, prepared_viper, tmp_path, cap
     weights = out / "viper/split00/snapshots/000012/weights.caffemodel"
     weights.write_bytes(weights.read_bytes()[:-100])
     run_stage(job(prepared_viper, out), [0])
-    assert "going on from" in (text := capfd.readouterr().out) and "000010" in text
+    assert "resuming from" in (text := capfd.readouterr().out) and "000010" in text
     assert weights.read_bytes() == (trained / "snapshots/000012/weights.caffemodel").read_bytes()
 
 

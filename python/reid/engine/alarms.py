@@ -1,22 +1,26 @@
-"""Alarms: what shows in a training that it is lost or learns nothing, each with what to try.
+"""Alarms: signs that a training diverges or learns nothing, each with what to try.
 
-A lost training is stopped. What learns nothing is warned of, once: a line in the log and a row in the run's
-alarms.csv. The measurements behind the limits: docs/training.md.
+A training that has diverged is stopped. One that learns nothing gets a warning, once: a line in the log and a
+row in the run's alarms.csv. The measurements behind the limits: docs/training.md.
 """
 
 import math
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import caffe
 import numpy as np
 
 from reid.common.errors import InputError
 from reid.engine.tables import Table, damaged, read, rows
 
 OVERFLOWED = 87.3             # −log(FLT_MIN) = 87.3365: a softmax overflowed
-LARGE, RUINOUS = 0.1, 0.5     # size of an update of the first layer, against its weights; 0.013 is healthy
+LARGE, RUINOUS = 0.1, 0.5     # norm of an update of the first layer over that of its weights; normal: 0.013
 WINDOW = 300                  # iterations in which a head has to learn something
-MOVED, WORSE = 0.98, 1.005    # of what guessing costs: a mean loss above it has learnt nothing, or does harm
+MOVED, WORSE = 0.98, 1.005    # mean loss against guessing: above, nothing is learnt; worse
 TRY = "try a lower lr, a clip_gradients of 35 or 10, or a lower verif_scale (0.1)"
 
 
@@ -24,8 +28,8 @@ TRY = "try a lower lr, a clip_gradients of 35 or 10, or a lower verif_scale (0.1
 class Head:
     """A head whose loss is watched.
 
-    scores: the blob that its softmax is of; nothing, worse: what to try where it learns nothing, or is worse
-    than guessing.
+    scores: the blob that goes into its softmax; nothing, worse: what to try where it learns nothing, or is
+    worse than guessing.
     """
     name: str
     scores: str
@@ -46,26 +50,26 @@ HEADS = {
 class Alarms:
     """The alarms of one training.
 
-    They say the same after a resume as without it: an update's size needs no history, and the losses of the
-    last WINDOW iterations are read back from losses.csv.
+    A resume changes nothing: an update's size needs no history, and the losses of the last WINDOW iterations
+    are read from losses.csv.
     """
 
-    def __init__(self, net, run, done, log):
+    def __init__(self, net: caffe.Net, run: Path, done: int, log: Callable[[str], None]) -> None:
         """net: the training net; run: folder, losses.csv in it ends at `done`; log: function of a line."""
         self.run, self.log = run, log
         self.table = Table(run / "alarms.csv", done)
         self.given = {alarm["alarm"] for alarm in alarms(run)}
-        # Every gradient of the trunk ends in its first layer.
+        # The gradients of all other layers pass into the backbone's first layer.
         self.layer, (self.weights, *_) = next(iter(net.params.items()))
         self.classes = {loss: net.blobs[head.scores].shape[1] for loss, head in HEADS.items()
                         if head.scores in net.blobs}
         before = read(run / "losses.csv")
         self.recent = {loss: deque(before.get(loss, [])[-WINDOW:], WINDOW) for loss in self.classes}
 
-    def check(self, iteration, losses):
-        """Look at the losses {name: value} of an iteration and at its update, which has just been made.
+    def check(self, iteration: int, losses: Mapping[str, float]) -> None:
+        """Check the losses {name: value} of an iteration, and the update that it has just made.
 
-        Raises InputError where the update has ruined the net; snapshots from before stay.
+        Raises InputError where the training has diverged; earlier snapshots are kept.
         """
         self._check_update(iteration)
         for loss, values in self.recent.items():
@@ -73,12 +77,12 @@ class Alarms:
             if iteration % WINDOW == 0 and len(values) == WINDOW:
                 self._check_moved(iteration, loss, sum(values) / WINDOW)
 
-    def _check_update(self, iteration):
-        """The size of the update, with momentum and clipping.
+    def _check_update(self, iteration: int) -> None:
+        """Check the size of the update, with momentum and clipping.
 
-        After solver.step the diff holds what was taken off: a few thousand numbers, so cheap even where they
-        have to come from a GPU. Against the gradient's own history it would say less: a healthy gradient
-        grows thirtyfold while the heads leave their start.
+        After solver.step the diff holds what was subtracted from the weights: a few thousand numbers, cheap
+        even to copy from a GPU. The gradient's own history would tell less: a normal gradient grows
+        thirtyfold in the first hundred iterations.
         """
         size = float(np.linalg.norm(self.weights.diff) / np.linalg.norm(self.weights.data))
         what = f"exploding gradients: one update changed {self.layer} by {size:.0%} of its weights"
@@ -88,7 +92,7 @@ class Alarms:
             self._warn(iteration, "exploding gradients",
                        f"{what}. If losses jump, stop and {TRY} in a new --out")
 
-    def _check_moved(self, iteration, loss, mean):
+    def _check_moved(self, iteration: int, loss: str, mean: float) -> None:
         """Warn where the mean loss of the last WINDOW iterations is no better than guessing."""
         head, guess = HEADS[loss], math.log(self.classes[loss])
         if mean < MOVED * guess:
@@ -99,21 +103,21 @@ class Alarms:
                    f"the mean of {loss} over the last {WINDOW} iterations is {mean:.3f}, and guessing gives "
                    f"log {self.classes[loss]} = {guess:.3f}; try {way_out}")
 
-    def _warn(self, iteration, alarm, text):
+    def _warn(self, iteration: int, alarm: str, text: str) -> None:
         if alarm not in self.given:
             self.given.add(alarm)
             self.table.write(iteration, alarm=alarm, text=text)
             self.log(f"warning: iteration {iteration}: {text}")
 
 
-def stop_if_diverged(iteration, losses, run):
-    """InputError where a loss is not a number or its softmax overflowed; what was kept stays."""
+def stop_if_diverged(iteration: int, losses: Mapping[str, float], run: Path) -> None:
+    """Raise InputError where a loss is not finite or its softmax overflowed; snapshots are kept."""
     if any(not math.isfinite(value) or value > OVERFLOWED for value in losses.values()):
-        words = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        raise InputError(f"iteration {iteration}: the training diverged ({words}). " + _way_out(run))
+        listed = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        raise InputError(f"iteration {iteration}: the training diverged ({listed}). " + _way_out(run))
 
 
-def alarms(run):
+def alarms(run: Path) -> list[dict[str, Any]]:
     """The alarms of a run, in order.
 
     [{"iteration": int, "alarm": its name, "text": what was seen and what to try}].
@@ -126,5 +130,5 @@ def alarms(run):
     return found
 
 
-def _way_out(run):
+def _way_out(run: Path) -> str:
     return f"Snapshots in {run / 'snapshots'} are from before; {TRY} in a new --out"

@@ -1,19 +1,22 @@
-"""Where Caffe computes: the CPU, or an NVIDIA card that is checked first: Caffe aborts on one it cannot use.
+"""Where Caffe computes: the CPU, or an NVIDIA card. It is checked first: Caffe aborts on one it cannot use.
 
-The card is asked for through the driver's own library, which is there before Caffe and without it.
+The check asks the driver's own library, which works before Caffe is imported and without it.
 """
 
 import ctypes
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.common import machine
 from reid.common.errors import InputError
 
-CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and the compute capability it starts at, 7.5
+Build = dict[str, Any]           # what tools/install_caffe.sh recorded about the Caffe in use
+CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and its lowest compute capability, 7.5
 NO_CARD = 100                          # CUDA_ERROR_NO_DEVICE
 MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
@@ -22,7 +25,7 @@ MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_
 class Card:
     """An NVIDIA card.
 
-    number, name; capability: as Caffe's build writes it (7.5 is 75); memory: in bytes.
+    capability: as Caffe's build writes it (7.5 is 75); memory: in bytes.
     """
     number: int
     name: str
@@ -30,8 +33,8 @@ class Card:
     memory: int
 
 
-def use_device(gpu):
-    """Let Caffe compute on the card numbered `gpu`, or on the CPU (None); InputError where it could not."""
+def use_device(gpu: int | None) -> None:
+    """Let Caffe compute on the card numbered `gpu`, or on the CPU (None); InputError where it cannot."""
     import caffe  # here alone: the checks below also serve where Caffe does not load
     if gpu is None:
         caffe.set_mode_cpu()
@@ -41,25 +44,25 @@ def use_device(gpu):
         caffe.set_mode_gpu()
 
 
-def use_threads(count):
+def use_threads(count: int) -> None:
     """Let Caffe compute with `count` threads from now on.
 
-    They are oneDNN's, those of the engine's loops and OpenBLAS's, which share one pool. Where OpenBLAS was
-    built with threads of its own (tools/doctor says so), it gets as many.
+    oneDNN, the engine's loops and OpenBLAS share one pool of threads. An OpenBLAS that was built with threads
+    of its own (tools/doctor says so) gets as many.
     """
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(count)
     for path in machine.loaded("openblas"):
         ctypes.CDLL(path).openblas_set_num_threads(count)
 
 
-def build():
-    """What tools/install_caffe.sh wrote down about the Caffe in use; {} where it was built by other means."""
+def build() -> Build:
+    """What tools/install_caffe.sh recorded about the Caffe in use; {} where it was built by other means."""
     file = Path(sys.prefix) / "caffe-build.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def check_loads():
-    """InputError naming the library that is missing, where Caffe's own does not load."""
+def check_loads() -> None:
+    """Raise InputError, naming the missing library, where Caffe's own library does not load."""
     try:
         _library(Path(sys.prefix) / "lib/libcaffe.so.1")
     except OSError as error:
@@ -67,7 +70,7 @@ def check_loads():
                          "on LD_LIBRARY_PATH, or run tools/install_caffe.sh again") from None
 
 
-def check_gpu(number, made):
+def check_gpu(number: int, made: Build) -> Card:
     """The Card of that number, if a Caffe built as `made` (see `build`) can use it; else InputError."""
     try:
         return _usable(number, made)
@@ -75,8 +78,8 @@ def check_gpu(number, made):
         raise InputError(f"--gpu {number}: {error}") from None
 
 
-def cards():
-    """All Cards that the driver finds; InputError where there is no driver, an old one (CUDA 13), no card."""
+def cards() -> list[Card]:
+    """All Cards that the driver finds; InputError where there is none, or no driver that knows CUDA 13."""
     driver = load_driver()
     known = driver_cuda(driver)
     if known < CUDA:
@@ -93,8 +96,8 @@ def cards():
     return [_card(driver, number) for number in range(count.value)]
 
 
-def load_driver():
-    """The driver's library, of which every NVIDIA driver has one; InputError where there is none."""
+def load_driver() -> ctypes.CDLL:
+    """The driver's library, libcuda.so.1; InputError where there is none."""
     try:
         return _library("libcuda.so.1")
     except OSError:
@@ -102,14 +105,14 @@ def load_driver():
                          "newer, start a container with --gpus all, or use --cpu") from None
 
 
-def driver_cuda(driver):
+def driver_cuda(driver: ctypes.CDLL) -> int:
     """The newest CUDA that the driver's library knows, as 1000 × major + 10 × minor."""
     version = ctypes.c_int()
     driver.cuDriverGetVersion(ctypes.byref(version))
     return version.value
 
 
-def _usable(number, made):
+def _usable(number: int, made: Build) -> Card:
     if not made.get("gpu"):
         raise InputError("the Caffe in .venv was built for the CPU alone; build it with "
                          "tools/install_caffe.sh --gpu, or use --cpu")
@@ -127,11 +130,11 @@ def _usable(number, made):
     return card
 
 
-def _library(name):
+def _library(name: Path | str) -> ctypes.CDLL:
     return ctypes.CDLL(str(name))
 
 
-def _card(driver, number):
+def _card(driver: ctypes.CDLL, number: int) -> Card:
     handle, major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     name = ctypes.create_string_buffer(256)
     driver.cuDeviceGet(ctypes.byref(handle), number)
@@ -142,13 +145,13 @@ def _card(driver, number):
     return Card(number, name.value.decode(), 10 * major.value + minor.value, memory.value)
 
 
-def _visible():
-    """The environment's choice of cards, where it makes one: it hides the others, from Caffe too."""
+def _visible() -> str:
+    """A phrase with CUDA_VISIBLE_DEVICES where it is set: it hides all other cards, from Caffe too."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return "" if chosen is None else f' (CUDA_VISIBLE_DEVICES is "{chosen}")'
 
 
-def _covered(capability, architectures):
+def _covered(capability: int, architectures: Iterable[int]) -> bool:
     """Whether code for `architectures` runs on a card.
 
     Code for an architecture runs on later cards of its generation, the newest one's PTX on all later cards.
@@ -157,5 +160,5 @@ def _covered(capability, architectures):
     return same or capability >= max(architectures)
 
 
-def _dotted(capability):
+def _dotted(capability: int) -> str:
     return f"{capability // 10}.{capability % 10}"

@@ -4,7 +4,10 @@ import contextlib
 import signal
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import caffe
 import numpy as np
@@ -13,18 +16,22 @@ from tqdm import tqdm
 from reid.common.rng import generator
 from reid.engine import snapshots
 from reid.engine.alarms import Alarms, stop_if_diverged
+from reid.engine.schedule import Schedule
+from reid.engine.settings import Settings
 from reid.engine.tables import Table, cut_back
 from reid.formats import snapshot
 
 
-def train(solver, run, settings, schedule, evaluate, log, trained_with):
+def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Schedule,
+          evaluate: Callable[[], Mapping[str, float]], log: Callable[[str], None],
+          trained_with: dict[str, Any]) -> tuple[Path, float]:
     """Train up to schedule.iterations in the folder `run`, from its newest snapshot where there is one.
 
-    solver: caffe.SGDSolver whose trunk holds the weights to start from, with one test net.
-    evaluate: function without arguments, called every `evaluate_every` iterations; the CMC of the test
-    identities as {"1": …}. log: function of a line. trained_with: what was asked for, kept in every snapshot.
-    Returns the folder of the last snapshot and the seconds spent in updates. Raises InputError where the
-    training diverges, and KeyboardInterrupt, after a snapshot, where Ctrl-C or SIGTERM asked for it.
+    solver: its backbone holds the weights to start from; it has one test net. evaluate: called every
+    `evaluate_every` iterations, returns the CMC of the test identities as {"1": …}. log: takes a line.
+    trained_with: the settings and inputs, stored in every snapshot. Returns the folder of the last snapshot
+    and the seconds spent in updates. Raises InputError where the training diverges, and KeyboardInterrupt,
+    after a snapshot, on Ctrl-C or SIGTERM.
     """
     net, held_out = solver.net, solver.test_nets[0]
     seconds, folder = 0.0, snapshots.newest(run, log)
@@ -33,7 +40,7 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
         kept = snapshot.read(folder)
         seconds = kept.seconds
         cut_back(run, kept)
-        log(f"going on from {folder}")
+        log(f"resuming from {folder}")
     net.layers[0].seek(solver.iter * settings.passes)
     losses, tests, ranks = (Table(run / name, solver.iter)
                             for name in ("losses.csv", "test.csv", "evaluation.csv"))
@@ -42,11 +49,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     recent = deque(maxlen=settings.display)    # of the last updates: seconds, losses
     passes = Passes(net)
 
-    def look(asked):
-        """Judge the weights as they are, where that is due and not done.
-
-        By held-out pairs and by the test identities.
-        """
+    def test_and_rank(asked: Sequence[int]) -> None:
+        """Test the weights on held-out pairs and on the test identities, each where due and not done."""
         last = solver.iter == schedule.iterations
         if (settings.test_every and (last or solver.iter % settings.test_every == 0)
                 and tests.last < solver.iter):
@@ -61,8 +65,8 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             ranks.write(solver.iter, **values)
             log(f"test identities: {describe(values)}")
 
-    def save():
-        """Take a snapshot; a power cut leaves none whose rows are lost."""
+    def save() -> Path:
+        """Take a snapshot, after the rows of the tables are on the disk: a power cut cannot lose them."""
         for table in (losses, tests, ranks, alarms.table):
             table.sync()
         return snapshots.save(solver, run, settings.keep_snapshots, seconds, trained_with)
@@ -71,11 +75,11 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
     stopping = False
     with asked_to_stop() as asked, passes:
         if solver.iter:
-            look(asked)    # a kill may have come between the snapshot and this
+            test_and_rank(asked)    # a kill may have come between the snapshot and this
             stopping = bool(asked)
         while solver.iter < schedule.iterations and not stopping:
             # One update. A snapshot does not hold the state of Caffe's own generator, which draws the dropout
-            # masks; with a seed for every iteration there is nothing to hold.
+            # masks; so that generator gets a new seed in every iteration.
             caffe.set_random_seed(int(generator(settings.seed, "caffe", solver.iter).integers(2 ** 31)))
             epoch, rate = schedule.epoch(solver.iter), solver.lr
             began = time.monotonic()
@@ -93,57 +97,57 @@ def train(solver, run, settings, schedule, evaluate, log, trained_with):
             last = solver.iter == schedule.iterations
             if last or solver.iter % settings.display == 0:
                 log(progress(solver.iter, schedule, recent))
-            # The snapshot comes first: what looks at the weights can take minutes, and a kill costs
-            # only that.
+            # The snapshot comes first: a test can take minutes, and a kill in it then costs no update.
             due = last or bool(asked) or solver.iter % settings.snapshot_every == 0
             if due:
                 folder = save()
-            look(asked)
+            test_and_rank(asked)
             if asked and not due:
                 folder = save()
             stopping = bool(asked)
 
     if solver.iter < schedule.iterations:
-        log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command goes on from there")
+        log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command resumes from there")
         raise KeyboardInterrupt
     return folder, seconds
 
 
 class Passes:
-    """The losses of every pass of an update; Caffe keeps those of the last one alone.
+    """The losses of every pass of an update, of which Caffe itself keeps only those of the last.
 
-    A context: within it the training net's data layer says when a pass begins, and so when one has ended.
+    Used as a context: within it the training net's data layer reports the start of every pass.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: caffe.Net) -> None:
         self.net, self.ended, self.begun = net, [], 0
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.net.layers[0].before_batch = self._begin
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.net.layers[0].before_batch = None
 
     def losses(self) -> tuple[dict[str, float], dict[str, float]]:
-        """{name: value} of the update that was just made: the means over its passes, and the largest."""
+        """{name: value} for the last update, twice: the means over its passes, and the largest values."""
         values = [*self.ended, self._read()]
         self.ended, self.begun = [], 0
         return tuple({name: float(of([one[name] for one in values])) for name in values[0]}
                      for of in (np.mean, np.max))
 
-    def _begin(self):
+    def _begin(self) -> None:
         if self.begun:
             self.ended.append(self._read())
         self.begun += 1
 
-    def _read(self):
+    def _read(self) -> dict[str, float]:
         return {name: float(self.net.blobs[name].data) for name in self.net.outputs}
 
 
-def test(held_out, net, batches, asked=()):
+def test(held_out: caffe.Net, net: caffe.Net, batches: int,
+         asked: Sequence[int] = ()) -> dict[str, float] | None:
     """The means of the test net's outputs over its first `batches` batches, with the weights of `net`.
 
-    None where `asked` is no longer empty before the last of them.
+    None where a signal came into `asked` before the last of them.
     """
     held_out.share_with(net)
     held_out.layers[0].seek(0)
@@ -156,16 +160,16 @@ def test(held_out, net, batches, asked=()):
     return totals
 
 
-def write_epochs(run, schedule, ratios):
-    """Write epochs.csv: the first iteration of every epoch, and its different pairs to each same one."""
+def write_epochs(run: Path, schedule: Schedule, ratios: Sequence[float]) -> None:
+    """Write epochs.csv: the first iteration of every epoch, and its ratio of different pairs to same ones."""
     epochs = Table(run / "epochs.csv", 0)
     for epoch, start in enumerate(schedule.starts()):
         epochs.write(start + 1, epoch=epoch, ratio=ratios[epoch])
     epochs.close()
 
 
-def progress(iteration, schedule, recent):
-    """A line: how far, the mean of the recent losses by name, how fast and how long still."""
+def progress(iteration: int, schedule: Schedule, recent: Sequence[tuple[float, dict[str, float]]]) -> str:
+    """A line of progress: the iteration, the mean of each recent loss, pairs per second, the time left."""
     each = sum(took for took, _ in recent) / len(recent)
     losses = {name: sum(values[name] for _, values in recent) / len(recent) for name in recent[0][1]}
     left = timedelta(seconds=round(each * (schedule.iterations - iteration)))
@@ -173,14 +177,14 @@ def progress(iteration, schedule, recent):
             f"{schedule.step / each:.1f} pairs/s  {left} left")
 
 
-def describe(values):
-    """{name: number} as a phrase, three decimals each."""
+def describe(values: Mapping[str, float]) -> str:
+    """{name: number} as text, with three decimals."""
     return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
 @contextlib.contextmanager
-def asked_to_stop():
-    """Yields a list that is empty until Ctrl-C or SIGTERM comes: an update is never cut in half."""
+def asked_to_stop() -> Iterator[list[int]]:
+    """Yield a list that stays empty until Ctrl-C or SIGTERM comes, so that an update is never interrupted."""
     asked = []
     before = {s: signal.signal(s, lambda number, frame: asked.append(number))
               for s in (signal.SIGINT, signal.SIGTERM)}

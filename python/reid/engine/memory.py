@@ -1,14 +1,14 @@
-"""How much memory a training takes, worked out before it starts, and whether there is as much.
+"""How much memory a training takes, computed from its nets before it starts, and whether it is free.
 
-Caffe takes memory bit by bit, and where there is none left the process ends in the middle of an update: on a
-CPU the kernel kills it, on a GPU Caffe aborts. What it will take is known from the nets alone.
+Caffe allocates step by step, and where memory runs out the process ends in the middle of an update: on a CPU
+the kernel kills it, on a GPU Caffe aborts.
 """
 
 import ctypes
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from caffe.proto import caffe_pb2
@@ -18,7 +18,7 @@ from reid.common.errors import InputError
 from reid.engine.device import load_driver
 from reid.engine.settings import AUTO, Settings
 from reid.layers.workers import SLOTS
-from reid.nets.shapes import geometry, shaped
+from reid.nets.shapes import Shaped, geometry, shaped
 
 FLOAT = 4                   # bytes
 HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
@@ -74,8 +74,8 @@ def choose_passes(settings: Settings, nets: Callable[[Settings], dict], memory: 
         if needed <= HEADROOM * memory.free:
             return chosen
     raise InputError(f"pass_pairs is {AUTO}: even one pair at a time needs about {needed / 1e9:.2f} GB of "
-                     f"{memory.whose}, and {memory.free / 1e9:.2f} GB are free; a smaller input or base "
-                     "network would fit")
+                     f"{memory.whose}, and {memory.free / 1e9:.2f} GB are free; a smaller input or "
+                     "backbone would fit")
 
 
 def check_memory(settings: Settings, nets: Callable[[Settings], dict], memory: Memory) -> float:
@@ -89,7 +89,7 @@ def check_memory(settings: Settings, nets: Callable[[Settings], dict], memory: M
             fitting = choose_passes(settings, nets, memory).pass_pairs
             way_out = f"--set pass_pairs={fitting} makes the same updates and fits"
         except InputError:
-            way_out = "not even one pair at a time fits: a smaller input or base network would"
+            way_out = "not even one pair at a time fits: a smaller input or backbone would"
         raise InputError(f"pass_pairs is {settings.in_pass}: the training needs about "
                          f"{needed / 1e9:.2f} GB of {memory.whose}, and {memory.free / 1e9:.2f} GB are free; "
                          f"{way_out} (a run that has begun keeps its own: free memory for it)")
@@ -102,13 +102,15 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // one for one in small)}, reverse=True)
 
 
-def need(train, test=None, deploy=None, *, workers, workspace, tested=True, passes=1):
+def need(train: caffe_pb2.NetParameter, test: caffe_pb2.NetParameter | None = None,
+         deploy: caffe_pb2.NetParameter | None = None, *, workers: int, workspace: int | None,
+         tested: bool = True, passes: int = 1) -> Need:
     """The Need of a training with these nets, NetParameters.
 
-    A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, of the
-    weights at the start and of the trained ones, which it shares. What is not given does not count. workers:
-    processes that prepare batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None for nets
-    on the CPU; tested: whether the test net is ever run; passes: of the training net with the same weights.
+    A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, one
+    with the weights at the start and one that shares the trained ones. A net that is None does not count.
+    workers: processes that prepare batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None
+    on the CPU; tested: whether the test net is ever run; passes: of the training net in an update.
     """
     cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
@@ -127,18 +129,18 @@ def need(train, test=None, deploy=None, *, workers, workspace, tested=True, pass
     return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))
 
 
-def workspace_limit(total):
+def workspace_limit(total: int) -> int:
     """Bytes of workspace that our Caffe lets cuDNN have on a card of `total` bytes (tools/caffe/patches)."""
     megabytes = os.environ.get("CAFFE_CUDNN_WORKSPACE_MB")
     return int(megabytes) * 2 ** 20 if megabytes else min(total // 8, 2 ** 32)
 
 
-def gpu_memory(number):
+def gpu_memory(number: int) -> tuple[int, int]:
     """Bytes of a GPU's memory: free, and in all. InputError where there is no such GPU or no answer."""
     driver = load_driver()
     device, context, free, total = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
 
-    def call(function, *arguments):
+    def call(function: str, *arguments: object) -> None:
         if status := getattr(driver, function)(*arguments):
             raise InputError(f"--gpu {number}: the NVIDIA driver answers error {status} to {function}; look "
                              "at nvidia-smi, or use --cpu")
@@ -154,8 +156,8 @@ def gpu_memory(number):
     return free.value, total.value
 
 
-def _parameters(net):
-    """Numbers in the parameters; those that two layers share by name count once."""
+def _parameters(net: caffe_pb2.NetParameter) -> int:
+    """How many numbers the parameters have; parameters that layers share by name count once."""
     counted, total = set(), 0
     for of in shaped(net):
         for i, shape in enumerate(of.params):
@@ -166,8 +168,8 @@ def _parameters(net):
     return total
 
 
-def _activations(net, cpu, backward=False):
-    """Bytes of the blobs, and of what layers keep of the same size; backward: with gradients.
+def _activations(net: caffe_pb2.NetParameter, cpu: bool, backward: bool = False) -> int:
+    """Bytes of the blobs and of the layers' own buffers of that size; backward: with gradients.
 
     A layer in place writes into its bottom's blob. A blob that several layers read has one gradient for each
     reader beside its own (Caffe puts a Split there); their values are one.
@@ -191,8 +193,8 @@ def _activations(net, cpu, backward=False):
     return (sum(counts.values()) + gradients + kept) * FLOAT
 
 
-def _kept(of, fused, cpu, backward):
-    """Numbers that a layer keeps for itself, in blobs that grow with the batch.
+def _kept(of: Shaped, fused: bool, cpu: bool, backward: bool) -> int:
+    """How many numbers a layer keeps in buffers of its own that grow with the batch.
 
     fused: of a BatchNorm with stored statistics and its Scale, whether the engine computes both in one pass.
     """
@@ -210,13 +212,13 @@ def _kept(of, fused, cpu, backward):
     return 0
 
 
-def _engine(switch):
+def _engine(switch: str) -> bool:
     """Whether a part of the CPU engine (docs/engine.md) is on."""
     return os.environ.get(switch) != "0"
 
 
-def _convolving(nets, passes):
-    """Bytes that convolutions on the CPU take for themselves. nets: (NetParameter, how often a run holds it).
+def _convolving(nets: Sequence[tuple[caffe_pb2.NetParameter | None, int]], passes: int) -> int:
+    """Bytes of the convolutions' own buffers on the CPU. nets: (NetParameter, how many a run holds).
 
     With oneDNN: for all layers together, copies of one layer's weights in other orders and a sum of its
     gradient for each thread; and, where weights are used again unchanged, each layer's in the order that its
@@ -232,7 +234,7 @@ def _convolving(nets, passes):
     return (kept + shared) * FLOAT
 
 
-def _columns(net):
+def _columns(net: caffe_pb2.NetParameter) -> int:
     """Bytes that Caffe's own convolutions unfold one image into, a buffer for each layer."""
     total = 0
     for of in shaped(net):

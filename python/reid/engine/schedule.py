@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid.common.errors import InputError
+from reid.engine.settings import Settings
+from reid.formats.pair_lmdb import PairStore
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Schedule:
     """iterations: of the whole run; lr_final_from: the first one at the final learning rate.
 
     ends: for each epoch, the number of pairs up to its end; step: pairs in an iteration, one update.
-    test_batches: numbers of the batches of held-out pairs that are looked at, evenly spread over all of them.
+    test_batches: numbers of the batches of held-out pairs to test on, evenly spread over all of them.
     """
     iterations: int
     lr_final_from: int
@@ -20,20 +22,20 @@ class Schedule:
     step: int
     test_batches: tuple[int, ...]
 
-    def epoch(self, iteration):
+    def epoch(self, iteration: int) -> int:
         """The epoch, from 0, that an iteration's first pair belongs to."""
         return int(np.searchsorted(self.ends, iteration * self.step, side="right"))
 
-    def starts(self):
+    def starts(self) -> list[int]:
         """The iteration, from 0, that each epoch of the run begins with: a list by epoch."""
         starts = [-(-int(end) // self.step) for end in (0, *self.ends[:-1])]
         return [start for start in starts if start < self.iterations]
 
 
-def schedule(settings, pairs, held_out):
+def schedule(settings: Settings, pairs: PairStore, held_out: PairStore) -> Schedule:
     """The Schedule of `settings` over two PairStores; InputError where fewer epochs were prepared.
 
-    Of `pairs` only offsets and path are looked at, of `held_out` only total.
+    Of `pairs` only offsets and path are used, of `held_out` only total.
     """
     prepared = len(pairs.offsets) - 1
     epochs = prepared if settings.epochs is None else settings.epochs
@@ -45,7 +47,7 @@ def schedule(settings, pairs, held_out):
         raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
     step = settings.batch
 
-    def iterations_in(epochs):
+    def iterations_in(epochs: float) -> int:
         """Iterations that begin in the first `epochs` epochs, a fraction of the last of them included."""
         end = round(np.interp(epochs, range(prepared + 1), pairs.offsets))
         return -(-end // step)
@@ -56,9 +58,9 @@ def schedule(settings, pairs, held_out):
                     _spread(max(1, held_out.total // settings.test_batch), settings))
 
 
-def _spread(batches: int, settings) -> tuple[int, ...]:
-    """Numbers of the batches, of so many, that `settings.test_pairs` allows."""
-    looked_at = batches
+def _spread(batches: int, settings: Settings) -> tuple[int, ...]:
+    """Numbers of the test batches, of `batches` in all: as many as `settings.test_pairs` needs."""
+    chosen = batches
     if settings.test_pairs is not None:
-        looked_at = min(batches, -(-settings.test_pairs // settings.test_batch))
-    return tuple(i * batches // looked_at for i in range(looked_at))
+        chosen = min(batches, -(-settings.test_pairs // settings.test_batch))
+    return tuple(i * batches // chosen for i in range(chosen))

@@ -1,8 +1,9 @@
-"""Everything about a training stage that can be set: one dataclass, with bounds, units and help."""
+"""The settings of a training stage: one dataclass, with bounds, units and help."""
 
 import math
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 
 from reid.common.errors import InputError
@@ -10,7 +11,7 @@ from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import Heads
 
 STORED = 256       # images are stored at 256×256 (paper, section III-C.3)
-TEST_BATCH = 16    # most pairs at a time that are only looked at: more would take memory and gain nothing
+TEST_BATCH = 16    # held-out pairs at a time, at most: more would take memory and gain nothing
 AUTO = "auto"
 # What was a setting once: an error says what to set now.
 REPLACED = {"iter_size": "batch is what one update sees; it is cut into passes of pass_pairs"}
@@ -28,11 +29,11 @@ LARGEST_INPUT = 2048     # pixels
 
 @dataclass(frozen=True)
 class About:
-    """What the metadata of a field say of its setting, beside type and default.
+    """What the metadata of a field says about its setting, beside type and default.
 
-    help: one phrase for the table in docs/training.md; low, high: bounds, both included, of each number of a
-    Size; only: the values there are; free: whether a run may resume with another value, since it changes how
-    the run is watched or fed, never what it computes.
+    help: one phrase for the table in docs/training.md; low, high: bounds, both included (for a Size, of both
+    numbers); only: the allowed values; free: whether a run may resume with another value, because the setting
+    changes how the run is observed or fed, but not what it computes.
     """
     help: str
     unit: str = ""
@@ -78,7 +79,7 @@ class Settings:
     batch_norm: str = _setting("BatchNorm's statistics while training: those that came with the weights "
                                "(stored), or each pass's own (batch), which are averaged for the test",
                                default="stored", only=("stored", "batch"))
-    two_branch: bool = _setting("write the trunk twice, as in Fig. 1, instead of once over both images",
+    two_branch: bool = _setting("write the backbone twice, as in Fig. 1, instead of once over both images",
                                 default=False)
     # The solver
     epochs: float | None = _setting("passes over the pairs (paper: at most 75), 0.5 is half of one; none: "
@@ -103,7 +104,7 @@ class Settings:
                             low=1, high=LARGEST, free=True)
     test_every: int = _setting("iterations between two passes over the held-out pairs; 0: none",
                                unit="iterations", default=500, low=0, high=LARGEST, free=True)
-    test_pairs: int | None = _setting("held-out pairs looked at in a pass, evenly spread over all of them; "
+    test_pairs: int | None = _setting("held-out pairs tested in a pass, evenly spread over all of them; "
                                       "none: all", unit="pairs", default=1024, low=1, high=LARGEST, free=True)
     evaluate_every: int = _setting("iterations between two rankings of the test identities; 0: none",
                                    unit="iterations", default=0, low=0, high=LARGEST, free=True)
@@ -134,14 +135,14 @@ ABOUT: dict[str, About] = {one.name: one.metadata["about"] for one in fields(Set
 FREE = {key for key, about in ABOUT.items() if about.free}
 
 
-def defaults(base):
+def defaults(base: str) -> Settings:
     """The Settings of a backbone, a key of reid.nets.backbones.registry.BACKBONES."""
     of = BACKBONES[base]
     return Settings(batch=of.batch, input=Size(of.height, of.width), mean=of.mean, verif_scale=of.verif_scale,
                     clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
 
 
-def override(settings, assignments, where="--set"):
+def override(settings: Settings, assignments: Iterable[str], where: str = "--set") -> Settings:
     """`settings` with the values of `assignments`, such as "lr=0.01"; InputError says what is allowed.
 
     where: what stands before an assignment in an error.
@@ -167,7 +168,7 @@ def kinds() -> dict[str, typing.Any]:
     return typing.get_type_hints(Settings)
 
 
-def as_plain(settings):
+def as_plain(settings: Settings) -> dict[str, typing.Any]:
     """The settings as a dict of plain values, for YAML and JSON."""
     return {key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(settings).items()}
@@ -186,7 +187,7 @@ def of_run(base: str, given: dict) -> dict:
     return {**as_plain(defaults(base)), **given}
 
 
-def _parse(key, kind, text, where):
+def _parse(key: str, kind: typing.Any, text: str, where: str) -> typing.Any:
     """The value of a setting from its text, by its declared type."""
     try:
         if kind == int | str:
@@ -211,7 +212,7 @@ def _parse(key, kind, text, where):
                          f"{words.get(kind, 'three numbers, as 104,117,124')}") from None
 
 
-def _number(text):
+def _number(text: str) -> int | float:
     """A whole number as an int, so that 6 and 6.0 are one setting."""
     value = float(text)
     return int(value) if value.is_integer() else value

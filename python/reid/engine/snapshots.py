@@ -1,7 +1,7 @@
-"""Snapshots of a training run: folders that are there whole or not at all.
+"""Snapshots of a training run: folders that appear whole or not at all.
 
-snapshots/000500/ is what reid.formats.snapshot describes. The solver's state names its weights by file name
-alone, so that a run can be moved and two equal runs have equal bytes.
+The content of snapshots/000500/ is described in reid.formats.snapshot. The solver's state names its weights
+by file name alone, so that a run can be moved and two equal runs have equal bytes.
 """
 
 import contextlib
@@ -11,32 +11,36 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import caffe
 import numpy as np
+from caffe.proto import caffe_pb2
 
 from reid.common.errors import InputError
 from reid.common.files import whole_directory
 from reid.engine import tables
 from reid.formats import snapshot
 from reid.formats.caffemodel import read_caffemodel, shape
-from reid.formats.snapshot import STATE, WEIGHTS
+from reid.formats.snapshot import STATE, WEIGHTS, Snapshot
 from reid.nets import fit
 
 
-def prefix(run):
+def prefix(run: Path) -> str:
     """The snapshot_prefix of a run's solver: where Caffe itself writes before the files get their names."""
     return str(Path(run) / "snapshots" / ".caffe" / "snapshot")
 
 
-def save(solver, run, keep, seconds, trained_with):
+def save(solver: caffe.SGDSolver, run: Path, keep: int, seconds: float, trained_with: dict[str, Any]) -> Path:
     """Write the solver's snapshot of this iteration and remove all but the newest `keep`; returns its folder.
 
-    seconds: how long the training has taken so far; trained_with: what was asked for, a flat dict. InputError
-    where a weight is not finite, and where the disk, a quota or a limit on the size of files is full.
+    seconds: how long the training has taken so far; trained_with: the settings and inputs, a flat dict.
+    InputError where a weight is not finite, and where the disk, a quota or a limit on file sizes is full.
     """
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
-        raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so nothing is kept of it")
+        raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so no snapshot is kept")
     written = Path(prefix(run))
     for left in written.parents[1].glob(".*"):    # by a kill in the middle of a snapshot
         shutil.rmtree(left, ignore_errors=True)
@@ -56,22 +60,22 @@ def save(solver, run, keep, seconds, trained_with):
                            tables=tables.state(run))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}; make room (a quota and a limit on "
-                         "the size of files count too) and start the same command again: it goes on from the "
+                         "the size of files count too) and start the same command again: it resumes from the "
                          "last whole snapshot") from None
     finally:
         shutil.rmtree(written.parent)
-    # A later one that was found damaged takes no place among the newest: it would push out what is whole.
+    # A later one that was found damaged does not count among the newest: it would displace a whole one.
     for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
         shutil.rmtree(old)
     return folder
 
 
 @contextlib.contextmanager
-def _received(pipe, file):
-    """While the block runs, what Caffe writes to the path `pipe` comes into `file`, through a child process.
+def _received(pipe: Path, file: Path) -> Iterator[None]:
+    """While the block runs, a child process copies what Caffe writes to the path `pipe` into `file`.
 
-    Caffe aborts where a write fails, and a pipe takes all of it. Raises the OSError that the child met. Where
-    a file system has no pipes, Caffe writes the file itself.
+    Caffe aborts where a write fails, and a write to a pipe does not fail. Raises the OSError of the child.
+    Where a file system has no pipes, Caffe writes the file itself.
     """
     try:
         os.mkfifo(pipe)
@@ -94,8 +98,8 @@ def _received(pipe, file):
         raise OSError(child.exitcode, os.strerror(child.exitcode), str(file))
 
 
-def _drain(source, held, file):
-    """The child's life: from the pipe into the file; its exit status is the errno of what failed, or 0."""
+def _drain(source: int, held: int, file: Path) -> None:
+    """The child process: copy the pipe into the file; its exit status is the errno of a failure, or 0."""
     for number in (signal.SIGINT, signal.SIGTERM):    # the parent's to answer
         signal.signal(number, signal.SIG_IGN)
     os.close(held)
@@ -114,10 +118,10 @@ def _drain(source, held, file):
     sys.exit(failure)
 
 
-def newest(run, log=lambda line: None):
+def newest(run: Path, log: Callable[[str], None] = lambda line: None) -> Path | None:
     """The folder of the newest snapshot whose checksums hold and whose rows are in the tables, or None.
 
-    `log` is told of those passed over. InputError where the tables cover none of the whole ones.
+    `log` gets a line for each that is skipped. InputError where the tables cover none of the whole ones.
     """
     oldest = missing = None
     for folder in reversed(_folders(run)):
@@ -135,8 +139,8 @@ def newest(run, log=lambda line: None):
     return None
 
 
-def records(run):
-    """What the snapshots of a run say of themselves: [(folder, Snapshot), …], damaged ones left out."""
+def records(run: Path) -> list[tuple[Path, Snapshot]]:
+    """The records of a run's snapshots: [(folder, Snapshot), …], damaged ones left out."""
     found = []
     for folder in _folders(run):
         with contextlib.suppress(OSError, InputError):
@@ -144,10 +148,10 @@ def records(run):
     return found
 
 
-def restore(solver, folder):
-    """Put the solver back to where a snapshot was taken: weights, momentum and iteration.
+def restore(solver: caffe.SGDSolver, folder: Path) -> None:
+    """Restore the solver from a snapshot: weights, momentum and iteration.
 
-    InputError where it is a snapshot of another net, at which Caffe would abort.
+    InputError where it is a snapshot of another net: Caffe would abort.
     """
     state, layers = snapshot.read_state(folder / STATE), read_caffemodel(folder / WEIGHTS)
     _check_net(solver.net, layers, folder)
@@ -159,7 +163,7 @@ def restore(solver, folder):
         solver.restore(file.name)
 
 
-def _check_net(net, layers, folder):
+def _check_net(net: caffe.Net, layers: Mapping[str, Sequence[caffe_pb2.BlobProto]], folder: Path) -> None:
     """InputError where the weights of a snapshot are not those of `net`, layer by layer."""
     kept = {name: [shape(blob) for blob in blobs] for name, blobs in layers.items()}
     wanted = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
@@ -170,20 +174,20 @@ def _check_net(net, layers, folder):
                              "the snapshot, or choose another --out")
 
 
-def bytes_of_one(net):
+def bytes_of_one(net: caffe.Net) -> int:
     """About how many bytes a snapshot of `net` takes: weights and momentum."""
     return 2 * sum(blob.data.nbytes for blobs in net.params.values() for blob in blobs)
 
 
-def _folders(run):
+def _folders(run: Path) -> list[Path]:
     return sorted((path for path in (Path(run) / "snapshots").glob("*") if path.name.isdigit()),
                   key=lambda path: int(path.name))
 
 
-def _check_space(solver, folder):
-    """Caffe does not look whether its bytes reached the disk, so the room for them is looked at before."""
+def _check_space(solver: caffe.SGDSolver, folder: Path) -> None:
+    """Check the free space before Caffe writes: Caffe does not check whether its bytes reach the disk."""
     free, needed = shutil.disk_usage(folder).free, 2 * bytes_of_one(solver.net)
     if free < needed:
         raise InputError(f"{folder.parent}: {free / 1e6:.0f} MB free, and a snapshot needs "
-                         f"{needed / 1e6:.0f} MB; make room and start the same command again: it goes on "
+                         f"{needed / 1e6:.0f} MB; make room and start the same command again: it resumes "
                          "from the last whole snapshot")

@@ -1,25 +1,28 @@
-"""The CSV files that a run writes row by row, and that a resumed run cuts back to where it goes on.
+"""The CSV files that a run writes row by row, and that a resumed run cuts back to its snapshot.
 
-A snapshot says how far they had come when it was taken, so that a run never resumes past rows that were lost.
+A snapshot holds their length and checksums, so that a run never resumes from it where rows were lost.
 """
 
 import csv
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
+from reid.formats.snapshot import Snapshot
 
-KEPT = ("losses.csv", "test.csv", "evaluation.csv", "alarms.csv")    # what a snapshot says the state of
-ALL = (*KEPT, "epochs.csv")    # what a result says the state of
+KEPT = ("losses.csv", "test.csv", "evaluation.csv", "alarms.csv")    # whose state a snapshot holds
+ALL = (*KEPT, "epochs.csv")    # whose state a result holds
 
 
 class Table:
     """Rows by iteration in a CSV file; each is in the file as soon as it is written."""
 
-    def __init__(self, path, upto):
-        """Go on with the file at `path` after iteration `upto`; later rows and an unreadable end are dropped.
+    def __init__(self, path: Path, upto: int) -> None:
+        """Continue the file at `path` after iteration `upto`; later rows and an unreadable end are dropped.
 
         InputError where a row before the last to be kept is unreadable.
         """
@@ -36,7 +39,7 @@ class Table:
         self.file = open(path, "a", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file, lineterminator="\n")
 
-    def write(self, iteration, **values):
+    def write(self, iteration: int, **values: float | str) -> None:
         """Append one row; the first one names the columns. Texts must be of one line."""
         row = {"iteration": iteration, **values}
         if self.empty:
@@ -46,26 +49,26 @@ class Table:
         self.file.flush()
         self.last = iteration
 
-    def sync(self):
-        """Push the rows through to the disk."""
+    def sync(self) -> None:
+        """Sync the rows to the disk."""
         os.fsync(self.file.fileno())
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         self.file.close()
 
 
-def state(run, names=KEPT):
-    """How far the tables of a run have come, {name: {"bytes", "sha256"}}: snapshots and results keep it."""
+def state(run: Path, names: Iterable[str] = KEPT) -> dict[str, dict[str, Any]]:
+    """Length and checksum of tables, {name: {"bytes", "sha256"}}, as snapshots and results hold them."""
     contents = {name: (Path(run) / name).read_bytes() for name in names if (Path(run) / name).is_file()}
     return {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in contents.items()}
 
 
-def lacking(run, kept):
+def lacking(run: Path, kept: Snapshot) -> str | None:
     """The name of a table that does not hold all rows up to a Snapshot, or None.
 
-    A snapshot of an older version says nothing of tables; there must be a loss for each iteration up to it.
+    A snapshot of an older version does not record tables; there must be a loss for each iteration up to it.
     """
     if kept.tables is None:
         iterations = [_iteration(line) for line in _lines(Path(run) / "losses.csv")[1:kept.iteration + 1]]
@@ -77,15 +80,15 @@ def lacking(run, kept):
     return None
 
 
-def cut_back(run, kept):
-    """Cut the tables of a run back to where they were at a Snapshot, which holds of all of them."""
+def cut_back(run: Path, kept: Snapshot) -> None:
+    """Cut the tables of a run back to their length at a Snapshot, all of whose rows they hold."""
     for name, seen in (kept.tables or {}).items():
         content = _content(Path(run) / name)
         if len(content) > seen["bytes"]:
             write_whole(Path(run) / name, content[:seen["bytes"]])
 
 
-def rows(path):
+def rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file, [{column: text}, …]; none where there is no file.
 
     InputError names a bad one.
@@ -101,7 +104,7 @@ def rows(path):
     return found
 
 
-def read(path):
+def read(path: Path) -> dict[str, list[float]]:
     """The columns of a CSV file of numbers, {name: [float, …]}; {} where there is no file or no row."""
     found = rows(path)
     try:
@@ -111,12 +114,12 @@ def read(path):
         raise damaged(path, line, "holds something that is no number") from None
 
 
-def damaged(path, line, what):
+def damaged(path: Path, line: int, what: str) -> InputError:
     """The InputError of a damaged line."""
     return InputError(f"{path}, line {line}: {what}; bring the file back, or delete it with its run")
 
 
-def _iteration(line):
+def _iteration(line: str) -> int | None:
     """The iteration of a row, or None where there is none."""
     try:
         return int(line.split(",")[0])
@@ -124,18 +127,18 @@ def _iteration(line):
         return None
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     try:
         return float(text) is not None
     except ValueError:
         return False
 
 
-def _content(path):
+def _content(path: Path) -> bytes:
     """The bytes of a file; none where there is no file."""
     return path.read_bytes() if path.exists() else b""
 
 
-def _lines(path):
+def _lines(path: Path) -> list[str]:
     """The lines of a file, an unfinished last one left out; none where there is no file."""
     return _content(Path(path)).decode(errors="replace").split("\n")[:-1]

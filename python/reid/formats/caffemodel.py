@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ OLD_SHAPE = ("num", "channels", "height", "width")    # BlobProto's fields 1 to 
 PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length-delimited
 
 
-def read_caffemodel(path):
+def read_caffemodel(path: Path | str) -> dict[str, list[caffe_pb2.BlobProto]]:
     """The blobs of a .caffemodel: {layer name: [BlobProto, …]}, layers without parameters left out.
 
     Both generations are read: `layer` (V2, since 2014) and `layers` (V1, such as VGG's and K. He's own
@@ -29,8 +30,8 @@ def read_caffemodel(path):
     return parse_caffemodel(content, path)
 
 
-def parse_caffemodel(content, path):
-    """What read_caffemodel gives, of the bytes of a file; `path` is what messages call it."""
+def parse_caffemodel(content: bytes, path: Path | str) -> dict[str, list[caffe_pb2.BlobProto]]:
+    """What read_caffemodel returns, from the bytes of a file; `path` is its name in messages."""
     net = caffe_pb2.NetParameter()
     try:
         with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
@@ -56,7 +57,7 @@ def parse_caffemodel(content, path):
     return layers
 
 
-def _check_count(path, name, blob):
+def _check_count(path: Path | str, name: str, blob: caffe_pb2.BlobProto) -> None:
     """InputError where a blob has not as many numbers as its shape says."""
     dims, count = shape(blob), len(blob.data) or len(blob.double_data)
     if min(dims, default=0) < 0 or math.prod(dims) != count or (blob.data and blob.double_data):
@@ -64,7 +65,7 @@ def _check_count(path, name, blob):
                          f"{len(blob.data) + len(blob.double_data)} numbers; get the file again")
 
 
-def serialise(name, layers):
+def serialise(name: str, layers: Mapping[str, Iterable[np.ndarray]]) -> bytes:
     """The bytes of a .caffemodel: net `name` with the blobs of `layers`, {layer name: [float32 array, …]}."""
     net = caffe_pb2.NetParameter(name=name)
     for layer_name, blobs in layers.items():
@@ -78,21 +79,21 @@ def serialise(name, layers):
     return net.SerializeToString()
 
 
-def shape(blob):
+def shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
     """The shape of a BlobProto as a tuple; the four fields of old files, where used, give four numbers."""
     if _is_old(blob):
         return blob.num, blob.channels, blob.height, blob.width
     return tuple(blob.shape.dim)
 
 
-def fits(blob, wanted):
+def fits(blob: caffe_pb2.BlobProto, wanted: Sequence[int]) -> bool:
     """Whether Caffe would copy a BlobProto into a blob of shape `wanted` (Blob::ShapeEquals in blob.cpp)."""
     if _is_old(blob):
         wanted = (1,) * (4 - len(wanted)) + tuple(wanted)
     return shape(blob) == tuple(wanted)
 
 
-def values(blob):
+def values(blob: caffe_pb2.BlobProto) -> np.ndarray:
     """The values of a BlobProto as a flat array."""
     if not blob.data:
         return np.array(blob.double_data)
@@ -104,11 +105,11 @@ def values(blob):
     return np.frombuffer(blob.SerializeToString(), "<f4", len(blob.data), start)
 
 
-def _is_old(blob):
+def _is_old(blob: caffe_pb2.BlobProto) -> bool:
     return any(blob.HasField(name) for name in OLD_SHAPE)
 
 
-def _varint(number):
+def _varint(number: int) -> bytes:
     """Protobuf's form of a non-negative integer: seven bits a byte, the lowest first."""
     digits = []
     while number > 127:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import TracebackType
 
 import lmdb
 import numpy as np
@@ -14,7 +15,7 @@ _VALUES_PER_COMMIT = 256
 class Writer:
     """Fills one LMDB in key order; keys must come sorted, which keeps the file free of holes."""
 
-    def __init__(self, folder: Path, size: int):
+    def __init__(self, folder: Path, size: int) -> None:
         self.folder, self.count = Path(folder), 0
         try:
             self.environment = lmdb.open(str(folder), map_size=size + (1 << 20), lock=False)
@@ -33,10 +34,11 @@ class Writer:
         except lmdb.Error as error:
             raise self._failure(error) from error
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 self.transaction.commit()
@@ -53,13 +55,13 @@ class Writer:
 
 
 class _Kept:
-    """The bytes of a value and the transaction they lie in.
+    """The bytes of a value, and their transaction.
 
-    NumPy holds on to this as long as an array looks into the bytes. LMDB's own views do not keep the file
-    mapped: such an array would crash the process once its store is gone.
+    NumPy keeps this object as long as an array views the bytes, and so the file stays mapped. LMDB's own
+    views do not keep it mapped: an array on them would crash the process once its store is gone.
     """
 
-    def __init__(self, value: memoryview, transaction: lmdb.Transaction):
+    def __init__(self, value: memoryview, transaction: lmdb.Transaction) -> None:
         self.__array_interface__ = np.frombuffer(value, np.uint8).__array_interface__
         self.transaction = transaction
 
@@ -71,7 +73,7 @@ class Store:
     was opened, would kill the process with a bus error.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._process = None
         if not (self.path / "data.mdb").is_file():

@@ -7,6 +7,7 @@ processes of the feed need it.
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError
 from reid.common.errors import InputError
 
 
-def _caffe_pb2():
+def _caffe_pb2() -> ModuleType:
     """Return caffe.proto.caffe_pb2, from its own file where Caffe is not imported yet."""
     if "caffe.proto.caffe_pb2" in sys.modules:
         return sys.modules["caffe.proto.caffe_pb2"]

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
@@ -12,7 +13,8 @@ from reid.common.machine import memory
 from reid.metrics.distance import lengths
 
 
-def write_features(path, features, ids, cams, names):
+def write_features(path: Path, features: ArrayLike, ids: ArrayLike, cams: ArrayLike,
+                   names: ArrayLike) -> None:
     """Write a feature file; it appears whole or not at all."""
     buffer = io.BytesIO()
     np.savez(buffer, features=np.asarray(features, np.float32), ids=np.array(ids), cams=np.array(cams),
@@ -20,7 +22,7 @@ def write_features(path, features, ids, cams, names):
     write_whole(path, buffer.getvalue())
 
 
-def read_features(path):
+def read_features(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a feature file as a dict; InputError names the file and what is wrong with it.
 
     features: finite numbers; ids: whole numbers or strings; cams: whole numbers from 0.
@@ -47,7 +49,7 @@ def read_features(path):
     return arrays
 
 
-def _check_size(path):
+def _check_size(path: Path) -> None:
     """InputError where a file would unpack to more than the free memory, whatever it holds."""
     try:
         with zipfile.ZipFile(path) as file:
@@ -58,7 +60,7 @@ def _check_size(path):
         raise InputError(f"{path}: unpacks to {size:,} bytes, and {free:,} of memory are free")
 
 
-def _check_values(path, arrays):
+def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """InputError where a value cannot be what its array says."""
     features, ids, cams = (arrays[name] for name in ("features", "ids", "cams"))
     if features.dtype.kind not in "fiu":

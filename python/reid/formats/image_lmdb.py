@@ -4,6 +4,7 @@ Key "00000000" + the image's place in the index, value a Datum of 3×256×256 ui
 the identity's number. Nothing else is in it, no version either: it is Caffe's format, not ours.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ def image_key(place: int) -> bytes:
     return b"%08d" % place
 
 
-def write_images(folder: Path, pictures, labels) -> None:
+def write_images(folder: Path, pictures: Iterable[np.ndarray], labels: Sequence[int]) -> None:
     """Write an image LMDB into an empty folder.
 
     `pictures`: an iterable of uint8 (H, W, 3) BGR, each resized (bilinear) to 256×256; `labels`: one int for
@@ -36,7 +37,7 @@ def write_images(folder: Path, pictures, labels) -> None:
 class ImageStore(Store):
     """Random access to an image LMDB; safe to use in forked worker processes."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         """Open the LMDB at `path`; InputError where it is missing, foreign or cut short."""
         super().__init__(path)
         self._snapshot()

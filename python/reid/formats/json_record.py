@@ -1,8 +1,8 @@
-"""JSON files that are checked against themselves, and small ones that hold one dataclass each.
+"""JSON files that hold a checksum of their own content, and records: such files of one dataclass each.
 
-Such a file holds the SHA-256 of its own content as `checksum`. A record of before there were checksums is
-read, and a line on stderr says so. Of a dataclass, a field without a default must be there. A record of
-before its kind had versions has no `format`, and is read as one.
+`checksum` is the SHA-256 of the rest of the content. A file of an older version without one is read, and a
+line on stderr says so. A record must have every field of its dataclass that has no default; one of an older
+version without `format` is read as format 1.
 """
 
 import functools

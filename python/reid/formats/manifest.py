@@ -1,4 +1,4 @@
-"""The manifest of a prepared folder, manifest.json: what went in, what came out, checksums of both."""
+"""The manifest of a prepared folder, manifest.json: its input, its databases and splits, their checksums."""
 
 import hashlib
 import json
@@ -44,8 +44,8 @@ class Database:
 class PreparedSplit:
     """A prepared split: places in the index of the images of each role, and its pairs.
 
-    classes: training identities; origin: where the split comes from, in words; validation: images of
-    identities kept apart to judge the net while it trains; multi_query: Market-1501's further images of the
+    classes: training identities; origin: a phrase that says where the split comes from; validation: images of
+    identities set aside to test the net while it trains; multi_query: Market-1501's further images of the
     query identities by the queries' cameras.
     """
     classes: int
@@ -63,11 +63,11 @@ class PreparedSplit:
 class Manifest:
     """What a folder was prepared from, and what is prepared in it.
 
-    The fields up to `images` say what went in: a folder is prepared further from the same alone. image_lmdb
-    is None until the images are written; splits are entered one by one, {"split00": PreparedSplit}.
+    The fields up to `images` describe the input: splits are added to a folder only from the same input.
+    image_lmdb is None until the images are written; splits are added one by one, {"split00": PreparedSplit}.
 
     variant     of the dataset, None where it has none; protocol: "single-shot" or "market1501"
-    generated   whether the people are drawn; flip: whether half of the pairs' images are mirrored
+    generated   whether the people are generated; flip: whether half of the pairs' images are mirrored
     schedule    of negatives per positive, a key of data_prep.pairs.RATIOS; epochs: of pairs, a split
     readings    {key: value} of READINGS, those that are not the default
     validation  training identities that are held out and tested in place of the dataset's own, 0: none
@@ -97,7 +97,7 @@ class Manifest:
 
 
 INPUTS = tuple(one.name for one in fields(Manifest) if one.name not in ("image_lmdb", "splits"))
-"""The fields that say what went in."""
+"""The fields that describe the input."""
 
 
 def load_manifest(out: Path) -> Manifest:
@@ -164,7 +164,7 @@ def split_checksum(manifest: Manifest, name: str) -> str:
 
 
 def _plain(record: typing.Any) -> typing.Any:
-    """A record as JSON has it; a role without images is left out, and what was always so once."""
+    """A record as plain values for JSON, without roles that have no images and newer fields at their default."""
     if isinstance(record, dict):
         return {key: _plain(value) for key, value in record.items()}
     if not isinstance(record, Manifest | Images | Database | PreparedSplit):

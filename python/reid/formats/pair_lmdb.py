@@ -32,7 +32,7 @@ def epoch_key(epoch: int) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """What a pair LMDB says of itself.
+    """The facts that a pair LMDB holds about itself.
 
     dataset, split, seed, schedule, flip: as in the manifest; role: "train" or "test"; classes: training
     identities; images: in the index; pairs_per_epoch, ratio_per_epoch: pairs, and negatives per positive, of

@@ -1,4 +1,4 @@
-"""Reading one image file, with every way it can be broken turned into an error that names it."""
+"""Reading one image file; whatever is wrong with it becomes an InputError that names the file."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The result of a run, result.json: its figures and their origins; written last, so it says: finished."""
+"""The result of a run, result.json: its figures and their sources. Written last: then the run is finished."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ NAME = "result.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One run: what was asked for, the data, the figures, and where the weights come from and lie.
+    """One run: settings, data, figures, where its weights come from and where they are stored.
 
-    Figures are summaries of reid.metrics.summary, fractions of 1. What older runs do not say is None.
+    Figures are summaries of reid.metrics.summary, fractions of 1. None: an older version did not record it.
 
     init          {"file", "sha256"} of the weights at the start, None for random ones
     data          sha256 of {"images", "train_pairs", "test_pairs"}

@@ -17,8 +17,8 @@ WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.jso
 class Snapshot:
     """iteration: after which it was taken; seconds: spent in updates up to it; sha256: {file: …} of both.
 
-    trained_with: what was asked for, as reid.stages.same.trained_with gives it; tables: how far they had
-    come, as reid.engine.tables.state gives it (both None: written by an older version).
+    trained_with: the settings and inputs, as reid.stages.same.trained_with returns them; tables: their length
+    and checksums, as reid.engine.tables.state returns them (both None: written by an older version).
     """
     iteration: int
     seconds: float
@@ -28,7 +28,7 @@ class Snapshot:
     format: int = 1
 
 
-def write(folder: Path, **facts) -> None:
+def write(folder: Path, **facts: object) -> None:
     """Write snapshot.json of the files that lie in a folder; facts: the other fields of Snapshot."""
     sums = {name: sha256_file(folder / name) for name in (WEIGHTS, STATE)}
     json_record.write(folder / FACTS, Snapshot(sha256=sums, **facts))

@@ -1,7 +1,8 @@
-"""The record beside a file of weights, FILE.json: its net, the mean that it wants, where it came from."""
+"""The record beside a file of weights, FILE.json: its backbone, its mean, where it came from."""
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +10,15 @@ from reid.common.errors import InputError
 from reid.common.files import sha256_file, write_whole
 from reid.formats import json_record
 
-REMEDY = "bring the file back, or make again what it belongs to"
+REMEDY = "restore the file, or make the weights again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsRecord:
     """What is known of a file of weights.
 
-    name: what the weights are called; base: the backbone that they fit; mean: BGR, 0 to 255, that they want
-    subtracted; origin, licence: in words; sha256: of the file of weights.
+    name: of the weights; base: the backbone that they fit; mean: BGR, 0 to 255, to be subtracted from every
+    pixel; origin, licence: sentences; sha256: of the file of weights.
     """
     name: str
     base: str
@@ -33,9 +34,9 @@ def path(caffemodel: Path) -> Path:
     return Path(f"{caffemodel}.json")
 
 
-def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean, origin: str,
+def write(caffemodel: Path, content: bytes, *, name: str, base: str, mean: Iterable[float], origin: str,
           licence: str) -> WeightsRecord:
-    """Write the bytes of a caffemodel, then its record: neither is ever half there, or beside another's."""
+    """Write the bytes of a caffemodel, then its record; at no moment is a wrong record beside the file."""
     path(caffemodel).unlink(missing_ok=True)
     write_whole(caffemodel, content)
     record = WeightsRecord(name=name, base=base, sha256=hashlib.sha256(content).hexdigest(), mean=list(mean),

@@ -1,4 +1,4 @@
-"""YAML files that people write: read, and checked key by key."""
+"""Reading YAML files that people write, and checking them key by key."""
 
 from pathlib import Path
 

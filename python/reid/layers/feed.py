@@ -1,5 +1,6 @@
 """The feed of image pairs without Caffe: which crops make up a batch, and their pixels."""
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,20 +10,21 @@ from reid.common import rng
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.pair_lmdb import PairStore
+from reid.layers.source import Source
 
 
 class PairFeed:
-    """Batch k is the pairs [k·N, (k + 1)·N) of all epochs laid end to end, begun again after the last.
+    """Batch k is the pairs [k·N, (k + 1)·N) of all epochs joined end to end, which repeat after the last.
 
-    Where `order` is set, before the first batch is asked for, batch k is the one of the number order[k],
-    begun again likewise.
+    Where `order` is set (before the first batch is read), batch k is the batch of number order[k] instead;
+    the order repeats as well.
 
-    What a batch holds is a function of the two LMDBs, the settings and k alone: neither the number of workers
-    nor the order in which batches are asked for nor a resume changes a byte.
+    The content of a batch is a function of the two LMDBs, the settings and k alone: neither the number of
+    workers nor the order in which batches are read nor a resume changes a byte.
     """
 
-    def __init__(self, settings):
-        """Opens and checks both LMDBs; InputError says which does not fit."""
+    def __init__(self, settings: Source) -> None:
+        """Open and check both LMDBs; InputError says which one does not fit."""
         self.settings = settings
         self.images = ImageStore(Path(settings.images))
         self.pairs = PairStore(Path(settings.pairs))
@@ -31,16 +33,16 @@ class PairFeed:
         self.epoch = functools.lru_cache(maxsize=2)(self._epoch)
         self._check()
 
-    def labels(self, k):
-        """Class of a, class of b, and 0 = same or 1 = different: int (N,) each, −1 what is not judged."""
+    def labels(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Class of a, class of b, and 0 = same or 1 = different: int (N,) each; −1: left out of the loss."""
         pairs, _ = self.rows(k)
         return self.pairs.labels[pairs["a"]], self.pairs.labels[pairs["b"]], pairs["same"]
 
-    def fill(self, k, crops):
-        """Writes the pixels of batch k into `crops`, uint8 (2N, 3, height, width) BGR: all a's, all b's."""
+    def fill(self, k: int, crops: np.ndarray) -> None:
+        """Write the pixels of batch k into `crops`, uint8 (2N, 3, height, width) BGR: all a's, all b's."""
         pairs, corners = self.rows(k)
         for side, name in enumerate("ab"):
-            # A window of the translated and mirrored image is one of the stored image, mirrored.
+            # A window of the translated and mirrored image is a window of the stored image, mirrored.
             top, left = corners[:, side].T
             flip = pairs[f"{name}_flip"] != 0
             tops = top - pairs[f"{name}_dy"]
@@ -49,7 +51,7 @@ class PairFeed:
             for image, *window, out in zip(pairs[name].tolist(), tops.tolist(), lefts.tolist(), flip, stack):
                 self._crop(self.images.get(image)[0], window, out)
 
-    def rows(self, k):
+    def rows(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of batch k, a PAIR array (N,), and the corners of their windows.
 
         Corners are int (N, 2, 2): for images a and b of each pair, row and column of the window's upper left
@@ -69,7 +71,7 @@ class PairFeed:
             pairs[here], corners[here] = epoch_pairs[inside], epoch_corners[inside]
         return pairs, corners
 
-    def _epoch(self, e):
+    def _epoch(self, e: int) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of one epoch and their windows' corners."""
         pairs = self.pairs.epoch(e).copy()  # a view ends with its LMDB handle; a worker opens its own
         if self.settings.phase == "test" or self.pairs.meta.fixed_windows:
@@ -77,7 +79,7 @@ class PairFeed:
         draw = rng.generator(self.settings.seed, "crop", e)
         return pairs, draw.integers(0, self.room + 1, (len(pairs), 2, 2))
 
-    def _crop(self, image, window, out):
+    def _crop(self, image: np.ndarray, window: Sequence[int], out: np.ndarray) -> None:
         crop = self.settings.crop
         if out.shape[1:] == (crop, crop):
             cut_window(image, *window, out)
@@ -87,7 +89,7 @@ class PairFeed:
         for plane, resized in zip(whole, out):
             cv2.resize(plane, resized.shape[::-1], dst=resized, interpolation=cv2.INTER_LINEAR)
 
-    def _check(self):
+    def _check(self) -> None:
         pairs, images, settings = self.pairs, self.images, self.settings
         if pairs.meta.images != len(images):
             raise InputError(f"{pairs.path} pairs {pairs.meta.images} images, but {images.path} holds "
@@ -100,8 +102,8 @@ class PairFeed:
         for e in range(len(pairs.offsets) - 1):
             self._check_epoch(e)
 
-    def _check_epoch(self, e):
-        """Caffe takes indices and labels at their word, so none that is out of range may reach it."""
+    def _check_epoch(self, e: int) -> None:
+        """Caffe does not check indices and labels, so none that is out of range may reach it."""
         phase, store, pairs = self.settings.phase, self.pairs, self.pairs.epoch(e)
         shown = np.concatenate([pairs["a"], pairs["b"]])
         if shown.max() >= len(self.images):
@@ -114,11 +116,11 @@ class PairFeed:
                                  f"but a {phase} net takes {least} to {classes - 1}")
 
 
-def cut_window(image, top, left, flip, out):
-    """Copies into `out` (3, S, S) the window of `image` (3, H, W) with its corner at (`top`, `left`).
+def cut_window(image: np.ndarray, top: int, left: int, flip: bool, out: np.ndarray) -> None:
+    """Copy the window of `image` (3, H, W) with its corner at (`top`, `left`) into `out` (3, S, S).
 
-    The window must meet the image; where it reaches outside, the image's border is repeated. `flip` mirrors
-    what was cut, left to right. Both arrays are uint8, and `out` is contiguous.
+    The window must overlap the image; where it reaches outside, the image's border is repeated. `flip`
+    mirrors the result, left to right. Both arrays are uint8, and `out` is contiguous.
     """
     size = out.shape[-1]
     _, height, width = image.shape

@@ -1,5 +1,8 @@
 """The Caffe layer that feeds the siamese net with pairs."""
+from collections.abc import Sequence
+
 import caffe
+from caffe._caffe import RawBlobVec
 
 from reid.common.errors import InputError
 from reid.layers.feed import PairFeed
@@ -16,12 +19,12 @@ class PairData(caffe.Layer):
     data (2N, 3, height, width): the a's of the N pairs, then their b's, BGR less the mean;
     label_a (N,), label_b (N,): the training identities as class indices;
     same (N,): 0 where a and b show one identity, 1 where they show two.
-    Labels of −1 mark what a test net leaves out of a loss.
+    A label of −1, in a test net only, leaves the pair out of the loss of that head.
 
     Raises InputError while the net is built, where settings or LMDBs do not fit.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Open the LMDBs and start the workers."""
         if len(bottom) != 0 or len(top) != 4:
             raise InputError(f"PairData takes no bottom and 4 tops, not {len(bottom)} and {len(top)}")
@@ -29,14 +32,14 @@ class PairData(caffe.Layer):
         self.batches = batches(self.feed)
         self.before_batch = None    # a function without arguments, called before each batch is read
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Give the tops the shapes above."""
         settings = self.feed.settings
         top[0].reshape(2 * settings.batch, 3, settings.height, settings.width)
         for i in LABELS:
             top[i].reshape(settings.batch)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Read the next batch into the tops."""
         if self.before_batch:
             self.before_batch()
@@ -44,16 +47,17 @@ class PairData(caffe.Layer):
         for i, labels in zip(LABELS, self.feed.labels(k)):
             top[i].data[...] = labels
 
-    def backward(self, top, propagate_down, bottom):
-        """Nothing stands below the data."""
+    def backward(self, top: RawBlobVec, propagate_down: Sequence[bool], bottom: RawBlobVec) -> None:
+        """Do nothing: there is no layer below the data."""
 
-    def seek(self, k):
-        """Goes on at batch k, as a run that resumes after k iterations must: net.layers[0].seek(k)."""
+    def seek(self, k: int) -> None:
+        """Make batch k the next, where a resumed run continues: net.layers[0].seek(k)."""
         self.batches.seek(k)
 
-    def close(self):
-        """Ends the worker processes: net.layers[0].close().
+    def close(self) -> None:
+        """End the worker processes: net.layers[0].close().
 
-        Deleting the net does not: Caffe leaks its Python layers, and the workers would wait till the end.
+        Deleting the net does not end them: Caffe leaks its Python layers, so they would wait until this
+        process ends.
         """
         self.batches.close()

@@ -1,7 +1,8 @@
-"""The parameters of the PairData layer: written into a net's description, and read by the layer."""
+"""The parameters of the PairData layer: written into the prototxt of a net, and read by the layer."""
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from reid.common.errors import InputError
@@ -23,8 +24,8 @@ class Source:
     phase: str = "train"  # "train": windows drawn at random; "test": the centre window
 
     @classmethod
-    def parse(cls, param_str):
-        """Reads a `param_str`; InputError names a key that is missing, unknown or has a wrong value."""
+    def parse(cls, param_str: str) -> "Source":
+        """Read a `param_str`; InputError names a key that is missing, unknown or has a wrong value."""
         try:
             given = json.loads(param_str)
         except ValueError as error:
@@ -44,15 +45,15 @@ class Source:
         return json.dumps(asdict(self))
 
 
-def _whole(least):
+def _whole(least: int) -> tuple[Callable[[object], bool], str]:
     return lambda value: type(value) is int and value >= least, f"a whole number of at least {least}"
 
 
-def _is_folder(value):
+def _is_folder(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _is_colour(value):
+def _is_colour(value: object) -> bool:
     numbers = isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value)
     return numbers and len(value) == 3
 

@@ -1,8 +1,10 @@
-"""The elementwise square that joins the two branches, eq. 2 of the paper."""
+"""The elementwise squared difference that joins the two branches, eq. 2 of the paper."""
 import json
+from collections.abc import Sequence
 
 import caffe
 import numpy as np
+from caffe._caffe import RawBlobVec
 
 from reid.common.errors import InputError
 
@@ -15,26 +17,26 @@ class SquaredDifference(caffe.Layer):
     not change what the verification head can represent, only how fast its weights learn.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Read the scale."""
         if len(bottom) != 2 or len(top) != 1:
             raise InputError(f"SquaredDifference takes 2 bottoms and 1 top, not {len(bottom)} and {len(top)}")
         self.scale = _scale(self.param_str)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Give y the shape of x1, which is x2's."""
         x1, x2 = tuple(bottom[0].shape), tuple(bottom[1].shape)
         if x1 != x2:
             raise InputError(f"SquaredDifference needs two bottoms of one shape, not {x1} and {x2}")
         top[0].reshape(*x1)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Write y = (s · (x1 − x2))²."""
         difference = bottom[0].data - bottom[1].data
         difference *= self.scale
         np.square(difference, out=top[0].data)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: RawBlobVec, propagate_down: Sequence[bool], bottom: RawBlobVec) -> None:
         """dL/dx1 = 2 s² (x1 − x2) dL/dy and dL/dx2 = −dL/dx1."""
         if not any(propagate_down):
             return
@@ -47,7 +49,7 @@ class SquaredDifference(caffe.Layer):
             np.negative(gradient, out=bottom[1].diff)
 
 
-def _scale(param_str):
+def _scale(param_str: str) -> float:
     """The scale that a layer's param_str asks for."""
     try:
         param = json.loads(param_str or "{}")

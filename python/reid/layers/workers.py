@@ -1,45 +1,47 @@
-"""Batches of a feed, in order: made ahead by worker processes, or in this process when they are asked for."""
+"""Batches of a feed, in order: prepared ahead by worker processes, or in this process when they are read."""
 import mmap
 import multiprocessing
 import os
 import signal
 import traceback
+from multiprocessing.connection import Connection
 
 import cv2
 import numpy as np
 
 from reid.common.errors import InputError
+from reid.layers.feed import PairFeed
 
 SLOTS = 2  # batches that each worker prepares ahead
-PARENT_CHECK = 1.0  # seconds between an idle worker's looks at whether its parent is still there
+PARENT_CHECK = 1.0  # seconds between an idle worker's checks that its parent is still running
 
 
-def batches(feed):
-    """The batches of a PairFeed, by as many workers as its settings ask for."""
+def batches(feed: PairFeed) -> "Workers | InProcess":
+    """The batches of a PairFeed, by the number of workers in its settings."""
     return Workers(feed) if feed.settings.workers else InProcess(feed)
 
 
 class InProcess:
-    """Each batch made when it is asked for."""
+    """Batches that are prepared in this process when they are read."""
 
-    def __init__(self, feed):
+    def __init__(self, feed: PairFeed) -> None:
         self.feed = feed
         self.batch = 0  # the next one to hand out
         self.crops = _empty(feed, 1)[0]
 
-    def read(self, out):
-        """Writes the next batch minus mean into `out`, float32 (2N, 3, height, width); returns its number."""
+    def read(self, out: np.ndarray) -> int:
+        """Write the next batch, minus the mean, into `out`, float32 (2N, 3, height, width); its number."""
         self.feed.fill(self.batch, self.crops)
         _less_mean(self.crops, self.feed, out)
         self.batch += 1
         return self.batch - 1
 
-    def seek(self, k):
-        """Makes batch k the next."""
+    def seek(self, k: int) -> None:
+        """Make batch k the next."""
         self.batch = k
 
-    def close(self):
-        """Nothing to end."""
+    def close(self) -> None:
+        """Do nothing: there are no processes to end."""
 
 
 class Workers:
@@ -49,12 +51,12 @@ class Workers:
     with `close`, with this object, or within a second of this process, however it ends.
     """
 
-    def __init__(self, feed):
+    def __init__(self, feed: PairFeed) -> None:
         self.feed = feed
         self.batch = 0  # the next one to hand out
         self.crew = []
 
-    def read(self, out):
+    def read(self, out: np.ndarray) -> int:
         """As InProcess.read. Raises a worker's InputError; ChildProcessError where one failed or died."""
         try:
             if not self.crew:
@@ -67,23 +69,23 @@ class Workers:
         self.batch += 1
         return self.batch - 1
 
-    def seek(self, k):
-        """Makes batch k the next; what was prepared is dropped."""
+    def seek(self, k: int) -> None:
+        """Make batch k the next; prepared batches are dropped."""
         self.close()
         self.batch = k
 
-    def close(self):
-        """Ends the processes; a later `read` starts new ones."""
+    def close(self) -> None:
+        """End the processes; a later `read` starts new ones."""
         for process, pipe, _ in self.crew:
             process.kill()
             process.join()
             pipe.close()
         self.crew = []
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.close()
 
-    def _start(self):
+    def _start(self) -> None:
         fork = multiprocessing.get_context("fork")  # nothing to pickle, and the main module is not run again
         for _ in range(self.feed.settings.workers):
             slots = _empty(self.feed, SLOTS)
@@ -95,15 +97,15 @@ class Workers:
         for k in range(self.batch, self.batch + SLOTS * len(self.crew)):
             self._ask(k)
 
-    def _ask(self, k):
+    def _ask(self, k: int) -> None:
         _, pipe, _ = self.crew[k % len(self.crew)]
         try:
             pipe.send((k, self._slot(k)))
         except BrokenPipeError:
             pass  # the worker died; _finished says so when its batch is due
 
-    def _finished(self, k):
-        """Waits for batch k; its bytes, uint8 (2N, 3, height, width)."""
+    def _finished(self, k: int) -> np.ndarray:
+        """Wait for batch k; returns its bytes, uint8 (2N, 3, height, width)."""
         process, pipe, slots = self.crew[k % len(self.crew)]
         try:
             failure = pipe.recv()
@@ -116,12 +118,12 @@ class Workers:
             raise failure
         return slots[self._slot(k)]
 
-    def _slot(self, k):
+    def _slot(self, k: int) -> int:
         return k // len(self.crew) % SLOTS
 
 
-def _work(feed, slots, pipe, parent):
-    """A worker's life: a batch number and a slot come in, the slot is filled, a failure or None goes back."""
+def _work(feed: PairFeed, slots: np.ndarray, pipe: Connection, parent: int) -> None:
+    """The loop of a worker: receive a batch number and a slot, fill the slot, send back a failure or None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent may have set
     cv2.setNumThreads(0)  # the parent's OpenCV threads do not exist on this side of the fork
@@ -138,8 +140,8 @@ def _work(feed, slots, pipe, parent):
         return
 
 
-def _failure(feed, k, crops):
-    """Fills `crops` with batch k; what went wrong, or None."""
+def _failure(feed: PairFeed, k: int, crops: np.ndarray) -> Exception | None:
+    """Fill `crops` with batch k; returns the exception of a failure, or None."""
     try:
         feed.fill(k, crops)
     except InputError as error:
@@ -148,19 +150,19 @@ def _failure(feed, k, crops):
         return ChildProcessError(f"a worker of the pair feed failed on batch {k}:\n{traceback.format_exc()}")
 
 
-def _ending(exitcode):
+def _ending(exitcode: int) -> str:
     if exitcode < 0:
         return f"was killed by {signal.Signals(-exitcode).name}"
     return f"ended with status {exitcode}"
 
 
-def _empty(feed, slots):
-    """Room for so many batches, uint8 (slots, 2N, 3, height, width), shared with processes forked later."""
+def _empty(feed: PairFeed, slots: int) -> np.ndarray:
+    """Memory for `slots` batches, uint8 (slots, 2N, 3, height, width), shared with processes forked later."""
     settings = feed.settings
     shape = (slots, 2 * settings.batch, 3, settings.height, settings.width)
     return np.frombuffer(mmap.mmap(-1, int(np.prod(shape))), np.uint8).reshape(shape)
 
 
-def _less_mean(crops, feed, out):
+def _less_mean(crops: np.ndarray, feed: PairFeed, out: np.ndarray) -> None:
     out[...] = crops  # to float first: faster than letting the subtraction convert
     out -= np.array(feed.settings.mean, np.float32).reshape(3, 1, 1)
