@@ -164,7 +164,7 @@ def split_checksum(manifest: Manifest, name: str) -> str:
 
 
 def _plain(record: typing.Any) -> typing.Any:
-    """A record as plain values for JSON, without roles that have no images and newer fields at their default."""
+    """A record as plain values for JSON, less roles without images and newer fields at their default."""
     if isinstance(record, dict):
         return {key: _plain(value) for key, value in record.items()}
     if not isinstance(record, Manifest | Images | Database | PreparedSplit):
