@@ -63,6 +63,7 @@ class Index:
     `variant`: which of the dataset's variants it is, None where there is one only. `test_sets`: the test
     identities of each split where the dataset brings its own. `source`: the pictures, None for files in root.
     `roles_from`: who gave the images their roles, where they have them.
+    `tested`: how many of generated people each split tests, None for the real dataset's proportion.
     """
     dataset: str
     root: Path
@@ -73,6 +74,7 @@ class Index:
     test_sets: tuple[tuple[str, ...], ...] = ()
     source: Pixels | None = None
     roles_from: str = "fixed by the dataset"
+    tested: int | None = None
 
     @property
     def pixels(self) -> Pixels:

@@ -13,6 +13,8 @@ from data_prep.people.layouts.share import in_proportion, spread
 from data_prep.people.pattern import around
 from data_prep.people.wardrobe import dress
 from data_prep.people.write import write
+from data_prep.readers.registry import read
+from data_prep.splits.load import load_split, split_count
 from reid.common.errors import InputError
 
 
@@ -59,6 +61,25 @@ def test_the_command_writes_the_same_bytes(tmp_path, generated_viper, capsys):
     assert "generated data" in capsys.readouterr().out
     for name in ("cam_a/000_0.bmp", "cam_b/002_90.bmp"):
         assert (tmp_path / "raw" / name).read_bytes() == (generated_viper / name).read_bytes()
+
+
+@pytest.mark.parametrize("layout, dataset", [("viper", "viper"), ("cuhk01", "cuhk01"), ("cuhk03", "cuhk03"),
+                                             ("cuhk03-short", "cuhk03"), ("market1501", "market1501"),
+                                             ("folder", "folder")])
+def test_as_many_are_tested_as_asked_for(tmp_path, layout, dataset):
+    write(tmp_path / "raw", layout, 10, 3, tested=4)
+    index = read(dataset, tmp_path / "raw", None)
+    for number in (0, split_count(index) - 1):
+        split = load_split(index, number, 5)
+        tested = {index.images[place].identity for place in split.query}
+        trained = {index.images[place].identity for place in split.train}
+        assert len(tested) == 4 and tested.isdisjoint(trained)
+        assert len(trained) == (5 if dataset == "cuhk03" else 6)    # CUHK03 keeps one for validation
+
+
+def test_more_than_half_cannot_be_tested(tmp_path):
+    with pytest.raises(InputError, match="tested 11: give 1 to 10, half of the 20 identities"):
+        write(tmp_path / "raw", "viper", 20, 3, tested=11)
 
 
 def test_it_never_writes_over_files(tmp_path, capsys):

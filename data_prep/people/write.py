@@ -12,16 +12,18 @@ from reid.common.rng import generator
 LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
            "cuhk03-long": cuhk03.write_long, "cuhk03-short": cuhk03.write_short,
            "market1501": market1501.write, "folder": folder.write}
-"""The function that writes each layout: (folder, the people's seeds) → further entries of GENERATED.json.
+"""The function that writes each layout: (folder, the people's seeds, how many of them each split tests, None
+for the real dataset's proportion) → further entries of GENERATED.json.
 `cuhk03` is the .mat, `cuhk03-long` and `-short` are its extracted forms, 1_001_1_01.png and 0000_00.jpg.
 """
 
 
-def write(out: Path, layout: str, identities: int, seed: int) -> None:
+def write(out: Path, layout: str, identities: int, seed: int, tested: int | None = None) -> None:
     """Write generated people into the new folder `out`, laid out as the dataset `layout`.
 
-    A file GENERATED.json in it says so, and every later result carries the mark. Raises InputError for an
-    unknown layout, fewer than two identities and a folder that has files in it.
+    A file GENERATED.json in it says so, and every later result carries the mark. `tested`: how many of the
+    people each split tests, None for the real dataset's proportion. Raises InputError for an unknown layout,
+    fewer than two identities, more than half of them tested and a folder that has files in it.
     """
     out = Path(out)
     if layout not in LAYOUTS:
@@ -29,10 +31,13 @@ def write(out: Path, layout: str, identities: int, seed: int) -> None:
     if not 2 <= identities <= MOST or seed < 0:
         raise InputError(f"identities {identities}, seed {seed}: give at least two identities, at most "
                          f"{MOST:,}, and a seed ≥ 0")
+    if tested is not None and not 1 <= tested <= identities // 2:
+        raise InputError(f"tested {tested}: give 1 to {identities // 2}, half of the {identities} identities")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not an empty folder; choose another --out")
     mark = {"generator": "data_prep.people", "layout": layout, "identities": identities, "seed": seed}
+    mark |= {} if tested is None else {"tested": tested}
     people = generator(seed, "people").integers(2 ** 62, size=identities).tolist()
     with whole_directory(out) as partial:
-        more = LAYOUTS[layout](partial, people)
+        more = LAYOUTS[layout](partial, people, tested)
         (partial / MARK).write_text(json.dumps(mark | more) + "\n")

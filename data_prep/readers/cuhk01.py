@@ -37,7 +37,8 @@ def read(root: Path, variant: str) -> Index:
                 {f"campus/{identity}{image}.png" for identity in identities for image in _CAMERAS})
     images = tuple(Image(name, match[1], _CAMERAS[match[2]]) for name, match in found)
     check_sizes(root, images, SIZE)
-    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None, variant)
+    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None, variant,
+                 tested=mark and mark["tested"])
 
 
 DATASET = Dataset(name="cuhk01", read=read, variants=("p100", "p486"),

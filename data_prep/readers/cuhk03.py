@@ -48,7 +48,7 @@ def read(root: Path, boxes: str) -> Index:
     if mat == root or mat.is_file():
         index = _from_mat(Mat(mat), boxes, mark is not None)
     else:
-        index = _from_files(root, boxes, counts["pairs"], mark is not None)
+        index = _from_files(root, boxes, counts["pairs"], mark)
     _check_counts(index, boxes, counts)
     return index
 
@@ -83,7 +83,7 @@ def _from_mat(mat: Mat, boxes: str, generated: bool) -> Index:
                  _Cells(mat, boxes))
 
 
-def _from_files(root: Path, boxes: str, identities: list[int], generated: bool) -> Index:
+def _from_files(root: Path, boxes: str, identities: list[int], mark: dict | None) -> Index:
     folder = next((root / name for name in (boxes, f"images_{boxes}") if (root / name).is_dir()), root)
     ends = list(accumulate(identities))
     found = [(name, _long(name) or _short(name, ends)) for name in list_files(folder)]
@@ -91,7 +91,8 @@ def _from_files(root: Path, boxes: str, identities: list[int], generated: bool) 
            f"{_MAT}, or <pair>_<identity>_<view>_<image>.png, or <identity>_<image>.jpg, in {boxes}/ or "
            f"images_{boxes}/")
     images = tuple(_image(name, *address) for name, address in found)
-    return Index(DATASET.name, folder, images, DATASET.protocol, generated, boxes)
+    return Index(DATASET.name, folder, images, DATASET.protocol, mark is not None, boxes,
+                 tested=mark and mark["tested"])
 
 
 def _image(name: str, pair: int, number: int, place: int) -> Image:

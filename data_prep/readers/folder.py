@@ -24,7 +24,9 @@ def read(root: Path) -> Index:
     if not images:
         raise InputError(f"{root}: no images in it; expected <identity>/<camera>/<image>.png")
     check_cameras(root, images)
-    return Index(DATASET.name, root, images, DATASET.protocol, read_mark(root, "folder") is not None)
+    mark = read_mark(root, "folder")
+    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None,
+                 tested=mark and mark["tested"])
 
 
 DATASET = Dataset(name="folder", read=read)

@@ -40,7 +40,8 @@ def read(root: Path) -> Index:
     check_cameras(root, images)
     _check_single(root, images)
     check_sizes(root, images, (WIDTH, HEIGHT))
-    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None)
+    return Index(DATASET.name, root, images, DATASET.protocol, mark is not None,
+                 tested=mark and mark["tested"])
 
 
 def _check_single(root: Path, images: Iterable[Image]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.index import Index
@@ -97,6 +97,8 @@ def _parts(index: Index, number: int, seed: int) -> tuple[str, dict[str, list[st
         return (f"committed {rule.name}.json #{number}",
                 {part: [dataset.prefix + identity for identity in identities]
                  for part, identities in parts.items()})
+    if index.tested:
+        rule = replace(rule, people=len(people), test=index.tested, validation=rule.validated(len(people)))
     return f"drawn, seed {seed}, #{number}", draw(people, seed, rule)[number]
 
 

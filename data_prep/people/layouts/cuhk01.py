@@ -8,7 +8,7 @@ from data_prep.people.draw import track
 from data_prep.readers import cuhk01
 
 
-def write(folder: Path, people: list[int]) -> dict:
+def write(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write the people of these seeds; GENERATED.json needs nothing more to tell what was written."""
     (folder / "campus").mkdir()
     for number, person in enumerate(people, 1):

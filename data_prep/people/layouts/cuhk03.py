@@ -23,7 +23,7 @@ _SIZE = (64, 160)
 _HEADER = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Wed Mar 18 10:00:00 2015 HDF5 schema 1.00 ."
 
 
-def write_mat(folder: Path, people: list[int]) -> dict:
+def write_mat(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write cuhk-03.mat; return the counts, which GENERATED.json takes up."""
     counts = _counts(people)
     path = folder / "cuhk-03.mat"
@@ -35,19 +35,19 @@ def write_mat(folder: Path, people: list[int]) -> dict:
             cells[boxes][pair - 1][place - 1, number - 1] = mat.array(picture)
         for boxes, pairs in cells.items():
             mat.cell(boxes, [[mat.cell(None, pair) for pair in pairs]])
-        mat.cell("testsets", [[mat.doubles(test_set) for test_set in _test_sets(people, counts)]])
+        mat.cell("testsets", [[mat.doubles(test_set) for test_set in _test_sets(people, counts, tested)]])
     with open(path, "r+b") as stream:     # MATLAB's own header, in the block that HDF5 leaves to its user
         stream.write(_HEADER.ljust(124) + b"\x00\x02IM")
     return {"counts": counts}
 
 
-def write_long(folder: Path, people: list[int]) -> dict:
+def write_long(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write detected/ and labeled/ with <pair>_<identity>_<view>_<n>.png; return the counts."""
     return _write_files(folder, people, lambda pair, number, place, _:
                         f"{pair}_{number:03d}_{1 if place <= 5 else 2}_{place:02d}.png")
 
 
-def write_short(folder: Path, people: list[int]) -> dict:
+def write_short(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write detected/ and labeled/ with IIII_KK.jpg, counted from 0 through all pairs; return the counts."""
     return _write_files(folder, people, lambda pair, number, place, pairs:
                         f"{sum(pairs[:pair - 1]) + number - 1:04d}_{place - 1:02d}.jpg")
@@ -100,10 +100,11 @@ def _of_any_size(picture: np.ndarray, person: int, place: int) -> np.ndarray:
     return cv2.resize(picture, None, fx=factor[0], fy=factor[1], interpolation=cv2.INTER_AREA)
 
 
-def _test_sets(people: list[int], counts: dict) -> list[np.ndarray]:
+def _test_sets(people: list[int], counts: dict, tested: int | None) -> list[np.ndarray]:
     """Return 20 test sets, each float64 (T, 2): camera pair and identity, of pairs 1 to 3."""
     addresses = np.array(_addresses(counts["pairs"][:cuhk03.PAIRS_SPLIT]), float)
-    tested = cuhk03.DATASET.rule(None).tested(len(addresses))
+    if tested is None:
+        tested = cuhk03.DATASET.rule(None).tested(len(addresses))
     return [addresses[generator(people[0], "test set", number).permutation(len(addresses))[:tested]]
             for number in range(cuhk03.TEST_SETS)]
 

@@ -9,7 +9,7 @@ from data_prep.people.draw import draw
 from data_prep.readers.market1501 import SIZE
 
 
-def write(folder: Path, people: list[int]) -> dict:
+def write(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write the people of these seeds; GENERATED.json needs nothing more to tell what was written."""
     for number, person in enumerate(people, 1):
         for camera in CAMERAS:

@@ -19,10 +19,11 @@ _OF_KNOWN = (COUNTS["bounding_box_test"] - COUNTS["junk in bounding_box_test"]
              - COUNTS["distractors in bounding_box_test"])
 
 
-def write(folder: Path, people: list[int]) -> dict:
+def write(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write the people of these seeds; return the counts, which GENERATED.json takes up."""
     rng = generator(people[0], "market1501")
-    trained = round(len(people) * COUNTS["training identities"] / _PEOPLE)
+    trained = (round(len(people) * COUNTS["training identities"] / _PEOPLE) if tested is None
+               else len(people) - tested)
     order = rng.permutation(len(people)) + 1
     writer = _Writer(folder, people, rng)
     writer.train(sorted(order[:trained].tolist()))

@@ -8,7 +8,7 @@ from data_prep.people.draw import draw
 from data_prep.readers import viper
 
 
-def write(folder: Path, people: list[int]) -> dict:
+def write(folder: Path, people: list[int], tested: int | None) -> dict:
     """Write the people of these seeds; GENERATED.json needs nothing more to tell what was written."""
     (folder / "cam_a").mkdir()
     (folder / "cam_b").mkdir()
