@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--identities", type=int, default=200)
     parser.add_argument("--tested", type=int, metavar="N",
-                        help="how many of them each split tests, at most half (default: the real dataset's share)")
+                        help="tested by each split, at most half (default: the real dataset's share)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     write(options.out, options.layout, options.identities, options.seed, options.tested)
