@@ -19,7 +19,7 @@ POINTS = 100       # of a line: each is the mean over so much of the training
 def charts(group):
     """The Charts of all runs of a Group, each without what was not recorded.
 
-    A result may be kept without any of its tables. InputError where those that are there are not what it says.
+    A result may be kept without its tables. InputError where those that are there are not what it says.
     """
     for result, folder in zip(group.results, group.folders):
         there = any((folder / name).is_file() for name in result.tables or ())

@@ -282,7 +282,8 @@ def _cmc(placed, paper, world):
         chosen = sorted(groups, key=layout.extent)[-3:]
         series = [Series(f"ours: {group.name}", _curve(group, "after"), colour, dots=True)
                   for colour, group in enumerate(reversed(chosen), 1)]
-        series += [Series("before training", points, 5) for points in [_curve(chosen[-1], "before")] if points]
+        series += [Series("before training", points, 5) for points in [_curve(chosen[-1], "before")]
+                   if points]
         if not chosen[-1].results[0].generated:
             series += _paper_points(paper, dataset, chosen[-1].results[0])
         drawn = Chart(f"CMC on {NAMES[dataset]}", "rank", "found up to that rank, %", series, log=True)
