@@ -17,6 +17,7 @@ from reid.common import rng
 from reid.common.errors import InputError
 from reid.formats import image_lmdb, pair_lmdb
 from reid.formats.pair_lmdb import PAIR
+from reid.layers import workers
 
 MEAN = [103.5, 116.25, 123.0]
 IMAGES, CLASSES, COUNTS = 12, 4, (7, 9, 5)
@@ -197,6 +198,27 @@ def test_a_killed_worker_is_an_error_that_names_it(data, net_of):
     with pytest.raises(ChildProcessError, match=f"process {victim} of the pair feed was killed by SIGKILL"):
         batches_of(net, 6)
     assert batches_of(net, 1)  # the next batch starts new workers
+
+
+def test_workers_hold_no_file_of_the_card(data, net_of, tmp_path, monkeypatch):
+    """Inherited as from CUDA in the parent; the parent's own stays open."""
+    card = tmp_path / "nvidia0"
+    card.touch()
+    monkeypatch.setattr(workers, "CARD", str(tmp_path / "nvidia"))
+    with open(card) as held:
+        net = net_of(params(data, workers=2))
+        net.forward()
+        assert held.fileno() > 2 and open_files(os.getpid()).count(str(card)) == 1
+        for process in worker_ids(net):
+            assert str(card) not in open_files(process)
+        monkeypatch.setattr(workers, "CARD", str(tmp_path / "another"))
+        other = net_of(params(data, workers=1))
+        other.forward()
+        assert str(card) in open_files(worker_ids(other)[0])
+
+
+def open_files(process):
+    return [os.readlink(entry) for entry in Path(f"/proc/{process}/fd").iterdir() if entry.is_symlink()]
 
 
 def test_what_fails_in_a_worker_is_an_error_here(data, pictures, tmp_path, net_of):

@@ -13,6 +13,7 @@ from reid.common.errors import InputError
 from reid.layers.feed import PairFeed
 
 SLOTS = 2  # batches that each worker prepares ahead
+CARD = "/dev/nvidia"  # what the files of NVIDIA's driver begin with
 PARENT_CHECK = 1.0  # seconds between an idle worker's checks that its parent is still running
 
 
@@ -126,6 +127,7 @@ def _work(feed: PairFeed, slots: np.ndarray, pipe: Connection, parent: int) -> N
     """The loop of a worker: receive a batch number and a slot, fill the slot, send back a failure or None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent may have set
+    _let_go_of_the_card()
     cv2.setNumThreads(0)  # the parent's OpenCV threads do not exist on this side of the fork
     try:
         while True:
@@ -138,6 +140,20 @@ def _work(feed: PairFeed, slots: np.ndarray, pipe: Connection, parent: int) -> N
             pipe.send(_failure(feed, k, slots[slot]))
     except (EOFError, ConnectionError):
         return
+
+
+def _let_go_of_the_card() -> None:
+    """Close what the fork inherited of a GPU's driver.
+
+    A worker outlives a parent that is killed by up to PARENT_CHECK, and the card's memory is given back when
+    the last process that has its files open is gone: a run that is restarted at once would find it taken.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").startswith(CARD):
+                os.close(int(name))
+        except OSError:  # the one that listed the folder
+            pass
 
 
 def _failure(feed: PairFeed, k: int, crops: np.ndarray) -> Exception | None:
