@@ -88,12 +88,12 @@ def test_bytes_of_a_small_net_by_hand(monkeypatch):
     parameters = 5 * 27 + 5 + 5 + 5 + 1 + 5 + 5
     needed = memory.need(train, deploy=deploy, workers=0, workspace=700)
     numbers = values + gradients + kept + 4 * parameters + 2 * 3 * 64
-    assert needed.bytes(2) == numbers * 4 + 700 + memory.GPU_CONTEXT
+    assert needed.bytes(2) == numbers * 4 + 2 * 700 + memory.GPU_CONTEXT
     # the convolution's weights in other orders, a gradient for each thread
     columns = (3 + machine.cores()) * 5 * 27
     snapshot = 2 * parameters * 4
     on_host = memory.need(train, deploy=deploy, workers=3, workspace=None)
-    without = needed.fixed - 700 - memory.GPU_CONTEXT
+    without = needed.fixed - 2 * 700 - memory.GPU_CONTEXT
     assert on_host.fixed - memory.HOST_PROGRAM == without + columns * 4 + snapshot
     # pairs made ahead, a byte a pixel
     assert on_host.per_pair - needed.per_pair == (2 * 3 + 1) * 2 * 3 * 64
@@ -214,7 +214,7 @@ def test_a_run_is_checked_against_the_machine_or_the_card(monkeypatch):
         memory.check_memory(settings, pair_nets, memory.memory_of(None))
     monkeypatch.setenv("CAFFE_CUDNN_WORKSPACE_MB", "1000")
     monkeypatch.setattr(memory, "gpu_memory", lambda number: (1e8, 1e9))
-    with pytest.raises(InputError, match="about 2.07 GB of memory on GPU 3, and 0.10 GB"):
+    with pytest.raises(InputError, match="about 3.12 GB of memory on GPU 3, and 0.10 GB"):
         memory.check_memory(settings, pair_nets, memory.memory_of(3))
 
 
@@ -228,6 +228,21 @@ def test_readmes_first_command_fits_a_machine_of_24_gb(monkeypatch):
     assert (chosen.batch, chosen.pass_pairs) == (64, 32)
     with pytest.raises(InputError, match="pass_pairs is 64: the training needs about 2"):
         memory.check_memory(override(defaults("resnet50"), ["pass_pairs=64"]), of, memory.memory_of(None))
+
+
+def test_a_blob_that_caffe_cannot_count_is_refused():
+    """VGG-16's first: 64 channels of 224×224 for each of a pair's two images, at most 334 pairs."""
+    def of(settings):
+        return stage_nets("vgg16", "vi", 316, settings, "images", "pairs")
+
+    large = memory.Memory("memory on GPU 0", 1e15, 0)
+    settings = override(defaults("vgg16"), ["batch=336", "pass_pairs=336"])
+    with pytest.raises(InputError, match="pass_pairs is 336: blob conv1_1 of the training net would have "
+                                         "2,157,969,408 numbers, and Caffe counts to 2,147,483,647; "
+                                         "--set pass_pairs=168 makes the same updates"):
+        memory.check_memory(settings, of, large)
+    assert memory.choose_passes(settings, of, large).pass_pairs == 168
+    assert memory.check_memory(override(defaults("vgg16"), ["batch=334", "pass_pairs=334"]), of, large) < 1e15
 
 
 def test_this_machine_has_some_memory():

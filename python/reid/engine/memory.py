@@ -23,6 +23,7 @@ from reid.nets.shapes import Shaped, geometry, shaped
 FLOAT = 4                   # bytes
 HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
 GPU_CONTEXT = 1e9           # CUDA's context, the kernels of cuBLAS and cuDNN, rounding; assumed, not measured
+LARGEST_BLOB = 2 ** 31 - 1  # numbers: Caffe counts them in an int, and aborts where there are more
 
 
 HEADROOM = 0.9              # of the free memory is taken where pass_pairs is chosen: others may want some
@@ -43,7 +44,8 @@ class Need:
 class Memory:
     """The memory that a run computes in.
 
-    whose: as a phrase; free: bytes; workspace: bytes of it that cuDNN may take, None on the CPU.
+    whose: as a phrase; free: bytes; workspace: bytes of it that one pass of a convolution may ask cuDNN for,
+    None on the CPU.
     """
     whose: str
     free: float
@@ -71,7 +73,7 @@ def choose_passes(settings: Settings, nets: Callable[[Settings], dict], memory: 
     for pairs in _divisors(settings.batch):
         chosen = replace(settings, pass_pairs=pairs)
         needed = memory.need(nets(chosen), chosen)
-        if needed <= HEADROOM * memory.free:
+        if needed <= HEADROOM * memory.free and _largest_blob(nets(chosen)["train"])[0] <= LARGEST_BLOB:
             return chosen
     raise InputError(f"pass_pairs is {AUTO}: even one pair at a time needs about {needed / 1e9:.2f} GB of "
                      f"{memory.whose}, and {memory.free / 1e9:.2f} GB are free; a smaller input or "
@@ -81,19 +83,29 @@ def choose_passes(settings: Settings, nets: Callable[[Settings], dict], memory: 
 def check_memory(settings: Settings, nets: Callable[[Settings], dict], memory: Memory) -> float:
     """Bytes that a run needs; InputError where it does not fit, with a pass_pairs that would.
 
-    nets: as in `choose_passes`.
+    nets: as in `choose_passes`. Neither does a blob fit of more numbers than Caffe can count.
     """
     needed = memory.need(nets(settings), settings)
-    if needed > memory.free:
-        try:
-            fitting = choose_passes(settings, nets, memory).pass_pairs
-            way_out = f"--set pass_pairs={fitting} makes the same updates and fits"
-        except InputError:
-            way_out = "not even one pair at a time fits: a smaller input or backbone would"
-        raise InputError(f"pass_pairs is {settings.in_pass}: the training needs about "
-                         f"{needed / 1e9:.2f} GB of {memory.whose}, and {memory.free / 1e9:.2f} GB are free; "
-                         f"{way_out} (a run that has begun keeps its own: free memory for it)")
-    return needed
+    count, blob = _largest_blob(nets(settings)["train"])
+    if needed <= memory.free and count <= LARGEST_BLOB:
+        return needed
+    try:
+        fitting = choose_passes(settings, nets, memory).pass_pairs
+        way_out = f"--set pass_pairs={fitting} makes the same updates and fits"
+    except InputError:
+        way_out = "not even one pair at a time fits: a smaller input or backbone would"
+    if count > LARGEST_BLOB:
+        raise InputError(f"pass_pairs is {settings.in_pass}: blob {blob} of the training net would have "
+                         f"{count:,} numbers, and Caffe counts to {LARGEST_BLOB:,}; {way_out}")
+    raise InputError(f"pass_pairs is {settings.in_pass}: the training needs about "
+                     f"{needed / 1e9:.2f} GB of {memory.whose}, and {memory.free / 1e9:.2f} GB are free; "
+                     f"{way_out} (a run that has begun keeps its own: free memory for it)")
+
+
+def _largest_blob(net: caffe_pb2.NetParameter) -> tuple[int, str]:
+    """How many numbers the largest blob of a NetParameter has, and its name."""
+    return max(((math.prod(shape), top) for of in shaped(net) for top, shape in zip(of.layer.top, of.tops)),
+               key=lambda blob: blob[0])
 
 
 def _divisors(number: int) -> list[int]:
@@ -109,8 +121,9 @@ def need(train: caffe_pb2.NetParameter, test: caffe_pb2.NetParameter | None = No
 
     A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, one
     with the weights at the start and one that shares the trained ones. A net that is None does not count.
-    workers: processes that prepare batches in the machine's memory; workspace: bytes for cuDNN on a GPU, None
-    on the CPU; tested: whether the test net is ever run; passes: of the training net in an update.
+    workers: processes that prepare batches in the machine's memory; workspace: bytes that one pass of a
+    convolution may ask cuDNN for on a GPU, None on the CPU; tested: whether the test net is ever run; passes:
+    of the training net in an update.
     """
     cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
@@ -121,7 +134,8 @@ def need(train: caffe_pb2.NetParameter, test: caffe_pb2.NetParameter | None = No
     others = sum(times * _activations(net, cpu) for net, times in nets[1:] if net)
     fixed = copies * _parameters(train) * FLOAT + others
     if not cpu:
-        return Need(fixed + workspace + GPU_CONTEXT, per_pair)
+        # A convolution's two backward passes run side by side, each with a workspace of its own.
+        return Need(fixed + 2 * workspace + GPU_CONTEXT, per_pair)
     # A snapshot is put together in memory, weights and momentum, before it is written.
     fixed += HOST_PROGRAM + _convolving(nets, passes)
     fixed += 2 * _parameters(train) * FLOAT if deploy else 0
