@@ -24,7 +24,8 @@ from reid.common.errors import InputError, command_line
 
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
-STOCK = {"CAFFE_CUDNN_WORKSPACE_MB": "8", "CAFFE_TF32": "0"}
+STOCK = {"CAFFE_CUDNN_WORKSPACE_MB": "8", "CAFFE_TF32": "0", "CAFFE_CUDNN_DETERMINISTIC": "0",
+         "CAFFE_FUSE": "0"}
 LOSSES_APART, UPDATES_APART = 1e-4, 5e-3   # relative, of what both frameworks compute
 GB = 1e9
 
@@ -42,6 +43,7 @@ OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}      # Caffe's own layers, one by
 ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"),
           Variant("Caffe, its own layers", "ours", (), tuple(OWN.items())))
 ON_GPU = (Variant("Caffe", "ours"),
+          Variant("Caffe, its own layers", "ours", environment=(("CAFFE_FUSE", "0"),)),
           Variant("Caffe, TF32 off", "ours", environment=(("CAFFE_TF32", "0"),)),
           Variant("Caffe, stock settings", "ours", environment=tuple(STOCK.items())),
           Variant("PyTorch, TF32", "peer", ("--tf32",)), Variant("PyTorch, fp32", "peer"))
