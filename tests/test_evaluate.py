@@ -194,6 +194,8 @@ def test_errors_of_the_command_name_the_files(market, single_shot, tmp_path):
             ([*market_files(market), "--multi-query", single_shot / "query0.npz"],
              ["identity 8 from camera 2"]),
             ([*market_files(market), "--draws", 3], ["--draws belongs to --protocol single-shot"]),
+            (["--protocol", "single-shot", *query[2:], market / "gallery.npz", "--draws", 10 ** 23],
+             ["must be from 1 to 1,000,000"]),
             ([*query, market / "gallery.npz", market / "gallery.npz"], ["the same number of files"])):
         done = evaluate(*arguments)
         assert done.returncode == 2 and "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep import __main__ as prepare_command
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.common.lock import in_use
@@ -125,3 +126,10 @@ def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):
     with pytest.raises(InputError, match=f"{generated_viper}/out: lies inside --raw"):
         prepare("viper", generated_viper, generated_viper / "out", [0], epochs=1)
     assert not (generated_viper / "out").exists()
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere/out", "/dev/null/out"])
+def test_where_no_folder_can_be_made_is_said(generated_viper, capsys, folder):
+    """This was waited for without end, as if another process had just removed it."""
+    assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", folder]) == 2
+    assert folder.removesuffix("/out") in capsys.readouterr().err

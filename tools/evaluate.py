@@ -16,6 +16,8 @@ from reid.metrics.per_query import as_csv, per_query
 from reid.metrics.protocol import PROTOCOLS, rank
 from reid.metrics.summary import RANKS, over_splits, summary
 
+MOST_DRAWS = 1_000_000    # their figures are held in memory
+
 
 @command_line
 def main():
@@ -69,8 +71,9 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.multi_query and arguments.protocol != "market1501":
         parser.error("--multi-query belongs to --protocol market1501")
-    if arguments.draws is not None and (arguments.protocol != "single-shot" or arguments.draws < 1):
-        parser.error("--draws belongs to --protocol single-shot, and must be at least 1")
+    if arguments.draws is not None and (arguments.protocol != "single-shot"
+                                        or not 1 <= arguments.draws <= MOST_DRAWS):
+        parser.error(f"--draws belongs to --protocol single-shot, and must be from 1 to {MOST_DRAWS:,}")
     if min(arguments.ranks) < 1 or arguments.seed < 0:
         parser.error("--ranks must be at least 1, and --seed at least 0")
     arguments.multi_query = arguments.multi_query or [None] * len(arguments.query)

@@ -33,6 +33,11 @@ def main():
         began = time.monotonic()
         world = World(Path(folder) / "world")
         print(f"{time.monotonic() - began:6.0f} s  the undisturbed world is there", flush=True)
+        if options.case:
+            kind, number = " ".join(options.case[:-1]), int(options.case[-1])
+            case = FAULTS[kind](world, generator(options.seed, f"faults {kind}", number))
+            print(case)
+            return 1 if case.wrong else 0
         if not can_mount():
             print("full disks: left out: mounting a small disk needs root and the right to mount; file-size "
                   "limits stand for them")
@@ -55,6 +60,7 @@ def parse():
         parser.add_argument(f"--{option(kind)}", type=int, default=count, metavar="N",
                             help=f"{kind} (default {count})")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--case", nargs="+", metavar="KIND N", help="case N of a kind alone: kills 34")
     return parser.parse_args()
 
 

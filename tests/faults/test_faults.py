@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 from faults import FAULTS, WRONG, Damage, can_mount, damage
 from run import campaign
-from world import World
+from world import COMMANDS, World
 from yaml import safe_load
 
 CORPUS = safe_load(Path(__file__).with_name("corpus.yaml").read_text())
-CASES = {"kills": 2, "full disks": 2, "file-size limits": 3, "damaged files": 15, "two at once": 1,
-         "clock set back": 1, "odd names": 3}
+CASES = {"kills": 2, "full disks": 2, "file-size limits": 2, "damaged files": 12, "two at once": 1,
+         "clock set back": 1, "odd names": 2}
 SEED = 1
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("faults") / "world")
+    names = [name for name in COMMANDS if "mat" not in name]    # a .mat takes long to draw
+    return World(tmp_path_factory.mktemp("faults") / "world", names)
 
 
 @pytest.mark.parametrize("kind", FAULTS)

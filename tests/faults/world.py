@@ -5,13 +5,13 @@ minutes. What it writes to its standard output and error is kept, and a signal t
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +30,7 @@ RUN = "runs/viper/split00"
 SETTINGS = ("batch=4", "max_iter=4", "snapshot_every=1", "keep_snapshots=3", "test_every=2",
             "evaluate_every=2", "display=2", "workers=1", "test_pairs=8")
 TIMES = {"seconds", "pairs_per_second", "checksum"}    # of result.json: they differ between any two runs
+ROOM = 1 << 20    # bytes that a command may write to its output
 NO_FIGURES = "log.txt", "snapshot.json"    # they say how long it took
 FEATURES = f"{RUN}/features/after/{{}}.npz"
 
@@ -90,19 +91,23 @@ class Running:
         """name: of COMMANDS; before: called in the child, before anything else."""
         command = COMMANDS[name]
         arguments = [str(Path(folder, part[1:])) if part[:1] == "@" else part for part in command.arguments]
-        self.folder, self.files = folder, [tempfile.TemporaryFile() for _ in range(2)]
+        self.folder, self.pipes = folder, [os.pipe() for _ in range(2)]    # no limit on files is one on them
         self.began = time.monotonic()
         self.pid = os.fork()
         if not self.pid:
             self._live(command.main, [name, *arguments], before)
+        for mine, others in self.pipes:
+            fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, ROOM)
+            os.set_blocking(mine, False)
+            os.close(others)
 
     def _live(self, main, argv, before):
         """The child's life; does not return."""
         status = 99
         try:
             os.setsid()
-            for number, file in enumerate(self.files, 1):
-                os.dup2(file.fileno(), number)
+            for number, (_, pipe) in enumerate(self.pipes, 1):
+                os.dup2(pipe, number)
             sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
             sys.argv = argv
             before()
@@ -130,10 +135,12 @@ class Running:
         """Wait for its end; returns the Ending. The world's folder is taken out of what it said."""
         _, status = os.waitpid(self.pid, 0)
         seconds, said = time.monotonic() - self.began, []
-        for file in self.files:
-            file.seek(0)
-            said.append(file.read().decode(errors="replace").replace(str(self.folder), "@"))
-            file.close()
+        for pipe, _ in self.pipes:
+            text = b""
+            with contextlib.suppress(BlockingIOError):    # nothing is there, and a child has the other end
+                text = os.read(pipe, ROOM)
+            os.close(pipe)
+            said.append(text.decode(errors="replace").replace(str(self.folder), "@"))
         return Ending(os.waitstatus_to_exitcode(status), *said, seconds)
 
     def orphans(self, patience=6.0):
@@ -186,12 +193,14 @@ class World:
     It was made in the folder `case`, where every case happens: nets hold the paths of their data.
     """
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, names=tuple(COMMANDS)):
+        """names: of the commands that are in it."""
+        self.folder, self.names = Path(folder), names
+        self.writers = [name for name in names if COMMANDS[name].writes]
         self.base, self.case = self.folder / "base", self.folder / "case"
         self.seconds, self.outcomes = {}, {}
         self.case.mkdir(parents=True)
-        for name in COMMANDS:
+        for name in names:
             ending = run(name, self.case)
             if ending.status:
                 raise RuntimeError(f"{name} fails undisturbed: {ending}")

@@ -50,6 +50,8 @@ def _take(folder: Path, wait: bool) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:    # another process has just left it, and removed it as it was empty
+            if time.monotonic() > last_try:
+                raise    # no: nothing can be made there, as below /proc
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if told else fcntl.LOCK_NB))
