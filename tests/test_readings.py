@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import caffe
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from records import edit
 from stages import run_stage, tiny_job
 from test_pairs import CAMERA, IDENTITY, IMAGES, identity_of
@@ -19,15 +21,21 @@ from data_prep.splits.load import load_split
 from data_prep.splits.validation import hold_out
 from reid.common.errors import InputError
 from reid.common.rng import generator
+from reid.engine.settings import defaults, override
 from reid.formats import result as result_file
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import READINGS, load_manifest
 from reid.formats.pair_lmdb import PairStore
 from reid.layers.feed import PairFeed
 from reid.layers.source import Source
+from reid.nets import fit
+from reid.nets.by_hand import feed_by_hand
+from reid.nets.prototxt import stage_nets
+from reid.nets.shapes import shaped
 from reid.report.paper import load as load_paper
 from reid.report.results import gather
 from reid.report.table import as_text, tables
+from reid.stages.preflight import weights_rows
 from reid.stages.recipe import check_prepared, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,3 +244,49 @@ def test_validation_of_market1501_is_prepared_proved_and_kept_apart(tmp_path):
     edit(folder / "result.json", lambda facts: facts.update(validation=0, base="resnet50"))
     section, = gather(tmp_path / "runs")      # what is printed beside the paper's rows otherwise
     assert "paper" in "".join(map(as_text, tables(section, printed)))
+
+
+# VGG-16's other feature
+
+def test_vgg16_up_to_pool5(tmp_path):
+    """The same layers up to pool5, none after it; the heads take its 512 × 7 × 7 numbers."""
+    settings = override(defaults("vgg16"), ["feature=pool5"])
+    nets = stage_nets("vgg16", "vi", 7, settings, "images", "pairs")
+    usual = stage_nets("vgg16", "vi", 7, defaults("vgg16"), "images", "pairs")
+    for name, net in nets.items():
+        layers, before = ({layer.name: layer for layer in one.layer} for one in (net, usual[name]))
+        assert not {"fc6", "fc7", "relu6", "mask6", "drop6"} & layers.keys()
+        up_to = [*before][:[*before].index("pool5") + 1]
+        assert [*layers][:len(up_to)] == up_to
+        assert all(layers[one] == before[one] for one in up_to)
+    shapes = {of.layer.name: of for of in shaped(nets["train"])}
+    assert shapes["mask"].tops == [(48, 512, 7, 7)] and shapes["id_fc_a"].params[0] == (7, 25088)
+    assert nets["train"].layer[-1].name == "loss_verif"
+    for name in ("train", "deploy"):      # real Caffe takes them, at a small input
+        small = override(settings, ["input=32x32", "batch=2"])
+        net = stage_nets("vgg16", "vi", 7, small, "images", "pairs")[name]
+        if name == "train":
+            feed_by_hand(net)
+        (tmp_path / name).write_text(text_format.MessageToString(net))
+        made = caffe.Net(str(tmp_path / name), caffe.TRAIN if name == "train" else caffe.TEST)
+        made.forward()
+        if name == "train":
+            made.backward()
+            assert tuple(made.blobs["square"].shape) == (2, 512, 1, 1)
+        else:
+            assert made.outputs == ["pool5"] and tuple(made.blobs["pool5"].shape) == (8, 512, 1, 1)
+
+
+def test_the_rest_of_the_file_is_no_surprise():
+    names = {name: [] for name in fit.backbone("vgg16")}
+    wanted = fit.parameters(stage_nets("vgg16", "vi", 7, override(defaults("vgg16"), ["feature=pool5"]),
+                                       "images", "pairs")["deploy"])
+    unused = weights_rows(wanted, {**names, "fc8": []}, "vgg16")[2]
+    assert not unused.surprise and "fc6" in unused.found
+    assert weights_rows(wanted, {**names, "other": []}, "vgg16")[2].surprise
+
+
+def test_a_feature_that_a_backbone_does_not_give_is_refused():
+    for base, words in (("resnet50", "resnet50 gives pool5"), ("vgg16", "vgg16 gives fc7 or pool5")):
+        with pytest.raises(InputError, match=f"feature fc6: {words}"):
+            stage_nets(base, "vi", 7, override(defaults(base), ["feature=fc6"]), "images", "pairs")

@@ -69,6 +69,7 @@ class Settings:
                                    "one for each core",
                                    unit="threads", default=None, low=1, high=1024, free=True)
     # The net
+    feature: str = _setting("the blob that is compared and classified (VGG-16: fc7 or pool5)")
     dropout: float = _setting("probability of dropping a feature's component, 1 − p of eq. 1",
                               default=Heads.dropout, low=0, high=0.99)
     verif_scale: float = _setting("s in (s·(x1 − x2))²: how large the verification head's input is", low=1e-9)
@@ -138,8 +139,8 @@ FREE = {key for key, about in ABOUT.items() if about.free}
 def defaults(base: str) -> Settings:
     """The Settings of a backbone, a key of reid.nets.backbones.registry.BACKBONES."""
     of = BACKBONES[base]
-    return Settings(batch=of.batch, input=Size(of.height, of.width), mean=of.mean, verif_scale=of.verif_scale,
-                    clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
+    return Settings(feature=of.feature, batch=of.batch, input=Size(of.height, of.width), mean=of.mean,
+                    verif_scale=of.verif_scale, clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
 
 
 def override(settings: Settings, assignments: Iterable[str], where: str = "--set") -> Settings:

@@ -31,8 +31,9 @@ def stage_nets(base: str, objective: str, classes: int, settings: "Settings", im
                   seed=s.seed)
     training = Source(pairs=f"{pairs}/train", batch=s.in_pass, workers=s.workers, **common)
     testing = Source(pairs=f"{pairs}/test", batch=s.test_batch, workers=0, **common)
-    return {"train": train_net(base, heads, training, s.two_branch, s.batch_norm == "batch"),
-            "test": test_net(base, heads, testing), "deploy": deploy_net(base, DEPLOY_BATCH, *s.input)}
+    return {"train": train_net(base, heads, training, s.two_branch, s.batch_norm == "batch", s.feature),
+            "test": test_net(base, heads, testing, s.feature),
+            "deploy": deploy_net(base, DEPLOY_BATCH, *s.input, s.feature)}
 
 
 def stage_solver(folder: Path | str, settings: "Settings", schedule: "Schedule", snapshot_prefix: Path | str,

@@ -12,6 +12,7 @@ import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.files import checksum
+from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 
 PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
@@ -94,7 +95,8 @@ def check_start(job):
 
 def weights_rows(wanted, layers, base):
     """Rows of what of a file's `layers` the trunk `wanted` takes, and what is not used."""
-    known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted)}
+    known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted),
+             *fit.backbone(base)}    # an earlier feature leaves the backbone's last layers out
     unused = [name for name in layers if name not in wanted]
     foreign = [name for name in unused if name not in known]
     left = grouped([name for name in unused if name in known])

@@ -33,7 +33,6 @@ from reid.formats.feature_file import read_features, write_features
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import split_checksum
 from reid.formats.pair_lmdb import PairStore
-from reid.nets.backbones.registry import BACKBONES
 from reid.nets.prototxt import stage_nets, stage_solver
 from reid.provenance import lineage
 from reid.provenance.versions import versions
@@ -129,7 +128,7 @@ class Run:
 
     def features(self, trunk, sides):
         """Features of the split's test images from a deploy net: {"query": (N, D), "gallery": (M, D), …}."""
-        feature = BACKBONES[self.job.base].feature
+        feature = self.settings.feature
         return {side: extract(trunk, feature, self.images, self.evaluator.rows[side], self.job.settings)
                 for side in sides}
 
@@ -138,7 +137,7 @@ class Run:
 
         A kill loses little of it.
         """
-        feature, rows = BACKBONES[self.job.base].feature, self.evaluator.rows
+        feature, rows = self.settings.feature, self.evaluator.rows
         file = self.folder / "features" / f"after-{weights[:16]}.rows"
         everything = [row for side in rows for row in rows[side]]
         features = extract_kept(file, trunk, feature, self.images, everything, self.job.settings, self.log)

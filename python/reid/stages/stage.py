@@ -18,7 +18,6 @@ from reid.features.extract import extract_kept, view_settings
 from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest
 from reid.nets import fit
-from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import normalises
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
@@ -149,7 +148,7 @@ def features_before(runs, start):
         runs[0].log(f"features of {len(images)} images from the weights at the start")
         key = job.out / ".features" / _key(job, runs[0])
         with in_use(key, wait=True):    # other splits may want them at the same time
-            features = extract_kept(key.with_suffix(".rows"), start, BACKBONES[job.base].feature,
+            features = extract_kept(key.with_suffix(".rows"), start, job.settings.feature,
                                     runs[0].images, images, job.settings, runs[0].log)
         place = {row: number for number, row in enumerate(images)}
         for run in runs:
@@ -163,7 +162,8 @@ def _key(job, run):
     The same for the same net, weights, images and view of them.
     """
     weights = job.origin.sha256 if job.origin else f"seed {job.settings.seed}"
-    what = [job.base, weights, run.manifest.image_lmdb.sha256, *view_settings(job.settings)]
+    what = [job.base, job.settings.feature, weights, run.manifest.image_lmdb.sha256,
+            *view_settings(job.settings)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ class Backbone:
     add_layers      function (n, pairs) that adds the layers to NetSpec n, from n.data to the feature; pairs:
                     how many are stacked in n.data, 0 in a deploy net
     feature         name of the blob that holds the feature, in the deploy net and in the stacked training net
+    other_features  blobs before it that can be the feature instead
     classifier      the layer of its published weights that classifies ImageNet's 1000 classes; none: ""
     feature_dims    shape of one feature, without the batch axis: D, or D × rows × columns
     height, width   size in pixels of the net's input
@@ -41,3 +42,4 @@ class Backbone:
     verif_scale: float
     clip_gradients: float
     verif_lr_mult: float
+    other_features: tuple[str, ...] = ()

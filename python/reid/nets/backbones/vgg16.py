@@ -49,4 +49,5 @@ def _fully_connected(n: NetSpec, bottom: Top, number: int) -> Top:
 # ResNet-50's scale keeps the verification gradient near what was measured to be stable there.
 BACKBONE = Backbone(name="vgg16", add_layers=add_layers, feature="fc7", classifier="fc8",
                     feature_dims=(4096,), height=224, width=224, any_size=True, mean=IMAGENET_MEAN, batch=48,
-                    verif_scale=0.05, clip_gradients=35, verif_lr_mult=10)
+                    verif_scale=0.05, clip_gradients=35, verif_lr_mult=10,
+                    other_features=("pool5",))
