@@ -140,7 +140,8 @@ def defaults(base: str) -> Settings:
     """The Settings of a backbone, a key of reid.nets.backbones.registry.BACKBONES."""
     of = BACKBONES[base]
     return Settings(feature=of.feature, batch=of.batch, input=Size(of.height, of.width), mean=of.mean,
-                    verif_scale=of.verif_scale, clip_gradients=of.clip_gradients, verif_lr_mult=of.verif_lr_mult)
+                    verif_scale=of.verif_scale, clip_gradients=of.clip_gradients,
+                    verif_lr_mult=of.verif_lr_mult)
 
 
 def override(settings: Settings, assignments: Iterable[str], where: str = "--set") -> Settings:
