@@ -1,30 +1,43 @@
-"""The committed results on real datasets: the report reads them, and docs/results.md says what they say."""
+"""The committed results on real datasets: docs/results.md, docs/report.html and README say what they say."""
+
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from reid.formats import result as result_file
 from reid.report.results import gather
+from tools import make_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "experiments/measured"
 RESULTS = sorted(file.parent for file in MEASURED.rglob(result_file.NAME))
 
 
-def cell(figures):
-    """Rank-1 / mAP, the dataset's own, in percent, as the document has them."""
-    return f"{100 * figures['cmc']['1']:.1f} / {100 * figures['mAP']['trapezoid']:.1f}"
-
-
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: str(folder.relative_to(MEASURED)))
-def test_the_document_says_what_was_measured(folder):
-    result = result_file.read(folder)
-    text = (ROOT / "docs/results.md").read_text()
-    for figures in (result.before, result.after):
-        row = [figures, *figures["multi_query"].values()] if "multi_query" in figures else [figures]
-        plain = text.replace("*", "")
-        assert "| " + " | ".join(map(cell, row)) + " |" in plain
-    assert f"| {cell(result.histogram)} |" in text and f"{result.iterations:,} iterations" in text
+def test_the_page_says_what_was_measured(folder):
+    result, page = result_file.read(folder), (ROOT / "docs/report.html").read_text()
+    for figures in filter(None, (result.before, result.after, result.histogram)):
+        cells = [100 * figures["cmc"][rank] for rank in ("1", "5", "10", "20")]
+        cells += [100 * figures["mAP"][kind] for kind in ("trapezoid", "step")]
+        assert "".join(f"<td>{value:.2f}</td>" for value in cells) in page
+    assert f"{result.iterations:,} iterations" in page
+
+
+def test_a_changed_result_makes_the_documents_stale(tmp_path, monkeypatch):
+    """One more point of rank-1: the page, the tables and the README would be others; all else would stay."""
+    shutil.copytree(MEASURED, tmp_path / "measured")
+    file = next(tmp_path.rglob(result_file.NAME))
+    content = json.loads(file.read_text())
+    content.pop("checksum", None)
+    content["after"]["cmc"]["1"] += .01
+    file.write_text(json.dumps(content))
+    before = make_docs.files()
+    monkeypatch.setattr(make_docs, "MEASURED", tmp_path / "measured")
+    after = make_docs.files()
+    assert {path.name for path in before if before[path] != after[path]} == {"report.html", "results.md",
+                                                                             "README.md"}
 
 
 def test_they_are_of_real_people_and_carry_no_path_of_a_machine():

@@ -49,7 +49,8 @@ def draw(chart: Chart, ident: str) -> Html:
     to_y = _scale([low, high], HEIGHT - BOTTOM, TOP)
     parts = [_grid(ticks_y, to_y), _across(points, to_x, chart.log)]
     parts += [tag("path", d=f"M{LEFT} {to_y(y):.1f}H{WIDTH - RIGHT}", class_="rule") for y, _ in chart.rules]
-    parts += [tag("text", name, x=WIDTH - RIGHT, y=f"{to_y(y) - 4:.1f}", text_anchor="end")
+    parts += [tag("text", name, x=WIDTH - RIGHT, text_anchor="end",
+                  y=f"{to_y(y) + (14 if to_y(y) < TOP + 14 else -4):.1f}")
               for y, name in chart.rules]
     parts += [tag("path", d=f"M{to_x(x):.1f} {TOP}V{HEIGHT - BOTTOM}", class_="mark") for x in chart.marks]
     parts += [_series(series, to_x, to_y) for series in chart.series]

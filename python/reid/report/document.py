@@ -7,7 +7,7 @@ from reid.engine.settings import Settings
 from reid.report import chart, claims, curves, layout
 from reid.report.chart import Chart, Series
 from reid.report.html import hidden, join, page, scrolled, tag
-from reid.report.layout import NAMES, Layout, at, describe_measure, describe_start, difference, show
+from reid.report.layout import NAMES, Layout, at, describe_measure, difference, show
 from reid.report.results import OBJECTIVES, settings_of
 from reid.report.table import GENERATED
 
@@ -244,7 +244,7 @@ def _figure2(placed, paper, world):
                                                          row.get("objective")) == ("resnet50", "vi")]
     head = layout.Head("single_query", "market1501", "", ("rank-1", "mAP"))
     for number, points in enumerate(ways.values(), 1):
-        name = f"{_scale(points[0][1])}, from {describe_start(placed.start(points[0][1]))}"
+        name = f"{_scale(points[0][1])}, from {placed.describe_start(points[0][1])}"
         if len({weight for weight, _ in points}) < 2:
             parts.append(tag("p", f"Run with λ = {points[0][0]:g} alone, so there is no curve: {name}."))
             continue
@@ -325,7 +325,7 @@ def _runs(placed, anchors, report):
             parts.append(tag("section", tag("h3", f"{NAMES.get(section.stage, section.stage)}: {group.name}",
                                             id=anchor),
                              tag("p", f"{_scale(group)}. Data: {data}. Weights at the start: "
-                                      f"{describe_start(placed.start(group))}."),
+                                      f"{placed.describe_start(group)}."),
                              _figures(section, group, report.root, anchor), _course(group, anchor),
                              _lists(section, group, report), _lineage(group), _settings(group, anchor)))
     return join(*parts)

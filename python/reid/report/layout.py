@@ -89,6 +89,18 @@ class Layout:
         """Where a Group's weights come from: reid.report.results.start_of."""
         return start_of(group.results[0], self.stands_in)
 
+    def describe_start(self, group):
+        """It in words."""
+        origin, *stages = self.start(group)
+        return " → ".join([self._origin(group.results[0].base, origin),
+                           *(NAMES.get(stage, stage) for stage in stages)])
+
+    def _origin(self, base, origin):
+        if origin == PRETRAINED and self.chains.stands_for.get(base, ("weights",))[0] == "stage":
+            return "pre-training"    # of a net that nobody has trained on ImageNet
+        return {PRETRAINED: "ImageNet", RANDOM: "random weights",
+                UNKNOWN: "weights of unknown origin"}[origin]
+
     def _table(self, name, table):
         heads = [Head(column, dataset, _label(column, dataset), tuple(measures))
                  for column, measures in table["columns"].items()
@@ -128,7 +140,7 @@ class Layout:
         start, wanted = self.start(group), self._start_of_row(row, result)
         if start[0] == UNKNOWN:
             return "run, but from weights of unknown origin"
-        return "" if start == wanted else f"run, but from {describe_start(start)}"
+        return "" if start == wanted else f"run, but from {self.describe_start(group)}"
 
     def _start_of_row(self, row, result):
         """Where the weights of a row of the paper's come from, as start_of says it."""
@@ -172,7 +184,7 @@ class Layout:
             for head in table.heads:
                 here = [group for dataset, group in groups if dataset == head.dataset]
                 cells.append(self._filled(Cell(None), here, head) if here else Cell(None, why="not run"))
-            start = f"{_origin(origin)}, then other datasets" if chain else _origin(origin)
+            start = self._origin(base, origin) + (", then other datasets" if chain else "")
             name = f"{NETS.get(base, base)} ({OBJECTIVES[objective]}) from {start}"
             lines.append(Line(name, True, cells))
         return lines
@@ -209,11 +221,6 @@ def extent(group):
     settings = settings_of(result)
     height, width = settings.get("input", (224, 224))
     return height * width * settings.get("batch", 1) * result.iterations
-
-
-def describe_start(start):
-    """What start_of says, in words."""
-    return " → ".join([_origin(start[0]), *(NAMES.get(stage, stage) for stage in start[1:])])
 
 
 def describe_measure(measure):
@@ -297,7 +304,3 @@ def _label(column, dataset):
 
 def _pretraining(row):
     return {True: ", pre-trained", False: ", from scratch", None: ""}[row.get("pretrained")]
-
-
-def _origin(origin):
-    return {PRETRAINED: "ImageNet", RANDOM: "random weights", UNKNOWN: "weights of unknown origin"}[origin]
