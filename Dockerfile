@@ -15,8 +15,9 @@ RUN for package in python3-pythran python3-sympy unicode-data libgl1-mesa-dri is
    && dpkg-deb --build /tmp/empty && dpkg --install /tmp/empty.deb && rm -r /tmp/empty /tmp/empty.deb || exit 1; \
     done
 COPY tools/caffe/packages-use tools/caffe/
+COPY tools/packages-test tools/
 RUN apt-get update -q \
- && sed 's/#.*//' tools/caffe/packages-use | DEBIAN_FRONTEND=noninteractive xargs apt-get install -qy --no-install-recommends \
+ && sed 's/#.*//' tools/caffe/packages-use tools/packages-test | DEBIAN_FRONTEND=noninteractive xargs apt-get install -qy --no-install-recommends \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 # The mounts, under the names that the commands of README.md use. Any user may write: `docker run --user` is any number.
 RUN useradd --create-home dtl \

@@ -183,7 +183,8 @@ def copy_caffe(venv, system_cuda):
 
 def copy_python(venv):
     """Python's standard library and the packages of tools/caffe/packages-use; returns the files taken."""
-    wanted = re.sub("#.*", "", (ROOT / "tools/caffe/packages-use").read_text()).split()
+    lists = (ROOT / "tools/caffe/packages-use", ROOT / "tools/packages-test")
+    wanted = re.sub("#.*", "", "".join(file.read_text() for file in lists)).split()
     listed = run("dpkg-query", "-L", *closure(wanted)).splitlines()
     taken = []
     for file in sorted({Path(line) for line in listed}):

@@ -6,6 +6,7 @@ processes of the feed need it.
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -46,7 +47,10 @@ def decode(message: bytes) -> tuple[np.ndarray, int]:
     Raises InputError where the bytes are no Datum of three raw planes.
     """
     try:
-        datum = Datum.FromString(message)
+        datum = Datum()
+        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
+            if datum.ParseFromString(message) < len(message):
+                raise DecodeError
         image = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
     except (DecodeError, ValueError) as error:
         raise InputError("not a Datum of raw image planes") from error

@@ -1,5 +1,6 @@
 """A snapshot's folder: weights.caffemodel, state.solverstate; snapshot.json says whether both are whole."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def read_state(path: Path) -> caffe_pb2.SolverState:
     """The solver's state in a file of Caffe's; InputError where it is cut short."""
     state = caffe_pb2.SolverState()
     try:
-        state.ParseFromString(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
+            if state.ParseFromString(content) < len(content):
+                raise DecodeError
     except DecodeError:
         raise InputError(f"{path}: cut short; is the disk full?") from None
     return state
