@@ -12,12 +12,14 @@ FORBIDDEN = {
     "data_prep": ("weights", "tools"),
     "weights": ("data_prep", "tools"),
     "python/reid/common": ("reid.formats", "reid.nets", "reid.layers", "reid.engine", "reid.stages",
-                           "reid.provenance", "reid.features", "reid.metrics", "reid.report"),
+                           "reid.provenance", "reid.features", "reid.metrics", "reid.report",
+                           "reid.experiments"),
     "python/reid/formats": ("reid.nets", "reid.layers", "reid.engine", "reid.stages", "reid.provenance",
-                            "reid.features", "reid.report"),
-    "python/reid/engine": ("reid.stages", "reid.provenance", "reid.report"),
-    "python/reid/provenance": ("reid.stages", "reid.report"),
-    "python/reid/stages": ("reid.report",),
+                            "reid.features", "reid.report", "reid.experiments"),
+    "python/reid/engine": ("reid.stages", "reid.provenance", "reid.report", "reid.experiments"),
+    "python/reid/provenance": ("reid.stages", "reid.report", "reid.experiments"),
+    "python/reid/stages": ("reid.report", "reid.experiments"),
+    "python/reid/report": ("reid.experiments",),
 }
 
 

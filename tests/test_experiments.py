@@ -1,0 +1,230 @@
+"""Experiments: the committed files, the plan of one, what it skips and why, and what it is written as."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from records import edit
+
+from reid.common.errors import InputError
+from reid.experiments import show
+from reid.experiments.experiment import load, load_scales
+from reid.experiments.plan import FINISHED, IMPOSSIBLE, TO_DO, Place, plan, way
+from reid.experiments.rates import Rates
+from reid.formats import experiment_record
+from reid.report import paper as papers
+from reid.stages import chain, recipe
+from tools.run_experiments import EXPERIMENTS, NAMES, SCALES, report
+from tools.train_stage import CHAINS, RECIPES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = papers.load(EXPERIMENTS / "paper.yaml")
+SMALL = ("batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0")
+
+
+def experiment(folder, **changes):
+    """Two rows of Table I on VIPeR, both losses and identification, from random weights."""
+    content = {"title": "Mine", "table": "table1", "datasets": {"viper": 2}, "rows": {
+        "ours": {"method": "Ours (VGG16)", "base": "vgg16", "objective": "vi", "chain": "scratch"},
+        "alone": {"method": "VGG16-Baseline [17]", "base": "vgg16", "objective": "i", "chain": "scratch"}}}
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
+    return load(file, PAPER)
+
+
+def scale(**changes):
+    return replace(SCALES["tiny"], **{"generated": {}, "splits": {}, "settings": SMALL, **changes})
+
+
+def place(data, out, **changes):
+    given = dict(data=data, out=out, gpus=0, threads=1, elsewhere=False, chains=chain.load(CHAINS),
+                 recipes={name: recipe.load(file) for name, file in RECIPES.items()}, catalogue=None,
+                 rates=Rates([out]))
+    return Place(**{**given, **changes})
+
+
+def states(made):
+    return {(cell.row.name, cell.split): cell.state for cell in made.cells}
+
+
+def run(task):
+    done = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for command in task.commands]
+    assert all(one.returncode == 0 for one in done), done
+
+
+@pytest.fixture(scope="module")
+def data(prepared_viper, tmp_path_factory):
+    """A folder of prepared datasets: viper, of split 0 alone."""
+    folder = tmp_path_factory.mktemp("datasets")
+    (folder / "viper").symlink_to(prepared_viper)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_experiments_are_the_papers(name):
+    of = load(EXPERIMENTS / f"{name}.yaml", PAPER)
+    for stage, count in of.datasets.items():
+        assert count == (PAPER["datasets"][stage]["splits"] or count)
+    rows = [row for row in PAPER[of.table].get("rows", ()) if "base" in row]
+    assert len(of.rows) == (len(rows) or len(of.rows))    # each row of the paper that can be rebuilt
+    for row in rows:
+        mine = [one for one in of.rows.values() if (one.method, one.base, one.objective) ==
+                (row["method"], row["base"], row["objective"])]
+        assert any((one.chain == "scratch") != row.get("pretrained", True) for one in mine)
+    text = (EXPERIMENTS / f"{name}.yaml").read_text()
+    assert "# Expect" in text and "On a CPU" in text and "On a GPU: nothing is measured yet" in text
+
+
+def test_a_run_that_experiments_share_is_one_folder():
+    rows = {name: load(EXPERIMENTS / f"{name}.yaml", PAPER).rows for name in NAMES}
+    assert way(rows["table1"]["resnet50-ours"]) == way(rows["table3"]["resnet50-vi"]) == "resnet50-vi-paper"
+    assert way(rows["fig2"]["lambda-3"]) == way(rows["table2"]["resnet50-ours"])
+    assert way(rows["fig2"]["lambda-1"]) == "resnet50-vi-paper-verif_weight-1.0"
+    assert len({way(row) for row in rows["fig2"].values()}) == 6
+
+
+def test_the_committed_scales_are_read():
+    assert list(SCALES) == ["tiny", "short", "medium", "full"]
+    assert SCALES["short"].stages["viper"] == ("epochs=1.5",) and "input=128x64" in SCALES["short"].settings
+    assert SCALES["full"].settings == () and not SCALES["full"].stages and SCALES["full"].base is None
+
+
+@pytest.mark.parametrize("changes, words", [
+    (dict(table="table9"), ["table9", "table1"]),
+    (dict(datasets={"viper": 0}), ["viper is 0", "at least 1"]),
+    (dict(rows={"x": {"method": "Ours (VGG16)", "base": "vgg16", "objective": "v", "chain": "paper"}}),
+     ["row x", "no row 'Ours (VGG16)'"]),
+    (dict(rows={"x": {"method": "a", "base": "vgg", "objective": "v", "chain": "paper"}}), ["base is 'vgg'"]),
+    (dict(rows={"x": {"method": "a", "base": "vgg16", "objective": "v"}}), ["chain is missing"]),
+    (dict(rows={"x": {"method": "a", "speed": 1}}), ["no key 'speed'"]),
+    (dict(title=""), ["title is missing"]),
+])
+def test_a_file_that_is_no_experiment_is_refused(changes, words, tmp_path):
+    with pytest.raises(InputError) as error:
+        experiment(tmp_path, **changes)
+    assert all(word in str(error.value) for word in ["mine.yaml", *words]), error.value
+
+
+@pytest.mark.parametrize("content, words", [
+    ({"s": {}}, ["about is missing"]), ({"s": {"about": "x", "base": "y"}}, ["base is 'y'"]),
+    ({"s": {"about": "x", "settings": {"lr": "fast"}}}, ["lr is a number"]),
+    ({"s": {"about": "x", "generated": {"viper": {"layout": "viper"}}}}, ["identities, seed, epochs"]),
+])
+def test_a_file_that_is_no_scale_is_refused(content, words, tmp_path):
+    file = tmp_path / "scales.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError) as error:
+        load_scales(file)
+    assert all(word in str(error.value) for word in ["scales.yaml", *words]), error.value
+
+
+def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp_path):
+    mine, there = experiment(tmp_path), place(data, tmp_path / "out")
+    made = plan(mine, scale(), there)
+    assert states(made) == {("ours", 0): TO_DO, ("ours", 1): IMPOSSIBLE,
+                            ("alone", 0): TO_DO, ("alone", 1): IMPOSSIBLE}
+    assert "not prepared in" in next(cell.why for cell in made.cells if cell.split == 1)
+    assert [task.pairs for task in made.tasks.values()] == [8, 8]
+    assert all(task.memory > 1e6 for task in made.tasks.values())
+    assert any("hours are unknown" in line for line in show.describe(made))
+    run(made.tasks["stage/tiny-vi-scratch/viper/split00"])
+    again = plan(mine, scale(), place(data, tmp_path / "out"))
+    assert states(again)["ours", 0] == FINISHED
+    assert list(again.tasks) == ["stage/tiny-i-scratch/viper/split00"]
+    # and the finished run tells how long the other will take
+    file = made.out / "tiny-vi-scratch/viper/split00/result.json"
+    rate = json.loads(file.read_text())["pairs_per_second"]
+    assert again.tasks["stage/tiny-i-scratch/viper/split00"].hours == pytest.approx(8 / rate / 3600)
+    assert str(tmp_path / "out") in again.rates[0]
+    # another experiment on the same runs finds it too, and what is not asked for is only told
+    other = plan(mine, scale(), place(data, tmp_path / "out"), rows=["ours"])
+    assert not other.tasks and any("not there, not asked for" in line for line in show.describe(other))
+    # the report's record: every cell, with the reason of those that cannot be run
+    report(again)
+    record = experiment_record.read(again.out)
+    assert record["scale"] == "tiny" and record["about"] == SCALES["tiny"].about
+    cells = {(cell["row"], cell["split"]): cell for cell in record["experiments"]["mine"]["cells"]}
+    assert cells["ours", 0]["run"] == "tiny-vi-scratch/viper/split00"
+    assert len(cells["ours", 0]["result"]) == 64
+    assert "not prepared" in cells["ours", 1]["why"] and cells["alone", 0]["result"] is None
+    written = (again.out / "report/table.txt").stat().st_mtime_ns
+    report(again)
+    assert (again.out / "report/table.txt").stat().st_mtime_ns == written    # nothing new, nothing done
+    edit(file, lambda content: content["settings"].update(lr=1))
+    changed = next(cell for cell in plan(mine, scale(), place(data, tmp_path / "out")).cells)
+    assert changed.state == IMPOSSIBLE and "was begun with" in changed.why
+
+
+def test_reasons_are_those_of_the_stages(data, tmp_path):
+    def catalogue(name):
+        raise InputError(f"{name}: no weights")
+    rows = {name: {"method": "m", "base": "resnet50", "objective": "vi", "chain": name}
+            for name in ("paper", "direct", "scratch")}
+    fig = experiment(tmp_path, table="figure2", datasets={"viper": 1}, rows=rows)
+    made = plan(fig, scale(base=None), place(data, tmp_path / "out", catalogue=catalogue))
+    why = {cell.row.name: cell.why for cell in made.cells}
+    assert "large" in why["paper"] and why["direct"] == "resnet50: no weights"
+    assert not why["scratch"] and list(made.tasks) == ["stage/resnet50-vi-scratch/viper/split00"]
+    said = "\n".join(show.describe(made))
+    assert "viper split 0  cannot be run: resnet50: no weights" in said and "hours are unknown" in said
+
+
+def test_people_are_drawn_where_there_are_none(tmp_path):
+    drawn = {"viper": {"layout": "viper", "identities": 24, "seed": 7, "epochs": 3}}
+    made = plan(experiment(tmp_path), scale(generated=drawn), place(tmp_path / "data", tmp_path / "out"))
+    assert list(made.tasks) == ["people/viper", "prepare/viper", *(
+        f"stage/tiny-{objective}-scratch/viper/split0{split}"
+        for objective in ("vi", "i") for split in (0, 1))]
+    assert made.tasks["prepare/viper"].needs == ("people/viper",)
+    assert made.tasks["stage/tiny-vi-scratch/viper/split01"].needs == ("prepare/viper",)
+    prepare = made.tasks["prepare/viper"].commands
+    assert [command[command.index("--split") + 1] for command in prepare] == ["0", "1"]
+
+
+def test_stages_before_others_are_shared_and_come_first(tmp_path):
+    table = load(EXPERIMENTS / "table1.yaml", PAPER)
+    made = plan(table, SCALES["tiny"], place(tmp_path / "data", tmp_path / "out"), rows=["resnet50-ours"])
+    names = list(made.tasks)
+    for name, task in made.tasks.items():
+        assert all(names.index(needed) < names.index(name) for needed in task.needs), name
+    tiny = "stage/tiny-vi-paper"
+    assert made.tasks[f"{tiny}/viper/split01"].needs == (f"{tiny}/cuhk01/split00", "prepare/viper")
+    assert made.tasks[f"{tiny}/cuhk01/split00"].needs == (f"{tiny}/large/split00", "prepare/cuhk01")
+    assert made.tasks["prepare/large"].needs == ("people/market1501", "people/cuhk03")
+    assert len([name for name in names if name.startswith(tiny)]) == 6    # two of them cells of no row
+
+
+def test_the_plan_as_plain_commands(data, tmp_path):
+    made = plan(experiment(tmp_path), scale(), place(data, tmp_path / "out", elsewhere=True))
+    script = show.shell(made)
+    assert script.startswith("#!/bin/sh\n# Mine at scale tiny: ")
+    assert "not in it: ours, viper split 1" in script
+    lines = [line for line in script.splitlines() if line.startswith("tools/train_stage.sh viper")]
+    assert len(lines) == 2 and "--objective vi" in lines[0] and "--wait --cpu --threads 1" in lines[0]
+    cluster = show.sbatch(made, 1, 4)
+    assert cluster.count("sbatch --parsable --requeue") == 2 and "--gres=gpu:1" in cluster
+    assert "--dependency=\"afterany:$stage_tiny_vi_scratch_viper_split00:" in cluster
+    for text in (script, cluster):
+        assert subprocess.run(["sh", "-n"], input=text, text=True).returncode == 0
+
+
+def test_numbers_in_few_words():
+    assert show.numbers([4, 0, 1, 2, 7]) == "split 0-2,4,7"
+
+
+def test_a_card_each(tmp_path):
+    """Calls at the same time have other cards, and one card is had by one call at a time."""
+    script = [ROOT / "tools/snakemake/on_free_gpu.sh", "2", tmp_path, "sh", "-c",
+              "echo $CUDA_VISIBLE_DEVICES; read line"]
+    first, second = (subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                     for _ in range(2))
+    cards = [process.stdout.readline() for process in (first, second)]
+    assert sorted(cards) == ["0\n", "1\n"]
+    third = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first.communicate("\n")
+    assert third.stdout.readline() == cards[0]
+    for process in (second, third):
+        process.communicate("\n")

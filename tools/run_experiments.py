@@ -1,0 +1,213 @@
+"""Run an experiment of the paper: the stages of its rows, on Snakemake, and the report."""
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from reid.common.errors import InputError, command_line
+from reid.common.files import sha256_file, write_whole
+from reid.common.lock import in_use
+from reid.common.machine import cores, memory
+from reid.experiments import show
+from reid.experiments.experiment import load, load_scales
+from reid.experiments.plan import FINISHED, TO_DO, Place, plan
+from reid.experiments.rates import Rates
+from reid.formats import experiment_record, result as result_file
+from reid.report import paper as papers
+from reid.stages import chain, recipe
+from tools.train_stage import CHAINS, EXPERIMENTS, RECIPES, catalogue, real
+
+ROOT = Path(__file__).resolve().parents[1]
+SNAKEMAKE = ROOT / "tools" / "snakemake"
+NAMES = ("table1", "table2", "table3", "fig2")
+SCALES = load_scales(EXPERIMENTS / "scales.yaml")
+PR_SET_PDEATHSIG = 1    # prctl(2)
+
+
+@command_line
+def main():
+    arguments = parse_arguments()
+    experiment = load(EXPERIMENTS / f"{arguments.name}.yaml", papers.load(EXPERIMENTS / "paper.yaml"))
+    scale = SCALES[arguments.scale]
+    if arguments.data is None and not scale.generated:
+        raise InputError(f"--scale {scale.name} takes real data: give --data, a folder of prepared datasets")
+    out = real(arguments.out)
+    threads = arguments.threads or max(1, arguments.cores // max(1, arguments.gpus))
+    place = Place(
+        data=real(arguments.data) if arguments.data else out / scale.name / "data", out=out,
+        gpus=arguments.gpus, threads=threads, elsewhere=bool(arguments.profile or arguments.emit),
+        chains=chain.load(CHAINS), recipes={name: recipe.load(file) for name, file in RECIPES.items()},
+        catalogue=catalogue, rates=Rates([out, EXPERIMENTS / "measured"]))
+    splits = _splits(arguments.splits)
+
+    def planned():
+        return plan(experiment, scale, place, arguments.rows, splits)
+    made = planned()
+    if arguments.emit:
+        print(show.shell(made) if arguments.emit == "shell" else show.sbatch(made, arguments.gpus, threads),
+              end="")
+        return 0
+    print("\n".join(show.describe(made)), flush=True)
+    if arguments.dry_run:
+        return 0
+    with in_use(made.out):
+        if made.tasks:
+            carry_out(made, arguments, threads)
+            made = planned()
+            print("\n".join(show.describe(made)), flush=True)
+        report(made)
+    return 1 if made.tasks else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tools/run_experiments.sh", description=__doc__)
+    parser.add_argument("name", choices=NAMES, help="a file of experiments/")
+    parser.add_argument("--data", type=Path,
+                        help="folder of prepared datasets, named by stage; at a scale that draws people they "
+                             "are drawn where it has none (default: below --out)")
+    parser.add_argument("--out", type=Path, required=True,
+                        help="folder of the runs, of all scales and experiments; the same command resumes")
+    parser.add_argument("--scale", choices=SCALES, default="full",
+                        help="; ".join(f"{name}: {scale.about}" for name, scale in SCALES.items()))
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="names in the file; default: all")
+    parser.add_argument("--splits", default="all", metavar="K,K-K|all", help="as 0,2-4; default: all")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--emit", choices=("shell", "sbatch"),
+                        help="write the plan as plain commands to stdout")
+    parser.add_argument("--cores", type=int, default=cores(), metavar="N",
+                        help="that tasks take together; default: this machine's")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="of one task; default: all the cores, with GPUs a GPU's share; fewer run more "
+                             "tasks at a time, as far as there is memory")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N",
+                        help="so many tasks at a time, a GPU each")
+    parser.add_argument("--profile", type=Path, metavar="DIR",
+                        help="Snakemake's profile for a cluster, as experiments/profiles/slurm")
+    arguments = parser.parse_args()
+    if min(arguments.cores, arguments.threads or 1) < 1 or arguments.gpus < 0:
+        parser.error("--cores and --threads are at least 1, --gpus at least 0")
+    if arguments.profile and not (arguments.profile / "config.yaml").is_file():
+        parser.error(f"--profile {arguments.profile}: there is no config.yaml in it")
+    return arguments
+
+
+def _splits(text):
+    """The numbers in "0,2-4"; None for all."""
+    if text == "all":
+        return None
+    try:
+        ends = [[int(end) for end in part.split("-", 1)] for part in text.split(",")]
+        return [number for first, *last in ends for number in range(first, (last or [first])[0] + 1)]
+    except ValueError:
+        raise InputError(f"--splits {text}: write numbers as 0,2-4, or all") from None
+
+
+def carry_out(made, arguments, threads):
+    """Let Snakemake run the tasks of a plan; what fails is told by its log and does not stop the others."""
+    state = made.out / ".running"
+    shutil.rmtree(state, ignore_errors=True)    # an earlier start's, killed; nothing of it is needed
+    state.mkdir(parents=True)
+    about = {name: {"command": _command(made, task, arguments), "needs": task.needs,
+                    "megabytes": show.megabytes(task)} for name, task in made.tasks.items()}
+    content = {"threads": threads, "gpus": arguments.gpus, "tasks": about}
+    write_whole(state / "plan.json", json.dumps(content))
+    kind = "snakemake-slurm" if arguments.profile else "snakemake"
+    command = [ROOT / "build" / kind / "bin/python", "-m", "snakemake",
+               "--snakefile", SNAKEMAKE / "Snakefile", "--directory", state,
+               "--config", f"plan={state / 'plan.json'}", "--keep-going", "--nolock", "--scheduler",
+               "greedy", "--quiet", "rules", "progress"]
+    if arguments.profile:
+        command += ["--profile", arguments.profile.resolve()]
+    else:
+        command += ["--cores", arguments.cores, "--resources", f"mem_mb={memory()[1] // 10**6}",
+                    f"gpu={arguments.gpus}"]
+    if _supervise(list(map(str, command)), {"XDG_CACHE_HOME": str(state / "cache")}) == 0:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _command(made, task, arguments):
+    """A task as one line of shell, run in the project's folder, its output kept in a log."""
+    log = made.out / "logs" / f"{task.name}.log"
+    prefix = ""
+    if arguments.gpus and not arguments.profile and task.trains:
+        prefix = shlex.join([str(SNAKEMAKE / "on_free_gpu.sh"), str(arguments.gpus),
+                             str(made.out / ".running/gpus")]) + " "
+    text = " && ".join(prefix + shlex.join(command) for command in task.commands)
+    # tee -i: a Ctrl-C reaches it too, and the training still has something to say
+    return (f"cd {shlex.quote(str(ROOT))} && mkdir -p {shlex.quote(str(log.parent))} && "
+            f"{{ {text}; }} 2>&1 | tee -ia {shlex.quote(str(log))}")
+
+
+def _supervise(command, environment):
+    """Run Snakemake in a group of its own; Ctrl-C and SIGTERM stop all of it as Ctrl-C does. Its status."""
+    def die_with_parent():
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True,
+                               preexec_fn=die_with_parent)
+    stopped = []
+
+    def stop(number, frame):
+        stopped.append(number)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped:
+        raise KeyboardInterrupt
+    return status
+
+
+def report(made):
+    """Write what became of the experiment, and the report where anything in it is new."""
+    record = experiment_record.read(made.out) or {"experiments": {}}
+    experiments = {**record["experiments"], made.experiment.name: _record(made)}
+    record = {"scale": made.scale.name, "about": made.scale.about, "experiments": experiments}
+    experiment_record.write(made.out, record)
+    if not any(made.out.rglob(result_file.NAME)):
+        return
+    folder = made.out / "report"
+    if experiment_record.read(folder) != record:
+        subprocess.run(show.report_command(made), cwd=ROOT, check=True)
+        experiment_record.write(folder, record)    # last: it says of which results the report is
+    print(f"{show.heading(made)}\nreport: {folder}")
+
+
+def _record(made):
+    """What experiment.json says of an experiment."""
+    cells = []
+    for cell in made.cells:
+        file = cell.folder / result_file.NAME
+        state, why = cell.state, cell.why
+        if state == TO_DO and cell.task in made.tasks and (said := _said(made, cell)):
+            why = said
+        cells.append({
+            "row": cell.row.name, "method": cell.row.method, "base": cell.row.base,
+            "objective": cell.row.objective, "chain": cell.row.chain,
+            "stage": cell.stage, "split": cell.split,
+            "run": str(cell.folder.relative_to(made.out)), "state": state, "why": why,
+            "result": sha256_file(file) if state == FINISHED else None})
+    return {"title": made.experiment.title, "table": made.experiment.table, "cells": cells}
+
+
+def _said(made, cell):
+    """The error that a cell's task ended with, where its log has one."""
+    log = made.out / "logs" / f"{cell.task}.log"
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    return next((line for line in reversed(lines) if line.startswith("error: ")), "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
