@@ -21,8 +21,10 @@ START = (r"(?:PYTHONPATH=\S+ )?(?:(?:\.venv/bin/)?python -m (?:data_prep|weights
 # What stands for a value in the form of a command, by the option before it or by itself.
 VALUES = {"STAGE": "viper", "DATASET": "viper", "LAYOUT": "viper", "K": "0", "N": "1", "S": "0", "E": "1",
           "B": "resnet50", "B,G,R": "1,2,3"}
-NAMES = {"--variant": "p100", "--recipe": "paper", "--chain": "paper", "data_prep.splits": "viper"}
+NAMES = {"--variant": "p100", "--recipe": "paper", "--chain": "paper", "data_prep.splits": "viper",
+         "tools/run_experiments.sh": "table1"}
 SHELLS = {"tools/train_stage.sh": "tools/train_stage.py", "tools/bundle.sh": "tools/bundle.py",
+          "tools/run_experiments.sh": "tools/run_experiments.py",
           "tools/doctor": "tools/doctor.py"}
 MADE = ("msmt17", "resnet18", "chains.yaml")    # docs/extending.md and docs/results.md make these themselves
 
