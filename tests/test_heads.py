@@ -46,7 +46,7 @@ def softmax_loss(features, weight, bias, labels):
     return loss, d_scores @ weight, d_scores.T @ features, d_scores.sum(0), accuracy
 
 
-def reference(net, objective, same=SAME):
+def reference(net, objective, same=SAME, squares_times=1):
     """Losses, accuracies and gradients of the fused loss, from the net's features, weights and mask."""
     x = net.blobs["feature"].data.astype(np.float64).reshape(2, PAIRS, -1)
     mask = net.blobs["mask"].data.astype(np.float64).reshape(PAIRS, -1)
@@ -63,7 +63,7 @@ def reference(net, objective, same=SAME):
     if "v" in objective:
         weight, bias = (blob.data.astype(np.float64) for blob in net.params["verif_fc"])
         difference = dropped[0] - dropped[1]
-        squares = np.maximum((SCALE * difference) ** 2, 0)
+        squares = squares_times * np.maximum((SCALE * difference) ** 2, 0)
         loss, d_squares, d_weight, d_bias, accuracy = softmax_loss(squares, weight, bias, same)   # eq. 2, 3
         out["loss_verif"], out["accuracy_verif"] = loss, accuracy
         d_difference = 3 * d_squares * 2 * SCALE ** 2 * difference                        # eq. 6
@@ -111,9 +111,21 @@ def test_no_mask_in_test_and_each_head_is_judged_on_its_own_rows(tmp_path):
     net.blobs["same"].data[...] = same
     net.forward()
     assert (net.blobs["mask"].data == 1).all()
-    expected = reference(net, "vi", same)
+    expected = reference(net, "vi", same, squares_times=2)       # 1 / (1 − 0.5)
     for name in ("loss_id_a", "loss_id_b", "loss_verif", "accuracy_id_a", "accuracy_id_b", "accuracy_verif"):
         np.testing.assert_allclose(net.blobs[name].data, expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_squares_without_a_mask_are_what_they_average_with_it(tmp_path):
+    net = head_net(tmp_path, "v")
+    passes = 600
+    total = sum((net.forward(), net.blobs["square"].data.astype(np.float64))[1] for _ in range(passes))
+    (tmp_path / "test").mkdir()
+    judged = head_net(tmp_path / "test", "v", test=True)         # the same features
+    judged.forward()
+    # Under a mask a square is 0 or 4 times its own value, each with probability one half
+    squares = judged.blobs["square"].data
+    assert (np.abs(total / passes - squares) <= 6 * squares / passes ** .5).all()
 
 
 def test_a_batch_with_nothing_to_judge_counts_nothing(tmp_path):

@@ -75,10 +75,14 @@ def _identification(n: NetSpec, heads: Heads, test: bool) -> None:
 def _verification(n: NetSpec, heads: Heads, test: bool) -> None:
     """Squared difference, ReLU, softmax over same and different.
 
-    A square is never negative, so the ReLU changes nothing; it is kept because the paper has it.
+    A square is never negative, so the ReLU changes nothing; it is kept because the paper has it. The mask of
+    training, 0 or 1 / (1 − dropout), makes the squares average 1 / (1 − dropout) times what they are without
+    it; a test net, which has none, takes them as many times, or the head is judged off the scale that it was
+    trained at (docs/verification-head.md).
     """
+    scale = heads.verif_scale / (1 - heads.dropout) ** .5 if test else heads.verif_scale
     n.square = L.Python(n.dropped_a, n.dropped_b, module="reid.layers.squared_difference",
-                        layer="SquaredDifference", param_str=json.dumps({"scale": heads.verif_scale}))
+                        layer="SquaredDifference", param_str=json.dumps({"scale": scale}))
     n.square_relu = L.ReLU(n.square, in_place=True)
     n.verif_fc = L.InnerProduct(n.square, num_output=2, weight_filler=dict(type="gaussian", std=0.001),
                                 param=_new_layer(heads.verif_lr_mult))
