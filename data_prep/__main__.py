@@ -19,7 +19,7 @@ HELP = {"anchors": "what is the first of a pair once an epoch: each augmented co
 
 
 @command_line
-def main(arguments=None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     started = time.monotonic()
     manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
@@ -35,7 +35,7 @@ def main(arguments=None) -> int:
     return 0
 
 
-def _options(arguments) -> argparse.Namespace:
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
     parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--raw", type=Path, required=True,

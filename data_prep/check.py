@@ -7,9 +7,11 @@ is printed for each thing proved; the first that does not hold ends the check wi
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data_prep.index import JUNK
 from data_prep.readers.registry import DATASETS
@@ -27,7 +29,7 @@ class NotProved(Exception):
     """A claim that does not hold; the message names the file and the place."""
 
 
-def check(out: Path, splits=None):
+def check(out: Path, splits: Iterable[str] | None = None) -> Iterator[str]:
     """Yield a sentence for each claim of `out` that holds; raise NotProved at the first that does not.
 
     splits: the names of those to look at (None: all). Raises InputError where the folder is not a
@@ -46,7 +48,7 @@ def check(out: Path, splits=None):
         yield f"{name}/test: {_held_out(out / name / 'test', manifest, split, classes)}"
 
 
-def prove(out: Path, splits) -> None:
+def prove(out: Path, splits: Iterable[str]) -> None:
     """Raise InputError where a claim of `out` and of its splits named `splits` does not hold."""
     try:
         for _ in check(out, splits):
@@ -55,7 +57,7 @@ def prove(out: Path, splits) -> None:
         raise InputError(f"{out}: {failure}; prepare the data again") from None
 
 
-def _claim(holds, where, what: str) -> None:
+def _claim(holds: ArrayLike, where: Path | str, what: str) -> None:
     if not np.all(holds):
         raise NotProved(f"{where}: {what}")
 
@@ -275,7 +277,7 @@ def _judges(manifest: Manifest, split: PreparedSplit, identity: np.ndarray,
 
 
 @command_line
-def main(arguments=None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.check", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a folder that `python -m data_prep` wrote")
     try:

@@ -45,7 +45,7 @@ class Partners:
     """
 
     def __init__(self, images: np.ndarray, identity: np.ndarray, camera: np.ndarray,
-                 positives: str = "across", negatives: str = "images"):
+                 positives: str = "across", negatives: str = "images") -> None:
         """`images` (N,): places of the training images; `identity`, `camera` (N,): of those images.
 
         positives: "any" draws them from all cameras; negatives: "identities" draws another identity first,
@@ -141,7 +141,8 @@ def held_out(partners: Partners, query: np.ndarray, gallery: np.ndarray, identit
     return pairs
 
 
-def _gallery_choices(query, gallery, identity, camera, rng) -> tuple[np.ndarray, np.ndarray]:
+def _gallery_choices(query: np.ndarray, gallery: np.ndarray, identity: np.ndarray, camera: np.ndarray,
+                     rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each query, one gallery image of its identity and one of another."""
     matches, strangers = [], []
     shown, seen_by = identity[gallery], camera[gallery]

@@ -181,7 +181,7 @@ def test_a_restarted_head_is_fresh_and_one_choice_binds_the_folder(trained, data
     keeping = json.loads(json.dumps(FILE))
     keeping["chains"]["fresh"]["third"]["verification_head"] = "keep"
     with pytest.raises(InputError,
-                       match="third/split00: was begun with a fresh verification head, not a kept one"):
+                       match="third/split00: was started with a fresh verification head; you asked for a k"):
         plan.plan(request(data, tmp_path, chain="fresh", chains=load(chains(tmp_path, keeping))))
 
 
@@ -199,7 +199,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(copy, data, tmp_p
     lines = plan.describe(plan.plan(request(data, copy)))
     assert [line.split(";")[0] for line in lines] == ["first split00: finished, skip",
                                                       "second split00: finished, skip",
-                                                      "third split00: go on at iteration 1"]
+                                                      "third split00: resume at iteration 1"]
     assert "2 iterations of 4 pairs" in lines[2] and "(second split00, 2 iterations)" in lines[2]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -223,12 +223,13 @@ def test_missing_data_of_a_parent_is_one_error_with_ways_out(data, tmp_path):
 
 @pytest.mark.parametrize("other, words", [
     (dict(objective="v"),
-     r"second/split00: was begun with objective vi, not v;.*stage second, from which third"),
+     r"second/split00: was started with objective=vi; you asked for v\. .*stage second, from which third"),
     (dict(base="vgg16", chain="fresh"),
-     r"second/split00: was begun with base tiny, not vgg16;.*from which third"),
-    (dict(assignments=["second.lr=0.1"]), r"was begun with settings.lr 0.001, not 0.1.*from which third"),
+     r"second/split00: was started with base=tiny; you asked for vgg16\. .*from which third"),
+    (dict(assignments=["second.lr=0.1"]),
+     r"was started with lr=0.001; you asked for 0.1\. Use 0.001 or another --out.*from which third"),
     (dict(assignments=["second.max_iter=3"]),
-     r"third/split00: was begun from second at iteration 2, which is to go on to 3"),
+     r"third/split00: was started from second at iteration 2, which is to be trained to 3"),
     (dict(assignments=["fourth.lr=1"]), "no stage 'fourth'; it has first, second, third"),
     (dict(assignments=["third.speed=1"]), "'speed'"),
     (dict(chain="short"), "--chain short:.*long, fresh"),
@@ -357,7 +358,7 @@ def test_the_command_line_says_and_does_the_same(data, tmp_path):
 
 
 def test_a_run_of_before_a_setting_had_its_default(data, tmp_path):
-    """A folder that was begun without a setting that there is now is resumed with its default alone."""
+    """A folder that was started without a setting that there is now is resumed with its default alone."""
     plan.run(request(data, tmp_path / "out", stage="second", chain="fresh"))
     file = tmp_path / "out/second/split00/settings.yaml"
     asked = yaml.safe_load(file.read_text())

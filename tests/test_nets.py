@@ -56,7 +56,7 @@ def test_real_caffe_builds_the_committed_nets(path, tmp_path):
         assert load(net, tmp_path / "net.prototxt", phase).params
 
 
-# The trunks
+# The backbones
 
 def test_resnet50_has_the_parameters_of_the_published_model(tmp_path):
     net = load(deploy_net("resnet50", 1, 64, 64), tmp_path / "net.prototxt")
@@ -121,10 +121,10 @@ def test_pair_data_takes_the_parameters_it_is_given():
         assert (settings.phase, settings.batch, settings.mean) == (phase, PAIRS, BACKBONES["tiny"].mean)
 
 
-# Stacked trunk and two branches
+# Stacked backbone and two branches
 
 @pytest.mark.parametrize("base", BACKBONES)
-def test_stacked_trunk_and_two_branches_have_the_same_loss_and_gradients(base, tmp_path):
+def test_stacked_backbone_and_two_branches_have_the_same_loss_and_gradients(base, tmp_path):
     size = SMALL_INPUT[base]
     stacked, branches = (_train(base, size, two_branch, tmp_path) for two_branch in (False, True))
     _make_alive(stacked)

@@ -49,7 +49,7 @@ def test_a_damaged_record_of_what_was_asked_for(trained, prepared_viper, tmp_pat
     out = shutil.copytree(trained, tmp_path / "runs")
     file = out / "viper/split00" / name
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"^{file.parent}.*(damaged|was begun with)") as refused:
+    with pytest.raises(InputError, match=f"^{file.parent}.*(damaged|was started with)") as refused:
         check_stage(job(prepared_viper, out), [0])
     assert len(str(refused.value)) < 1000
 

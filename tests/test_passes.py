@@ -40,9 +40,9 @@ def test_the_choice_is_kept_and_a_resume_takes_it_over(prepared_viper, tmp_path,
             (folder / gone).unlink()
         check = check_stage(job(prepared_viper, tmp_path), [0])    # auto, and there is memory for all 8
         assert check.runs[0].settings.pass_pairs == 2
-    with pytest.raises(InputError, match="was begun with settings.pass_pairs 2, not 8"):
+    with pytest.raises(InputError, match="was started with pass_pairs=2; you asked for 8"):
         check_stage(job(prepared_viper, tmp_path, "pass_pairs=8"), [0])
-    with pytest.raises(InputError, match="was begun with settings.batch 8, not 4"):
+    with pytest.raises(InputError, match="was started with batch=8; you asked for 4"):
         check_stage(job(prepared_viper, tmp_path, "batch=4"), [0])
     monkeypatch.setattr(machine, "memory", lambda: (1e9, 1e8))
     with pytest.raises(InputError, match="pass_pairs is 2: .* keeps its own"):
@@ -99,7 +99,7 @@ def test_a_run_of_before_passes_is_finished_and_resumed(prepared_viper, tmp_path
     before = last_weights(folder).read_bytes()
     as_before_passes(folder, batch=4, passes=2)
     assert not check_stage(job(prepared_viper, tmp_path), [0]).todo
-    with pytest.raises(InputError, match="was begun with settings.batch 8, not 4"):
+    with pytest.raises(InputError, match="was started with batch=8; you asked for 4"):
         check_stage(job(prepared_viper, tmp_path, "batch=4"), [0])
     shutil.rmtree(folder / "snapshots/000004")
     (folder / "result.json").unlink()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import caffe
@@ -18,6 +19,7 @@ from caffe.proto import caffe_pb2
 from records import edit
 from stages import run_stage
 
+from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine import loop, snapshots
@@ -102,7 +104,7 @@ def test_a_folder_of_another_run_is_refused(trained, prepared_viper):
         run_stage(job(prepared_viper, trained.parents[1], "lr=0.01"), [0])
 
 
-def test_next_stage_takes_the_trunk_and_starts_fresh_heads(trained, prepared_viper, tmp_path):
+def test_next_stage_takes_the_backbone_and_starts_fresh_heads(trained, prepared_viper, tmp_path):
     weights = trained / "snapshots/000012/weights.caffemodel"
     folder, = run_stage(job(prepared_viper, tmp_path, "max_iter=1", init=weights, stage="mine"), [0])
     np.testing.assert_allclose(read_features(folder / "features/before/query.npz")["features"],
@@ -166,7 +168,7 @@ def test_a_broken_snapshot_is_passed_over(trained, prepared_viper, tmp_path, cap
     assert weights.read_bytes() == (trained / "snapshots/000012/weights.caffemodel").read_bytes()
 
 
-def test_the_two_branch_form_trains_the_same_trunk(trained, prepared_viper, tmp_path):
+def test_the_two_branch_form_trains_the_same_backbone(trained, prepared_viper, tmp_path):
     folder, = run_stage(job(prepared_viper, tmp_path, "two_branch=true", "max_iter=2"), [0])
     names = [set(read_caffemodel(run / "snapshots" / last / "weights.caffemodel")) for run, last in
              ((folder, "000002"), (trained, "000012"))]
@@ -382,7 +384,7 @@ def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
     with pytest.raises(InputError, match="split07 is not prepared; there are split00"):
         run_stage(job(prepared_viper, tmp_path / "runs"), [7])
     with pytest.raises(InputError, match="stage cuhk01: --data holds viper"):
-        run_stage(job(prepared_viper, tmp_path / "runs", stage="cuhk01"), [0])
+        run_stage(replace(job(prepared_viper, tmp_path / "runs", stage="cuhk01"), datasets=DATASETS), [0])
     with pytest.raises(InputError, match="no/manifest.json"):
         run_stage(job(tmp_path / "no", tmp_path / "runs"), [0])
     pairs = PairStore(prepared_viper / "split00/train")
@@ -456,7 +458,7 @@ def test_held_out_pairs_are_a_fixed_sample_spread_over_all_of_them(prepared_vipe
     assert all((some.rows(k)[0] == every.rows(plan.test_batches[k % 5])[0]).all() for k in range(7))
 
 
-class Trunk:
+class Net:
     """Stands in for a deploy net: the feature of an image is its first pixels.
 
     Counts what it was asked for.
@@ -482,15 +484,15 @@ def test_a_changed_byte_in_kept_features_is_computed_again(prepared_viper, tmp_p
     """A row of the file has 28 bytes here: the image's place, 5 numbers, their CRC-32."""
     images, settings, file, said = ImageStore(prepared_viper / "images"), defaults("tiny"), tmp_path / "f", []
 
-    def kept(trunk):
-        return extract.extract_kept(file, trunk, "feature", images, range(24), settings, said.append)
+    def kept(net):
+        return extract.extract_kept(file, net, "feature", images, range(24), settings, said.append)
     file.touch()
-    first = kept(Trunk())    # a kill may have left an empty file
+    first = kept(Net())    # a kill may have left an empty file
     damaged = bytearray(file.read_bytes())
     damaged[place] ^= 1
     file.write_bytes(damaged)
     batches = -(-(24 - place // 28) // extract.BATCH)
-    np.testing.assert_array_equal(kept(Trunk(fails_after=batches)), first)
+    np.testing.assert_array_equal(kept(Net(fails_after=batches)), first)
     assert f"{file}: damaged, or of an older version, from row {place // 28} of 24 on" in said[0]
     damaged[place] ^= 1
     assert file.read_bytes() == damaged
@@ -499,17 +501,17 @@ def test_a_changed_byte_in_kept_features_is_computed_again(prepared_viper, tmp_p
 def test_features_that_were_computed_are_kept(prepared_viper, tmp_path, monkeypatch):
     images, settings = ImageStore(prepared_viper / "images"), defaults("tiny")
     wanted = [30, 3, 17, *range(20, 41), 3]
-    straight = extract.extract(Trunk(), "feature", images, wanted, settings)
+    straight = extract.extract(Net(), "feature", images, wanted, settings)
     monkeypatch.setattr(extract, "KEEP", 1)
     file = tmp_path / "some/features.rows"
     with pytest.raises(SystemExit):
-        extract.extract_kept(file, Trunk(fails_after=2), "feature", images, wanted, settings, print)
+        extract.extract_kept(file, Net(fails_after=2), "feature", images, wanted, settings, print)
     assert file.stat().st_size == 2 * extract.BATCH * (4 + 5 * 4 + 4)
     with open(file, "ab") as stream:
         stream.write(b"cut short")
-    trunk, lines = Trunk(fails_after=2), []
-    kept = extract.extract_kept(file, trunk, "feature", images, wanted, settings, lines.append)
-    assert (kept == straight).all() and lines == [f"features of 16 images are in {file}"] and trunk.left == 1
-    again = extract.extract_kept(file, Trunk(fails_after=0), "feature", images, wanted, settings,
+    net, lines = Net(fails_after=2), []
+    kept = extract.extract_kept(file, net, "feature", images, wanted, settings, lines.append)
+    assert (kept == straight).all() and lines == [f"features of 16 images are in {file}"] and net.left == 1
+    again = extract.extract_kept(file, Net(fails_after=0), "feature", images, wanted, settings,
                                  lines.append)
     assert (again == straight).all()

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from reid.common.errors import InputError, command_line
@@ -77,7 +78,7 @@ echo "$into/dtl-reid is unpacked; begin with $into/dtl-reid/tools/doctor"
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/bundle.sh", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="default: build/dtl-reid-cpu.tar.xz or -gpu.tar.xz")
@@ -116,7 +117,7 @@ def main():
     return 0
 
 
-def fill(bundle, gtest, *, slim_too, system_cuda):
+def fill(bundle: Path, gtest: Path | None, *, slim_too: bool, system_cuda: bool) -> None:
     """Put all that belongs to a bundle into its folder."""
     venv = bundle / ".venv"
     copy_project(bundle, (SLIM_UPSTREAM if slim_too else UPSTREAM) + (GTEST_DATA if gtest else ()))
@@ -138,7 +139,7 @@ def fill(bundle, gtest, *, slim_too, system_cuda):
     copy_licences(venv / "share/doc", taken)
 
 
-def check_machine(slim_too=False):
+def check_machine(slim_too: bool = False) -> None:
     """InputError where a bundle, or a slim one, cannot be made."""
     if (ROOT / ".venv/lib/debian").exists():
         raise InputError(f"{ROOT} is a bundle itself; copy the file it came from, or make a new one from a "
@@ -151,7 +152,7 @@ def check_machine(slim_too=False):
                              f"{package}")
 
 
-def built_gtest(gpu):
+def built_gtest(gpu: bool) -> Path:
     """The program of upstream's C++ tests, compiled where it is not there yet."""
     build = ROOT / f"build/caffe/build{'-gpu' if gpu else ''}"
     if not build.is_dir():
@@ -160,7 +161,7 @@ def built_gtest(gpu):
     return build / "caffe_gtest"
 
 
-def copy_project(bundle, upstream):
+def copy_project(bundle: Path, upstream: Iterable[str]) -> None:
     """The project's own files, and of Caffe's source those named."""
     for name in PROJECT + tuple(f"build/caffe/source/{name}" for name in upstream):
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +171,7 @@ def copy_project(bundle, upstream):
             shutil.copy2(ROOT / name, bundle / name)
 
 
-def copy_caffe(venv, system_cuda):
+def copy_caffe(venv: Path, system_cuda: bool) -> None:
     """What the virtual environment holds, where a Python that is no virtual environment looks for it."""
     cuda = ["cuda"] if system_cuda else []
     ignored = shutil.ignore_patterns("__pycache__", "site-packages", "ruff*", *cuda)
@@ -181,7 +182,7 @@ def copy_caffe(venv, system_cuda):
     (venv / "sealed").touch()
 
 
-def copy_python(venv):
+def copy_python(venv: Path) -> list[Path]:
     """Python's standard library and the packages of tools/caffe/packages-use; returns the files taken."""
     lists = (ROOT / "tools/caffe/packages-use", ROOT / "tools/packages-test")
     wanted = re.sub("#.*", "", "".join(file.read_text() for file in lists)).split()
@@ -198,7 +199,7 @@ def copy_python(venv):
     return taken
 
 
-def closure(names):
+def closure(names: Iterable[str]) -> list[str]:
     """The installed Debian packages that these depend on, however far, and themselves."""
     depends, provided = {}, {}
     columns = "${Package}\t${Provides}\t${Depends}, ${Pre-Depends}\n"
@@ -217,7 +218,7 @@ def closure(names):
     return sorted(found)
 
 
-def copy_libraries(venv):
+def copy_libraries(venv: Path) -> list[Path]:
     """Python's program and every shared library that the bundle needs; returns the files taken."""
     binaries = [path for path in venv.rglob("*") if path.is_file()
                 and (".so" in path.name or path.name == "caffe")]
@@ -241,7 +242,7 @@ def copy_libraries(venv):
     return taken + [Path("/usr/bin/python3.11")]
 
 
-def write_starters(folder, system_cuda, gtest=False):
+def write_starters(folder: Path, system_cuda: bool, gtest: bool = False) -> None:
     """bin/python, bin/caffe and bin/caffe_gtest: shell scripts.
 
     A program itself names its loader by an absolute path only.
@@ -257,7 +258,7 @@ def write_starters(folder, system_cuda, gtest=False):
         (folder / name).symlink_to("python")
 
 
-def copy_licences(folder, taken):
+def copy_licences(folder: Path, taken: Iterable[Path]) -> None:
     """Copyright and version of the Debian packages that own the files taken, and the licences they name."""
     owner = {}
     for listing in Path("/var/lib/dpkg/info").glob("*.list"):
@@ -272,14 +273,14 @@ def copy_licences(folder, taken):
     (folder / "packages.txt").write_text(run("dpkg-query", "-W", "-f", line, *packages))
 
 
-def pack(bundle, file):
+def pack(bundle: Path, file: Path) -> None:
     """Write the folder as a .tar.xz."""
     run("tar", "--create", "--use-compress-program=xz -T0 --x86 --lzma2=preset=9", "--sort=name",
         "--owner=0", "--group=0", "--numeric-owner", "--file", file,
         "--directory", bundle.parent, bundle.name)
 
 
-def cut_into_parts(file, size):
+def cut_into_parts(file: Path, size: int) -> tuple[Path, list[Path]]:
     """Cut a file into parts of at most so many bytes; returns the script that joins them, and the parts."""
     parts = []
     with file.open("rb") as whole:
@@ -295,13 +296,13 @@ def cut_into_parts(file, size):
     return script, parts
 
 
-def copy(source, target):
+def copy(source: Path, target: Path) -> None:
     """Copy one file, following links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
 
 
-def run(*command):
+def run(*command: Path | str) -> str:
     """What a command prints; InputError with its message where it fails."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -2,18 +2,20 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import command_line
-from reid.report.contradictions import counted, find
+from reid.report.contradictions import Figure, counted, find
 from reid.report.paper import load
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments/paper.yaml"
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PAPER,
                         help="of the form of experiments/paper.yaml, the default")
@@ -30,9 +32,9 @@ def main():
     return 1 if found else 0
 
 
-def shares(content):
+def shares(content: dict[str, Any]) -> Iterator[str]:
     """How many CMC figures are a k/N, for each table and dataset, and how many of any figures would be."""
-    def of(one):
+    def of(one: tuple[Figure, str, int, bool]) -> tuple[str, str, int]:
         return one[0].table, one[1], one[2]
     for (table, dataset, n), group in groupby(sorted(counted(content), key=of), key=of):
         fits = [fit for *_, fit in group]

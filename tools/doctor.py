@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from reid.common.errors import InputError, command_line
@@ -21,6 +22,7 @@ GB = 1e9
 VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}
 # one small batch of ResNet-50; a dataset and the snapshots of a stage
 LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB
+Rows = list[tuple[str, str]]    # name, text
 
 
 @command_line
@@ -42,13 +44,13 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def show(rows):
+def show(rows: Iterable[tuple[str, str]]) -> None:
     """Print (name, text) rows as two columns."""
     for name, text in rows:
         print(f"{name:<14}{text}")
 
 
-def software():
+def software() -> tuple[Rows, list[str]]:
     """Rows of versions, and a complaint for each part that does not load."""
     rows, wrong = [("Python", f"{platform.python_version()}, {sys.executable}")], []
     try:
@@ -70,7 +72,7 @@ def software():
     return rows, wrong
 
 
-def engine():
+def engine() -> tuple[Rows, list[str]]:
     """Which OpenBLAS and oneDNN this process has loaded; a complaint where Caffe computes without them."""
     rows, wrong = [], []
     openblas, onednn = loaded("openblas"), loaded("dnnl")
@@ -99,7 +101,7 @@ def engine():
     return rows, wrong
 
 
-def machine():
+def machine() -> tuple[Rows, list[str]]:
     """Cores, memory and disk, and what of them is too little or cannot be written to."""
     total, free = memory()
     runs = ROOT / "runs"
@@ -120,7 +122,7 @@ def machine():
     return rows, wrong
 
 
-def graphics():
+def graphics() -> tuple[Rows, list[str]]:
     """Rows of the CUDA in use, the driver and the cards, and why a card cannot be used (empty: all can)."""
     made = device.build()
     rows = cuda(made) + driver()
@@ -139,7 +141,7 @@ def graphics():
     return rows, cannot
 
 
-def cuda(made):
+def cuda(made: device.Build) -> Rows:
     """Rows of CUDA and cuDNN: what a GPU build was made with, and the cuDNN that it has loaded here."""
     if not made.get("gpu"):
         return []
@@ -150,7 +152,7 @@ def cuda(made):
     return rows
 
 
-def driver():
+def driver() -> Rows:
     """Rows of the driver, if there is one: the version of its kernel module, the newest CUDA it knows."""
     try:
         known = device.driver_cuda(device.load_driver())

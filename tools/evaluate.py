@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ MOST_DRAWS = 1_000_000    # their figures are held in memory
 
 
 @command_line
-def main():
+def main() -> int:
     arguments = parse_arguments()
     splits, table = [], []
     for split, files in enumerate(zip(arguments.query, arguments.gallery, arguments.multi_query)):
@@ -84,14 +85,15 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def about(arguments):
+def about(arguments: argparse.Namespace) -> dict[str, str]:
     """What was done, for the head of the figures."""
     if arguments.protocol == "single-shot":
         return {"protocol": "single-shot", "mode": "sampled" if arguments.draws else "exact"}
     return {"protocol": "market1501", **({"pool": arguments.pool} if arguments.multi_query[0] else {})}
 
 
-def export(arguments, query, gallery):
+def export(arguments: argparse.Namespace, query: dict[str, np.ndarray],
+           gallery: dict[str, np.ndarray]) -> None:
     """Write features and distances in the formats that are asked for."""
     distances = squared_distances(query["features"], gallery["features"], np.float32)
     if arguments.npz:
@@ -100,7 +102,7 @@ def export(arguments, query, gallery):
         write_mat(arguments.mat, query, gallery, distances)
 
 
-def show(figures):
+def show(figures: dict[str, Any]) -> None:
     """Print figures in per cent, with their standard deviation over splits or standard error over draws."""
     how = figures.get("mode") or (f"multiple query, {figures['pool']}"
                                   if "pool" in figures else "single query")

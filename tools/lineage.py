@@ -2,16 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from reid.common.errors import command_line
 from reid.engine.settings import as_plain, defaults, of_run
 from reid.nets.backbones.registry import BACKBONES
-from reid.provenance.lineage import walk
+from reid.provenance.lineage import Entry, walk
 
 
 @command_line
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, OUT/STAGE/splitKK")
     found = walk(parser.parse_args().run.resolve())
@@ -25,7 +26,7 @@ def main():
     return 1 if changed else 0
 
 
-def stage(entry):
+def stage(entry: Entry) -> str:
     """A run in a line."""
     heads = {"vi": "verification and identification", "v": "verification", "i": "identification"}
     head = ", verification head kept" if entry["verification_head"] == "kept" else ""
@@ -34,7 +35,7 @@ def stage(entry):
             f"{entry['iterations']} iterations, seed {entry['seed']}{mark}")
 
 
-def first(entry):
+def first(entry: Entry) -> str:
     """The first weights in a line."""
     if not entry["weights"]:
         return f"random weights, seed {entry['seed']}"
@@ -43,7 +44,7 @@ def first(entry):
     return f"{entry['name'] or 'weights of unknown origin'}: {origin}; {about}".rstrip("; ")
 
 
-def details(entry, state):
+def details(entry: Entry, state: dict[str, str]) -> Iterator[str]:
     """What belongs to an entry, in lines."""
     if entry["weights"]:
         yield f"weights   sha256 {entry['weights']['sha256']}, {state['weights']}"

@@ -1,10 +1,12 @@
 """Write the committed nets, prototxt/<base>/<objective>/{train,test,deploy,solver}.prototxt."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from data_prep.pairs import TRANSLATIONS
 from data_prep.readers.market1501 import COUNTS
@@ -30,7 +32,7 @@ def main() -> int:
     return write_stale(__doc__, files)
 
 
-def files():
+def files() -> dict[Path, str]:
     """What is to be committed: {path: text}."""
     texts = {}
     for base in BACKBONES:
@@ -41,7 +43,7 @@ def files():
     return texts
 
 
-def _messages(base, objective):
+def _messages(base: str, objective: str) -> dict[str, Message]:
     """The three nets and the solver of one backbone and objective, by file name."""
     settings, folder = defaults(base), f"prototxt/{base}/{objective}"
     nets = stage_nets(base, objective, COUNTS["training identities"], settings, f"{DATA}/images",

@@ -71,7 +71,7 @@ def level(room: str, above: tuple[str, ...] = ()) -> int:
 
 def arrows() -> list[tuple[str, str]]:
     """The imports that no way around through other rooms stands for, as (room, room below)."""
-    def reached(room):
+    def reached(room: str) -> set[str]:
         return {room}.union(*map(reached, imports()[room]))
     return [(room, other) for room, others in sorted(imports().items()) for other in sorted(others)
             if not any(other in reached(between) for between in others - {other})]

@@ -2,7 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 from reid.common.errors import InputError, command_line
 from reid.common.files import write_whole
@@ -65,7 +68,7 @@ def main() -> int:
     return 0
 
 
-def _complete(parser, arguments):
+def _complete(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Fill in what --run says and was not given; an error where something is missing."""
     if arguments.run:
         result = result_file.read(arguments.run)
@@ -81,7 +84,7 @@ def _complete(parser, arguments):
                      + (f"; missing: {' '.join(missing)}" if missing else ""))
 
 
-def chosen_queries(wanted, names):
+def chosen_queries(wanted: Iterable[str], names: np.ndarray) -> list[int]:
     """The numbers of the queries that are named; InputError for a name that is not there."""
     place = {name: number for number, name in enumerate(names.tolist())}
     unknown = [name for name in wanted if name not in place]

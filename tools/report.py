@@ -11,8 +11,8 @@ from reid.formats.feature_file import read_features
 from reid.metrics.protocol import rank
 from reid.report import claims, layout, paper as papers, ranked
 from reid.report.document import Report, write
-from reid.report.html import tag
-from reid.report.results import gather, unfinished
+from reid.report.html import Html, tag
+from reid.report.results import Group, Section, gather, unfinished
 from reid.report.table import as_csv, as_markdown, as_text, tables
 from reid.stages import chain
 
@@ -73,7 +73,7 @@ def markdown(report: Report, competitors: bool = False) -> str:
     return "\n".join(parts)
 
 
-def ranked_of(section, group, count):
+def ranked_of(section: Section, group: Group, count: int) -> Html | None:
     """Ranked lists of the first run of a Group as HTML; None where its features or its data are gone."""
     folder, result = group.folders[0], group.results[0]
     files = {side: folder / "features/after" / f"{side}.npz" for side in ("query", "gallery")}

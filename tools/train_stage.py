@@ -1,10 +1,11 @@
-"""Train a stage, after the stages that it starts from; rank the test identities; record it all."""
+"""Train a stage, after the stages that it starts from; rank the test identities; write the result."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError, command_line
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
@@ -17,7 +18,7 @@ RECIPES = {file.stem: file for file in sorted((EXPERIMENTS / "recipes").glob("*.
 
 
 @command_line
-def main():
+def main() -> int:
     arguments = parse_arguments()
     followed = recipe.load(RECIPES[arguments.recipe])
     request = Request(
@@ -26,7 +27,7 @@ def main():
         objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
         splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
         chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
-        strict=arguments.strict, check_data=check_data, wait=arguments.wait)
+        strict=arguments.strict, check_data=check_data, wait=arguments.wait, datasets=DATASETS)
     if arguments.dry_run:
         print("\n".join([*describe(plan(request)), *recipe.describe(followed)]))
         return 0
@@ -49,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
                         help="a folder written by python -m data_prep, or a folder of such folders named by "
                              "stage")
     parser.add_argument("--out", type=Path, required=True,
-                        help="folder of the runs; the same command goes on in it")
+                        help="folder of the runs; the same command resumes in it")
     parser.add_argument("--base", choices=BACKBONES, help="default: the recipe's, else resnet50")
     parser.add_argument("--objective", choices=OBJECTIVES,
                         help="vi: both, v: verification, i: identification; default: the recipe's, else vi")
@@ -58,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", default="0", metavar="K|all",
                         help="a split (default 0), or all that are prepared")
     parser.add_argument("--init", type=Path, metavar="FILE",
-                        help=".caffemodel to start the trunk from, in place of the chain's stages before")
+                        help=".caffemodel to load the backbone from, in place of the chain's stages before")
     parser.add_argument("--chain", metavar="NAME",
                         help="which stages come before; default: the first of the file")
     parser.add_argument("--chains", type=Path, default=CHAINS, metavar="FILE",
@@ -83,19 +84,19 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def catalogue(name):
+def catalogue(name: str) -> Path:
     """The path of ImageNet weights by their name in weights/."""
     from weights.catalogue import path  # only where a chain starts from ImageNet
     return path(name)
 
 
-def check_data(folder, splits):
+def check_data(folder: Path, splits: list[str]) -> None:
     """Refuse prepared data that `python -m data_prep.check` would."""
     from data_prep.check import prove  # only where something is trained
     prove(folder, splits)
 
 
-def _of_recipe(followed, key, given, otherwise):
+def _of_recipe(followed: recipe.Recipe, key: str, given: str | None, otherwise: str) -> str:
     """The base or the objective: the one given, the recipe's or `otherwise`; InputError where two differ."""
     own = getattr(followed, key)
     if own and given not in (None, own):
@@ -104,7 +105,7 @@ def _of_recipe(followed, key, given, otherwise):
     return given or own or otherwise
 
 
-def _splits(text):
+def _splits(text: str) -> list[int] | None:
     """None for all, or the one number asked for."""
     if text == "all":
         return None

@@ -1,11 +1,13 @@
 """The same evaluation by torchreid."""
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import torch
 
 
-def _module(name):
+def _module(name: str) -> ModuleType:
     """A file of torchreid's metrics by itself: importing the package asks for all that its training needs."""
     package = Path(importlib.util.find_spec("torchreid").origin).parent
     spec = importlib.util.spec_from_file_location(f"torchreid_{name}",
@@ -18,7 +20,7 @@ def _module(name):
 distance, ranking = _module("distance"), _module("rank")
 
 
-def rank(query, gallery):
+def rank(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray]) -> tuple[float, float]:
     """Rank-1 and mAP (step) of dicts of features, ids and cams, as torchreid's engine computes them."""
     unit = [torch.nn.functional.normalize(torch.from_numpy(part["features"]), dim=1)
             for part in (query, gallery)]

@@ -10,8 +10,10 @@ import importlib.util
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ PEOPLE, CAMERAS = 750, 6
 MIB = 2 ** 20
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--values", type=int, default=2048,
                         help="length of a feature (default: 2048, ResNet-50's)")
@@ -50,7 +52,7 @@ def main():
     cuhk03()
 
 
-def market(values, gallery_size):
+def market(values: int, gallery_size: int) -> list[dict[str, np.ndarray]]:
     """[query, gallery] as dicts of features, ids and cams, made up like Market-1501's.
 
     What a gallery has more than Market-1501's are distractors, as in its 500,000. The features of a person
@@ -73,13 +75,14 @@ def market(values, gallery_size):
     return sides
 
 
-def rank(query, gallery):
+def rank(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray]) -> dict[str, Any]:
     """All that is timed: distances, ranks, CMC and both mAPs."""
     return summary(evaluate(distance_rows(query["features"], gallery["features"]), query["ids"],
                             query["cams"], gallery["ids"], gallery["cams"]))
 
 
-def side_by_side(query, gallery, repeats):
+def side_by_side(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+                 repeats: int) -> tuple[float, float, int, dict[str, Any]]:
     """Seconds of product and evaluation, each the fastest of alternate runs; the latter's memory, figures."""
     products, evaluations = [], []
     for _ in range(repeats):
@@ -95,14 +98,15 @@ def side_by_side(query, gallery, repeats):
     return min(products), min(evaluations)[0], max(memory for _, memory in evaluations), figures
 
 
-def alone(query, gallery, repeats):
+def alone(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], repeats: int) -> tuple[float, int]:
     """Seconds, the fastest of the repeats, and memory of the evaluation."""
     forget_peak()
     before = status("VmRSS")
     return min(timed(lambda: rank(query, gallery))[0] for _ in range(repeats)), status("VmHWM") - before
 
 
-def beside_torchreid(query, gallery, product, figures):
+def beside_torchreid(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], product: float,
+                     figures: dict[str, Any]) -> None:
     """The same by torchreid, which takes no junk, and knows mAP as step only; its figures must be ours."""
     import peer  # of this folder; only here, because torchreid is no part of the project
 
@@ -116,7 +120,7 @@ def beside_torchreid(query, gallery, product, figures):
           "the same rank-1 and mAP")
 
 
-def cuhk03():
+def cuhk03() -> None:
     """Exact single-shot on 20 splits of CUHK03's size: 100 identities, 5 images in each of two views."""
     rng = np.random.default_rng(0)
     ids = np.repeat(np.arange(100), 5)
@@ -125,20 +129,20 @@ def cuhk03():
     print(f"CUHK03, 20 splits exact  {seconds:7.2f} s")
 
 
-def timed(work):
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds that `work` takes, and what it returns."""
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
 
 
-def forget_peak():
+def forget_peak() -> None:
     """Give back what is free, and let this process's highest memory, VmHWM, start again from what is left."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def status(name):
+def status(name: str) -> int:
     """A size of this process, in bytes: VmRSS (now) or VmHWM (at its highest)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return 1024 * int(line.split()[1])

@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_prep.people.write import write
 from data_prep.prepare import prepare
@@ -50,7 +52,7 @@ class Kill:
 
 
 @command_line
-def main():
+def main() -> int:
     options = parse_options()
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -72,7 +74,7 @@ def main():
     return 1 if wrong or not all(fallen) else 0
 
 
-def parse_options():
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -80,7 +82,7 @@ def parse_options():
     return parser.parse_args()
 
 
-def prepare_data(raw, data):
+def prepare_data(raw: Path, data: Path) -> Path:
     """Prepared generated people for every stage of the chain, in folders named by stage."""
     for number, (path, layout, identities) in enumerate((
             ("pretraining", "folder", 16), ("large/market1501", "market1501", 8),
@@ -93,7 +95,7 @@ def prepare_data(raw, data):
     return data
 
 
-def draw(kills, seed):
+def draw(kills: int, seed: int) -> list[Kill]:
     """So many Kills in an order in which a chain that goes on where it was can meet them."""
     random = generator(seed, "kills")
     drawn = []
@@ -108,12 +110,12 @@ def draw(kills, seed):
     return sorted(drawn, key=lambda kill: (STAGES.index(kill.stage), place(kill)))
 
 
-def place(kill):
+def place(kill: Kill) -> int:
     """Where in its stage a Kill comes."""
     return {"starting": 0, "ranking": ITERATIONS}.get(kill.phase, kill.iteration)
 
 
-def launch(data, out, log):
+def launch(data: Path, out: Path, log: Path) -> subprocess.Popen:
     """The whole chain as a user starts it, in a process group of its own."""
     with open(log, "a") as file:
         return subprocess.Popen(
@@ -121,7 +123,7 @@ def launch(data, out, log):
              "--cpu", "--set", *SETTINGS], stdout=file, stderr=file, start_new_session=True)
 
 
-def fall(kill, data, out, log, began):
+def fall(kill: Kill, data: Path, out: Path, log: Path, began: float) -> bool:
     """Start the chain, wait for the moment, kill; whether there was something to kill. Says where it fell."""
     launched, process = time.time(), launch(data, out, log)
     while process.poll() is None and not reached(kill, out, launched):
@@ -136,7 +138,7 @@ def fall(kill, data, out, log, began):
     return alive
 
 
-def slay(process, victim):
+def slay(process: subprocess.Popen, victim: str) -> None:
     """SIGKILL a process, one of its children, or its whole group, which then is gone when this returns."""
     workers = children(process.pid)
     if victim == "a worker" and workers:
@@ -149,13 +151,13 @@ def slay(process, victim):
         process.kill()
 
 
-def children(pid):
+def children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
 
 
-def reached(kill, out, launched):
+def reached(kill: Kill, out: Path, launched: float) -> bool:
     """Whether the chain is where the kill is to fall, or past it."""
     stage, phase, iteration = where(out, launched)
     if stage != kill.stage:
@@ -167,7 +169,7 @@ def reached(kill, out, launched):
     return phase == "ranking" or iteration >= kill.iteration and phase == kill.phase
 
 
-def where(out, launched):
+def where(out: Path, launched: float) -> tuple[str | None, str | None, int | None]:
     """The stage that is being trained, its phase, its last iteration; (None, None, None) after the last."""
     for stage in STAGES:
         run = out / stage / "split00"
@@ -179,7 +181,7 @@ def where(out, launched):
     return None, None, None
 
 
-def phase_of(run, last, launched):
+def phase_of(run: Path, last: int, launched: float) -> str:
     """One of PHASES, from the files that the process launched at a time has written."""
     with contextlib.suppress(FileNotFoundError):  # files come and go while they are looked at
         new = {path.name for path in (run / "snapshots").glob("*") if path.stat().st_mtime >= launched}
@@ -193,7 +195,7 @@ def phase_of(run, last, launched):
     return "starting"
 
 
-def outcome(out):
+def outcome(out: Path) -> Iterator[tuple[str, Any]]:
     """Everything that a chain came to: names, and bytes or values that must be equal."""
     for stage in STAGES:
         run = out / stage / "split00"
@@ -206,11 +208,11 @@ def outcome(out):
                 yield f"{stage}/result.json: {key}", value
 
 
-def differing(straight, killed):
+def differing(straight: dict[str, Any], killed: dict[str, Any]) -> list[str]:
     return sorted(name for name in straight.keys() | killed.keys() if straight.get(name) != killed.get(name))
 
 
-def say(began, words):
+def say(began: float, words: str) -> None:
     print(f"{time.monotonic() - began:4.0f} s  {words}", flush=True)
 
 

@@ -98,17 +98,17 @@ class Siamese(nn.Module):
 
     def __init__(self, base: str, classes: int, size: tuple[int, int]) -> None:
         super().__init__()
-        self.trunk = {"resnet50": ResNet50, "vgg16": VGG16}[base](size)
+        self.backbone = {"resnet50": ResNet50, "vgg16": VGG16}[base](size)
         self.scale = SCALES[base]
-        self.heads = nn.ModuleDict({"id_fc_a": nn.Linear(self.trunk.features, classes),
-                                    "verif_fc": nn.Linear(self.trunk.features, 2)})
+        self.heads = nn.ModuleDict({"id_fc_a": nn.Linear(self.backbone.features, classes),
+                                    "verif_fc": nn.Linear(self.backbone.features, 2)})
         for head in self.heads.values():
             nn.init.normal_(head.weight, std=0.001)
             nn.init.zeros_(head.bias)
 
     def forward(self, images: torch.Tensor, label_a: torch.Tensor, label_b: torch.Tensor, same: torch.Tensor,
                 masks: Masks | None = None) -> torch.Tensor:
-        features = self.trunk(images, masks)
+        features = self.backbone(images, masks)
         mask = masks["mask"].flatten(1) if masks else new_mask(features)
         a, b = (half * mask for half in features.chunk(2))
         identify = self.heads["id_fc_a"]
@@ -133,7 +133,7 @@ class Training:
         self.net = Siamese(options.base, options.classes, options.input).to(self.device)
         with torch.no_grad():
             # from pixels of ±128 to values of some ±1
-            next(iter(self.net.trunk.layers.values())).weight /= 64
+            next(iter(self.net.backbone.layers.values())).weight /= 64
         self.solver = torch.optim.SGD(groups(self.net, options.rate), momentum=MOMENTUM)
         self.weights = torch.tensor(LOSS_WEIGHTS, device=self.device)
         self.batches = pairs(options, self.device) if options.data else repeated(options, self.device)
@@ -207,7 +207,7 @@ def groups(net: Siamese, rate: float) -> list[dict[str, Any]]:
     BatchNorm's shift.
     """
     by_settings: dict[tuple[float, float], list[torch.Tensor]] = {}
-    for prefix, module in (*net.trunk.layers.items(), *net.heads.items()):
+    for prefix, module in (*net.backbone.layers.items(), *net.heads.items()):
         own, normal = rate * (10 if prefix in net.heads else 1), isinstance(module, nn.BatchNorm2d)
         by_settings.setdefault((own, DECAY), []).append(module.weight)
         if module.bias is not None:
@@ -220,7 +220,7 @@ def groups(net: Siamese, rate: float) -> list[dict[str, Any]]:
 def by_caffe_name(net: Siamese) -> dict[str, torch.Tensor]:
     """{"layer/number": tensor} of all that learns, named as in Caffe: BatchNorm has no scale and shift."""
     named = {}
-    for name, module in (*net.trunk.layers.items(), *net.heads.items()):
+    for name, module in (*net.backbone.layers.items(), *net.heads.items()):
         name = name.replace("bn", "scale") if isinstance(module, nn.BatchNorm2d) else name
         named |= {f"{name}/{i}": tensor for i, tensor in enumerate((module.weight, module.bias))
                   if tensor is not None}
@@ -232,7 +232,7 @@ def fill(net: Siamese, arrays: dict[str, np.ndarray]) -> None:
     with torch.no_grad():
         for key, tensor in by_caffe_name(net).items():
             tensor.copy_(torch.from_numpy(arrays[key]))
-        for name, module in net.trunk.layers.items():
+        for name, module in net.backbone.layers.items():
             if isinstance(module, nn.BatchNorm2d):
                 mean, variance, factor = (arrays[f"{name}/{i}"] for i in range(3))
                 module.running_mean.copy_(torch.from_numpy(mean / factor))

@@ -33,7 +33,7 @@ def read(root: Path, boxes: str) -> Index:
     test_sets = tuple(tuple(f"cuhk03/{identity}" for identity in test_set) for test_set in cuhk.test_sets)
     return Index(DATASET.name, root, tuple(images), DATASET.protocol,
                  market.generated or cuhk.generated, boxes,
-                 test_sets, _Both({"market1501": market.pixels, "cuhk03": cuhk.pixels}), cuhk.tested)
+                 test_sets, _Both({"market1501": market.pixels, "cuhk03": cuhk.pixels}), tested=cuhk.tested)
 
 
 @dataclass(frozen=True)

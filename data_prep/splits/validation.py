@@ -3,6 +3,8 @@
 from collections import defaultdict
 from dataclasses import replace
 
+import numpy as np
+
 from data_prep.index import Image, Index
 from data_prep.splits.load import is_fixed
 from reid.common.errors import InputError
@@ -34,7 +36,7 @@ def hold_out(index: Index, count: int, seed: int) -> Index:
                    roles_from=f"{count} training identities held out for validation, seed {seed}")
 
 
-def _queries(images: list[Image], rng) -> set[str]:
+def _queries(images: list[Image], rng: np.random.Generator) -> set[str]:
     """Return the paths of the queries among the images of the identities that are held out."""
     views = defaultdict(lambda: defaultdict(list))
     for image in images:

@@ -11,7 +11,7 @@ import numpy as np
 from reid.metrics.ranking import Ranking
 
 
-def per_query(split: str, query: dict[str, np.ndarray], ranking: Ranking,
+def per_query(split: int, query: dict[str, np.ndarray], ranking: Ranking,
               ranks: Iterable[int]) -> list[dict[str, Any]]:
     """The rows of the table for the queries of one split, as dicts.
 

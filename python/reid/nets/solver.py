@@ -1,10 +1,14 @@
 """The solver of a stage: momentum SGD at one learning rate, then at a final one (Section III-C 2)."""
 
+from pathlib import Path
+
 from caffe.proto import caffe_pb2
 
 
-def solver(train_path, test_path, *, lr, lr_final, lr_final_from, max_iter, iter_size, momentum, weight_decay,
-           clip_gradients, test_iter, test_interval, display, snapshot, snapshot_prefix, seed, gpu=False):
+def solver(train_path: Path | str, test_path: Path | str, *, lr: float, lr_final: float, lr_final_from: int,
+           max_iter: int, iter_size: int, momentum: float, weight_decay: float, clip_gradients: float,
+           test_iter: int, test_interval: int, display: int, snapshot: int, snapshot_prefix: Path | str,
+           seed: int, gpu: bool = False) -> caffe_pb2.SolverParameter:
     """The SolverParameter of a stage. All counts are iterations.
 
     train_path, test_path  prototxt files of the two nets

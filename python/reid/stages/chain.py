@@ -1,7 +1,8 @@
-"""Chains of stages (paper, section II-D), as experiments/stages.yaml has them: which starts from which."""
+"""Chains of stages (paper, section II-D), read from experiments/stages.yaml: which starts from which."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings, as_text
@@ -17,8 +18,8 @@ HEADS = ("keep", "restart")
 class Step:
     """One stage of a chain.
 
-    parent: IMAGENET, RANDOM or the name of another stage; keep_head: go on with the parent's verification
-    head where it has one; objective: None for the one that is asked for; settings: assignments, "lr=0.01".
+    parent: IMAGENET, RANDOM or the name of another stage; keep_head: keep the parent's verification head
+    where it has one; objective: None for the one that is asked for; settings: assignments, "lr=0.01".
     """
     stage: str
     parent: str
@@ -37,10 +38,10 @@ class Chains:
     stands_for: dict
     chains: dict
 
-    def find(self, stage, name=None):
-        """The name of the chain to follow for a stage: `name`, or the file's first; None where none has it.
+    def find(self, stage: str, name: str | None = None) -> str | None:
+        """The name of the chain to follow for a stage: `name`, or the file's first; None if no chain has it.
 
-        InputError where only others than the one that was asked for have it, or there is no such chain.
+        InputError where there is no chain `name`, or the stage is in other chains only.
         """
         if name is not None and name not in self.chains:
             raise InputError(f"--chain {name}: {self.file} has the chains {', '.join(self.chains)}")
@@ -52,11 +53,11 @@ class Chains:
         raise InputError(f"{self.file}: chain {name or next(iter(self.chains))} has no stage {stage}"
                          + (f"; give --chain {' or '.join(holding)}" if holding else ""))
 
-    def path_to(self, name, stage, base):
+    def path_to(self, name: str, stage: str, base: str) -> list[Step]:
         """The Steps to a stage of chain `name`, from the first to `stage` itself.
 
-        Of the first one alone the parent is IMAGENET or RANDOM. InputError where nothing stands for ImageNet
-        for the base network.
+        Only the first one has the parent IMAGENET or RANDOM. InputError where nothing stands for ImageNet
+        with this backbone.
         """
         steps = [self.chains[name][stage]]
         while (parent := self.parent(steps[0], base)) in self.chains[name]:
@@ -66,13 +67,13 @@ class Chains:
                              f"{steps[0].stage} starts; it has {', '.join(self.stands_for)}")
         return steps
 
-    def parent(self, step, base):
-        """What a Step starts from with a base network: its parent, or the stage that stands for ImageNet."""
+    def parent(self, step: Step, base: str) -> str:
+        """What a Step starts from with a backbone: its parent, or the stage that stands for ImageNet."""
         kind, name = self.stands_for.get(base, (None, None))
         return name if step.parent == IMAGENET and kind == "stage" else step.parent
 
 
-def load(path):
+def load(path: Path | str) -> Chains:
     """The Chains in a file; InputError names the file, the key, and what is allowed."""
     path = Path(path)
     top = mapping(path, "the file", read(path), {"imagenet": dict, "chains": dict})
@@ -92,8 +93,8 @@ def load(path):
     return loaded
 
 
-def _stand_in(path, base, entry):
-    """("weights" or "stage", name): what imagenet means for a base network."""
+def _stand_in(path: Path, base: str, entry: Any) -> tuple[str, str]:
+    """("weights" or "stage", name): what imagenet means for a backbone."""
     if base not in BACKBONES:
         raise InputError(f"{path}: imagenet: base {base!r} is not known; there are {', '.join(BACKBONES)}")
     entry = mapping(path, f"imagenet of {base}", entry, {"weights": str, "stage": str})
@@ -102,7 +103,7 @@ def _stand_in(path, base, entry):
     return next(iter(entry.items()))
 
 
-def _step(path, where, stage, entry):
+def _step(path: Path, where: str, stage: str, entry: Any) -> Step:
     kinds = {"parent": str, "verification_head": str, "objective": str, "settings": dict}
     entry = mapping(path, where, entry, kinds)
     if "parent" not in entry:
@@ -117,8 +118,8 @@ def _step(path, where, stage, entry):
                 tuple(f"{key}={as_text(value)}" for key, value in settings.items()))
 
 
-def _check_path(loaded, name, stage, base):
-    """InputError where the way to a stage meets a parent that the chain does not have, or a stage twice."""
+def _check_path(loaded: Chains, name: str, stage: str, base: str) -> None:
+    """InputError where the path to a stage has a parent that is not in the chain, or a stage twice."""
     steps, seen = loaded.chains[name], [stage]
     while (parent := loaded.parent(steps[seen[-1]], base)) not in (IMAGENET, RANDOM):
         where = f"{loaded.file}: chain {name}, stage {seen[-1]}"

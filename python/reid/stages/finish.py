@@ -1,6 +1,7 @@
-"""The end of a run: its figures and what they come from, gathered into result.json."""
+"""The end of a run: its figures and what they come from, written to result.json."""
 
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 from reid.common import machine
 from reid.common.files import sha256_file
@@ -13,8 +14,12 @@ from reid.formats.result import Result
 from reid.provenance import lineage
 from reid.stages.evaluator import MULTI
 
+if TYPE_CHECKING:    # which imports this file
+    from reid.stages.run import Run
 
-def write_result(run, done, seconds, weights, after):
+
+def write_result(run: "Run", done: int, seconds: float, weights: dict[str, str] | None,
+                 after: dict[str, Any] | None) -> None:
     """Write the result of a Run and log its figures.
 
     done, seconds: iterations trained, and the time spent in them; weights: {"file", "sha256"} of the trained
@@ -30,7 +35,8 @@ def write_result(run, done, seconds, weights, after):
             run.log(f"{'':9}  multiple query, {how}: {_shares(pooled)}")
 
 
-def _result(run, done, seconds, weights, after):
+def _result(run: "Run", done: int, seconds: float, weights: dict[str, str] | None,
+            after: dict[str, Any] | None) -> Result:
     job, manifest, evaluator = run.job, run.manifest, run.evaluator
     colours = {side: histograms(run.images, rows) for side, rows in evaluator.rows.items()}
     about = dict(
@@ -56,8 +62,8 @@ def _result(run, done, seconds, weights, after):
     return Result(**about, lineage=[*before, lineage.entry(Result(**about))])
 
 
-def _shares(figures):
-    """The figures in per cent, in a line."""
+def _shares(figures: dict[str, Any]) -> str:
+    """The figures in per cent, as one line."""
     ranks = ", ".join(f"rank-{k} {100 * v:.1f} %" for k, v in figures["cmc"].items())
     trapezoid, step = (100 * figures["mAP"][kind] for kind in ("trapezoid", "step"))
     return ranks + f", mAP {trapezoid:.1f} % (step {step:.1f} %)"

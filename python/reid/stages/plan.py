@@ -1,32 +1,33 @@
 """Plans and validates every required stage before training: those of a chain up to the one asked for."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.common.lock import in_use
 from reid.engine import snapshots
-from reid.engine.settings import defaults, override
+from reid.engine.settings import Settings, defaults, override
 from reid.formats import snapshot
 from reid.nets.build import normalises
 from reid.provenance.origin import origin_of
 from reid.stages import preflight, same
 from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
 from reid.stages.recipe import Recipe, check_prepared
-from reid.stages.stage import Job, carry_out, check_stage
+from reid.stages.run import Run
+from reid.stages.stage import Job, StageCheck, carry_out, check_stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A command.
+    """What one command asks for.
 
-    stage: the last one; data: a prepared dataset, or a folder of some named by stage; splits: of the last
-    stage, None for all; recipe: whose settings hold for every stage where nothing else sets them;
-    assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, without
-    stages before; chains, chain: the Chains and the name of one, None for its first; catalogue: gives the
-    path of the ImageNet weights of a name; check_data: raises InputError where a prepared folder and the
+    stage: the last one; data: a prepared dataset, or a folder of prepared datasets named by stage; splits: of
+    the last stage, None for all; recipe: its settings hold for every stage where nothing else sets them;
+    assignments: "key=value" for every stage, "stage.key=value" for one; init: weights to start from, in place
+    of stages before; chains, chain: the Chains and the name of one, None for the first; catalogue: returns
+    the path of the ImageNet weights of a name; check_data: raises InputError where a prepared folder and its
     splits of these names are not what they claim to be; wait: until another process that works in one of the
     runs ends. The rest as in stage.Job.
     """
@@ -47,9 +48,10 @@ class Request:
     recipe: Recipe | None = None
     wait: bool = False
     elsewhere: bool = False
+    datasets: Collection[str] = ()
 
 
-def run(request):
+def run(request: Request) -> list[Path]:
     """Train what is not finished, the first stages first; returns the folders of the last stage's runs.
 
     InputError for what cannot work, and where another process works in one of the runs. Several processes may
@@ -67,11 +69,14 @@ def run(request):
             if left:
                 request.check_data(todo.job.data, [one.name for one in left])
                 carry_out(replace(todo, todo=left))
-        # Its weights are known now, and the next ones are looked at again with them.
+        # Its weights are known now, and the next stages are checked again with them.
 
 
-def plan(request):
-    """The StageChecks of a Request's stages, in order. Changes nothing; InputError for what cannot work."""
+def plan(request: Request) -> list[StageCheck]:
+    """Plans and validates every required stage: the StageChecks of a Request, in order.
+
+    Changes nothing; InputError for what cannot work.
+    """
     steps = _steps(request)
     _check_assignments(request, steps)
     for step in steps:
@@ -84,7 +89,7 @@ def plan(request):
             if request.recipe and check.todo:
                 check_prepared(request.recipe, check.job.data, check.runs[0].manifest)
             if checks:
-                _check_begun(check, checks[-1])
+                _check_parent(check, checks[-1])
         except InputError as error:
             raise error if last else InputError(
                 f"{error} (stage {step.stage}, from which {request.stage} starts; --init FILE starts from "
@@ -95,8 +100,8 @@ def plan(request):
     return checks
 
 
-def describe(checks):
-    """What would be done, a line for each run."""
+def describe(checks: Sequence[StageCheck]) -> list[str]:
+    """The plan as text, a line for each run."""
     lines = []
     for check in checks:
         for run in check.runs:
@@ -112,25 +117,25 @@ def describe(checks):
     return lines
 
 
-def _act(run):
+def _act(run: Run) -> str:
     kept = snapshots.newest(run.folder)
-    return f"go on at iteration {snapshot.read(kept).iteration}" if kept else "start"
+    return f"resume at iteration {snapshot.read(kept).iteration}" if kept else "start"
 
 
-def _steps(request):
-    """The Steps from the first weights to the stage that is asked for; of one's own stage, that one alone."""
+def _steps(request: Request) -> list[Step]:
+    """The Steps from the first weights to the stage that is asked for; for a stage in no chain, itself."""
     if not _in_chain(request):
         return [Step(request.stage, RANDOM, False, None, ())]
     chain = request.chains.find(request.stage, request.chain)
     return request.chains.path_to(chain, request.stage, request.base)
 
 
-def _in_chain(request):
+def _in_chain(request: Request) -> bool:
     """Whether the chains' file says what the stage starts from."""
     return not request.init and request.chains.find(request.stage, request.chain) is not None
 
 
-def _check_assignments(request, steps):
+def _check_assignments(request: Request, steps: Sequence[Step]) -> None:
     """InputError for what cannot be set, and for a setting of a stage that the command does not run."""
     for assignment in request.assignments:
         stage, dot, _ = assignment.partition("=")[0].rpartition(".")
@@ -141,7 +146,7 @@ def _check_assignments(request, steps):
         _settings(request, step, defaults(request.base))
 
 
-def _settings(request, step, settings):
+def _settings(request: Request, step: Step, settings: Settings) -> Settings:
     """`settings` with those of the recipe, of the chain's file and of the command, the last ones last."""
     if request.recipe:
         settings = override(settings, request.recipe.assignments, f"{request.recipe.file}:")
@@ -149,8 +154,8 @@ def _settings(request, step, settings):
     return override(settings, _of_stage(request.assignments, step.stage))
 
 
-def _data(request, step, steps):
-    """The folder of a stage's prepared data; InputError says what can be done where there is none."""
+def _data(request: Request, step: Step, steps: Sequence[Step]) -> Path:
+    """The folder of a stage's prepared data; where there is none, InputError says what to do."""
     single = (request.data / "manifest.json").is_file()
     folder = request.data if single else request.data / step.stage
     if step is steps[-1]:
@@ -168,17 +173,17 @@ def _data(request, step, steps):
     return folder
 
 
-def _without(request, missing):
-    """The chains of the file on whose way to the stage the missing one is not, as a way out."""
-    def on_the_way(name):
+def _without(request: Request, missing: str) -> str:
+    """The chains that reach the stage without the missing one, for a message: "--chain NAME, or "."""
+    def on_the_way(name: str) -> list[str]:
         return [step.stage for step in request.chains.path_to(name, request.stage, request.base)]
     names = [name for name, steps in request.chains.chains.items()
              if request.stage in steps and missing not in on_the_way(name)]
     return f"--chain {' or '.join(names)}, or " if names else ""
 
 
-def _job(request, step, steps, checks):
-    """The Job of a Step; checks: the StageChecks of the ones before."""
+def _job(request: Request, step: Step, steps: Sequence[Step], checks: Sequence[StageCheck]) -> Job:
+    """The Job of a Step; checks: the StageChecks of the steps before."""
     init, parent_job = request.init, None
     if checks:
         init, parent_job = _from(checks[-1], step)
@@ -195,16 +200,16 @@ def _job(request, step, steps, checks):
     before = checks[-1].job.objective if checks else ""
     return Job(step.stage, _data(request, step, steps), request.out, request.base, objective, settings, init,
                request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict,
-               request.elsewhere)
+               request.elsewhere, request.datasets)
 
 
-def _of_stage(assignments, stage):
+def _of_stage(assignments: Iterable[str], stage: str) -> list[str]:
     """The assignments that hold for a stage, those for it alone last."""
     every = [one for one in assignments if "." not in one.partition("=")[0]]
     return every + [one.removeprefix(f"{stage}.") for one in assignments if one.startswith(f"{stage}.")]
 
 
-def _from(before, step):
+def _from(before: StageCheck, step: Step) -> tuple[Path | None, Job | None]:
     """(weights, None) of the stage before, or (None, its Job) where it is not finished."""
     run, = before.runs
     if not run.schedule.iterations:
@@ -213,12 +218,12 @@ def _from(before, step):
     return (None, before.job) if before.todo else (run.folder / run.result().weights["file"], None)
 
 
-def _check_begun(check, before):
-    """InputError where a run started from weights of a stage that is yet to resume, and that would change."""
+def _check_parent(check: StageCheck, before: StageCheck) -> None:
+    """InputError where a run was started from the weights of a stage that is now to be trained further."""
     result = before.runs[0].result() if before.todo else None
     for run in check.runs if result and result.weights else ():
         if same.started_from(run.folder) == result.weights["sha256"]:
-            raise InputError(f"{run.folder}: was begun from {before.job.stage} at iteration "
-                             f"{result.iterations}, which is to go on to "
+            raise InputError(f"{run.folder}: was started from {before.job.stage} at iteration "
+                             f"{result.iterations}, which is to be trained to "
                              f"{before.runs[0].schedule.iterations}; leave it as it is (--set "
                              f"{before.job.stage}.max_iter={result.iterations}), or choose another --out")

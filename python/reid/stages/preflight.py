@@ -1,57 +1,65 @@
-"""What is looked at before Caffe sees anything: Caffe aborts the whole process where something does not fit.
+"""The checks before Caffe is started: Caffe aborts the whole process where something does not fit.
 
-What cannot work is an InputError. What was found is a table of Rows; a Row may be a surprise: it works, and
-may still not be what was meant.
+What cannot work is an InputError. All other findings are a table of Rows. A Row may be a surprise: it works,
+but may not be what was meant.
 """
 
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.files import checksum
+from reid.formats.manifest import Manifest, PreparedSplit
+from reid.formats.pair_lmdb import PairStore
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
+from reid.nets.fit import Blobs, Shapes
+from reid.provenance.origin import Origin
 
-PAPERS = ("viper", "cuhk01", "cuhk03", "market1501", "large")
+if TYPE_CHECKING:    # which imports this file
+    from reid.stages.stage import Job
+
 IDENTIFICATION, VERIFICATION = ("id_fc_a", "id_fc_b"), "verif_fc"
 FLOAT = 4    # bytes
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was looked at, what was found, and whether that is a surprise."""
+    """A line of the table: what was checked, what was found, and whether that is a surprise."""
     what: str
     found: str
     surprise: bool = False
 
 
-def table(rows):
+def table(rows: Sequence[Row]) -> list[str]:
     """The Rows as lines."""
     width = max(len(row.what) for row in rows)
     return [f"{row.what:{width}}  {'SURPRISE: ' if row.surprise else ''}{row.found}" for row in rows]
 
 
-def refuse_surprises(where, rows):
+def refuse_surprises(where: str, rows: Sequence[Row]) -> None:
     """InputError that lists the surprises, where there are any."""
     found = [f"{row.what}: {row.found}" for row in rows if row.surprise]
     if found:
         raise InputError(f"{where}: --strict refuses {'; '.join(found)}")
 
 
-def check_stage_name(name, manifest):
-    """A stage of the paper is trained on its own dataset; any other name is free for data of one's own."""
+def check_stage_name(name: str, manifest: Manifest, datasets: Collection[str]) -> None:
+    """InputError where a stage has the name of a dataset, one of `datasets`, and its data are of another."""
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"stage {name!r}: use letters, digits, - and _ (it names a folder)")
-    if name in PAPERS and name != manifest.dataset:
+    if name in datasets and name != manifest.dataset:
         raise InputError(f"stage {name}: --data holds {manifest.dataset}; give the folder that was "
                          f"prepared from {name}, or give the stage a name of your own")
 
 
-def check_split(data, name, manifest):
-    """The split is prepared, and the bytes of its LMDBs are those that the manifest says."""
+def check_split(data: Path, name: str, manifest: Manifest) -> None:
+    """InputError where a split is not prepared, or the bytes of its LMDBs are not those of the manifest."""
     if name not in manifest.splits:
         raise InputError(f"{data}: {name} is not prepared; there are {', '.join(sorted(manifest.splits))}")
     entry = manifest.splits[name]
@@ -68,23 +76,23 @@ def check_split(data, name, manifest):
                              "changed since it was prepared; prepare the data again")
 
 
-def check_classes(pairs, entry):
-    """A pair LMDB (PairStore) has the classes of the manifest, so that no label lies past the head's end."""
+def check_classes(pairs: PairStore, entry: PreparedSplit) -> None:
+    """InputError where a pair LMDB has other classes than the manifest: a label might not fit the head."""
     if pairs.meta.classes != entry.classes or pairs.labels.max() >= entry.classes:
         raise InputError(f"{pairs.path}: holds {pairs.meta.classes} classes, labels up to "
                          f"{pairs.labels.max()}, and the manifest says {entry.classes} classes; prepare "
                          "the data again")
 
 
-def check_base(origin, base):
-    """Weights of another base network are refused: some differ in nothing that a shape would show."""
+def check_base(origin: Origin | None, base: str) -> None:
+    """InputError where weights are of another backbone: not every difference shows in the shapes."""
     if origin and origin.base not in (None, base):
         raise InputError(f"{origin.file}: weights of base {origin.base} ({origin.describe()}), not of "
                          f"{base}; give --base {origin.base}, or other weights")
 
 
-def check_start(job):
-    """A Job from random weights has statistics to normalise by: those of its batches."""
+def check_start(job: "Job") -> None:
+    """InputError where a Job from random weights has no statistics for BatchNorm; its batches have them."""
     if job.blank and job.settings.batch_norm == "stored":
         raise InputError(f"{job.base} normalises by statistics that come with its weights: give --init FILE, "
                          "or train it from random weights by those of each batch with --set batch_norm=batch")
@@ -93,8 +101,8 @@ def check_start(job):
                          "0 it gathers none: give --init FILE, or train it")
 
 
-def weights_rows(wanted, layers, base):
-    """Rows of what of a file's `layers` the trunk `wanted` takes, and what is not used."""
+def weights_rows(wanted: Shapes, layers: Blobs, base: str) -> list[Row]:
+    """Rows that say which of a file's `layers` are loaded into the backbone `wanted`, which are ignored."""
     known = {*IDENTIFICATION, VERIFICATION, BACKBONES[base].classifier, *(f"{name}_b" for name in wanted),
              *fit.backbone(base)}    # an earlier feature leaves the backbone's last layers out
     unused = [name for name in layers if name not in wanted]
@@ -107,30 +115,30 @@ def weights_rows(wanted, layers, base):
                 bool(foreign))]
 
 
-def grouped(names):
-    """Many layers in a few words: "161 layers, conv1 … res5c_branch2c"."""
+def grouped(names: Sequence[str]) -> str:
+    """Names of layers, shortened where there are many: "161 layers, conv1 … res5c_branch2c"."""
     if len(names) > 4:
         return f"{len(names)} layers, {names[0]} … {names[-1]}"
     return ", ".join(names) or "none"
 
 
-def mean_row(mean, expected, whose):
-    """Whether what is subtracted from every pixel is what the weights were trained with (None: unknown)."""
-    words = " ".join(f"{value:g}" for value in mean)
+def mean_row(mean: Sequence[float], expected: Sequence[float] | None, whose: str | None) -> Row:
+    """Whether the mean is the one that the weights were trained with, `expected` (None: unknown)."""
+    shown = " ".join(f"{value:g}" for value in mean)
     if expected is None:
-        return Row("mean", f"{words}; nothing says what the weights were trained with")
+        return Row("mean", f"{shown}; nothing says what the weights were trained with")
     if np.allclose(mean, expected, atol=1e-3):
-        return Row("mean", f"{words}, that of {whose}")
-    return Row("mean", f"{words}, and {whose} had {' '.join(f'{value:g}' for value in expected)}", True)
+        return Row("mean", f"{shown}, that of {whose}")
+    return Row("mean", f"{shown}, and {whose} had {' '.join(f'{value:g}' for value in expected)}", True)
 
 
-def snapshot_bytes(wanted):
+def snapshot_bytes(wanted: Shapes) -> int:
     """About how many bytes a snapshot takes: weights and momentum of parameters {layer: [shape, …]}."""
     return 2 * FLOAT * sum(int(np.prod(one)) for shapes in wanted.values() for one in shapes)
 
 
-def space_row(folder, needed):
-    """The disk of `folder`, which need not be there yet, has room for `needed` bytes of snapshots."""
+def space_row(folder: Path, needed: int) -> Row:
+    """InputError where the disk of `folder` (it need not exist yet) has not `needed` bytes for snapshots."""
     there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed:

@@ -1,27 +1,31 @@
-"""What makes two runs the same: a folder is resumed, and is finished, for what it was started with alone."""
+"""What makes two runs the same: a folder is resumed only with the settings and inputs it was started with."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from reid.common.errors import InputError
 from reid.common.files import write_whole
 from reid.engine import snapshots
-from reid.engine.settings import AUTO, FREE, as_plain, of_run
+from reid.engine.settings import AUTO, FREE, Settings, as_plain, of_run
 from reid.formats import json_record, result as result_file
 from reid.formats.manifest import Manifest
 from reid.formats.snapshot import WEIGHTS
 from reid.nets.backbones.registry import BACKBONES
 
+if TYPE_CHECKING:    # which imports this file
+    from reid.stages.stage import Job
+
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 ASKED = "stage", "split", "base", "objective", "init", "data", "settings"    # the keys of `asked_for`
 
 
-def asked_for(job, settings, manifest: Manifest, split: str) -> dict:
+def asked_for(job: "Job", settings: Settings, manifest: Manifest, split: str) -> dict:
     """All that a run's figures depend on, as settings.yaml and result.json keep it.
 
-    job: stages.stage.Job; settings: the run's Settings, its passes chosen.
+    settings: the run's, with pass_pairs chosen.
     """
     entry = manifest.splits[split]
     init = {"file": job.origin.file.name, "sha256": job.origin.sha256} if job.origin else None
@@ -34,10 +38,10 @@ def asked_for(job, settings, manifest: Manifest, split: str) -> dict:
 
 
 def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
-    """InputError where a folder was begun with something that makes other figures.
+    """InputError where a folder was started with settings or inputs that give other figures.
 
-    Its settings.yaml, its result and each of its snapshots say with what; any of them may be gone.
-    parent_is_trained: whether the weights to start from are there; where not, they cannot be compared.
+    settings.yaml, the result and each snapshot record them; any of these files may be missing.
+    parent_is_trained: whether the weights to start from exist; if not, they cannot be compared.
     """
     now = _binding(asked)
     for place, before in _said(folder):
@@ -45,14 +49,14 @@ def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
 
 
 def begun_passes(folder: Path, batch: int) -> int | None:
-    """The pass_pairs that a folder was begun with, where it was begun with this batch; else None."""
+    """The pass_pairs that a folder was started with, where it was started with this batch; else None."""
     before = next((before for _, before in _said(folder) if before is not None), {})
     same = before.get("settings.batch") == batch and before.get("settings.pass_pairs") != AUTO
     return before.get("settings.pass_pairs") if same else None
 
 
 def _said(folder: Path) -> list[tuple[Path, dict | None]]:
-    """What a folder was begun with, flat, and the places that say so; None: as the other places say."""
+    """What a folder was started with, flat, from each place that records it; None: that place does not."""
     said = []
     if (folder / SETTINGS).is_file():
         said.append((folder, _binding(_settings(folder))))
@@ -71,44 +75,42 @@ def _compare(place: Path, before: dict, now: dict, parent_is_trained: bool) -> N
     for key in {**before, **now}:
         if (before.get(key) != now.get(key) and key != HEAD
                 and (parent_is_trained or not key.startswith("init"))):
-            raise InputError(f"{place}: was begun with {key} {before.get(key)}, not {now.get(key)}; "
-                             "ask for the same again, or choose another --out")
+            name = key.removeprefix("settings.")
+            raise InputError(f"{place}: was started with {name}={before.get(key)}; you asked for "
+                             f"{now.get(key)}. Use {before.get(key)} or another --out")
 
 
 def check_head(folder: Path, head: str | None) -> None:
-    """InputError where a folder was begun with another choice for the verification head.
+    """InputError where a folder was started with another choice for the verification head.
 
     head: "kept", "fresh", …
     """
-    said = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
-    begun = [one[HEAD] for one in said if HEAD in one]
+    recorded = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
+    heads = [one[HEAD] for one in recorded if HEAD in one]
     if (folder / result_file.NAME).is_file():
-        begun.append(result_file.read(folder).verification_head)
+        heads.append(result_file.read(folder).verification_head)
     if (folder / SETTINGS).is_file():
-        # Before there were chains there was no start.json, and no head was kept.
-        other = None if any(begun) else "fresh"
-        begun.append(read_start(folder)[HEAD] if (folder / START).is_file() else other)
-    for before in begun:
+        # Versions without chains wrote no start.json, and kept no head.
+        other = None if any(heads) else "fresh"
+        heads.append(read_start(folder)[HEAD] if (folder / START).is_file() else other)
+    for before in heads:
         if {before, head} == {"kept", "fresh"}:
-            raise InputError(f"{folder}: was begun with a {before} verification head, not a {head} one; ask "
-                             "for the same again, or choose another --out")
+            raise InputError(f"{folder}: was started with a {before} verification head; you asked for a "
+                             f"{head} one. Use a {before} one or another --out")
 
 
 def trained_with(asked: dict, head: str | None) -> dict:
-    """What every snapshot of a run says that it was trained with, flat: {"settings.lr": 0.001, …}."""
+    """The settings and inputs that every snapshot of a run records, flat: {"settings.lr": 0.001, …}."""
     return {**_binding(asked), HEAD: head}
 
 
 def started_from(folder: Path) -> str | None:
-    """The sha256 of the weights that a folder was started from.
-
-    None where it was not started, or from random ones.
-    """
+    """The sha256 of the weights that a folder was started from; None: not started, or from random ones."""
     return _binding(_settings(folder)).get("init.sha256") if (folder / SETTINGS).is_file() else None
 
 
 def write_start(folder: Path, head: str | None, parent: dict | None) -> None:
-    """Write start.json: what becomes of the verification head, and the step before, of provenance.lineage."""
+    """Write start.json: what becomes of the verification head, and the parent (provenance.lineage.parent)."""
     start = {HEAD: head, "parent": parent}
     write_whole(folder / START, json.dumps(json_record.signed(start), indent=1) + "\n")
 
@@ -136,7 +138,7 @@ def _settings(folder: Path) -> dict:
 
 
 def _binding(asked: dict) -> dict:
-    """What a run must have in common with another to be the same, flat: {"settings.lr": 0.001, …}."""
+    """The settings and inputs that two equal runs have in common, flat: {"settings.lr": 0.001, …}."""
     base, given, flat = asked.get("base"), asked.get("settings"), {}
     if isinstance(base, str) and base in BACKBONES and isinstance(given, dict):    # else it is damaged
         asked = {**asked, "settings": of_run(base, given)}

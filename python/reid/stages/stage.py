@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest
 from reid.nets import fit
 from reid.nets.build import normalises
+from reid.nets.fit import Shapes
 from reid.provenance import lineage
 from reid.provenance.origin import Origin, origin_of
 from reid.stages import preflight, same
@@ -30,11 +32,11 @@ from reid.stages.run import Run
 class Job:
     """What is asked for: a stage on prepared data, into a folder.
 
-    init: .caffemodel to take the trunk from, or None to start from random weights; gpu: its number, or None.
-    parent_job: the Job that is to be trained before this one, whose weights it starts from in place of
-    `init`.
-    keep_head: go on with the verification head that is in the weights; strict: surprises of the pre-flight
-    are errors; elsewhere: another machine is to compute it, so this one's memory and cards do not matter.
+    init: .caffemodel to load the backbone from, or None to start from random weights; gpu: its number, None:
+    the CPU. parent_job: the Job to be trained before this one, whose weights replace `init`.
+    keep_head: keep the verification head that is in the weights; strict: surprises of the pre-flight are
+    errors; elsewhere: another machine is to compute it, so this one's memory and cards do not matter;
+    datasets: names that a stage may have only with data of that dataset.
     """
     stage: str
     data: Path
@@ -48,6 +50,7 @@ class Job:
     keep_head: bool = False
     strict: bool = False
     elsewhere: bool = False
+    datasets: Collection[str] = ()
 
     @property
     def blank(self) -> bool:
@@ -65,21 +68,20 @@ class Job:
 
 @dataclass(frozen=True)
 class StageCheck:
-    """A stage that was checked: its Runs, which of them are to do, and the pre-flight's Rows for each.
+    """A stage that was checked: its Runs, which of them are still to do, and the pre-flight's Rows for each.
 
-    head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept), None (there is
-    none).
-    space: bytes that the snapshots to come will take.
+    head: what becomes of the verification head: "kept", "fresh", "absent" (it was to be kept, but the weights
+    have none), None (the net has none). space: bytes that the snapshots will take.
     """
     job: Job
-    runs: list
-    todo: list
+    runs: list[Run]
+    todo: list[Run]
     head: str | None
-    rows: dict
+    rows: dict[str, list[Row]]
     space: int
 
 
-def check_stage(job, splits):
+def check_stage(job: Job, splits: Sequence[int] | None) -> StageCheck:
     """The StageCheck of a stage, for the splits numbered `splits` (None: all that are prepared).
 
     Changes nothing. InputError for everything that cannot work.
@@ -87,7 +89,7 @@ def check_stage(job, splits):
     if job.gpu is not None and not job.elsewhere:
         check_gpu(job.gpu, build())
     manifest = load_manifest(job.data)
-    preflight.check_stage_name(job.stage, manifest)
+    preflight.check_stage_name(job.stage, manifest, job.datasets)
     preflight.check_base(job.origin, job.base)
     names = sorted(manifest.splits) if splits is None else [f"split{number:02d}" for number in splits]
     runs = [Run(job, manifest, name) for name in names]
@@ -107,10 +109,10 @@ def check_stage(job, splits):
     return check
 
 
-def carry_out(check):
-    """Train and evaluate what is to do of a stage that was checked; returns the folders of all its runs.
+def carry_out(check: StageCheck) -> list[Path]:
+    """Train and evaluate the runs of a StageCheck that are to do; returns the folders of all its runs.
 
-    What is finished stays as it is, what is half done is resumed.
+    Finished runs stay as they are; interrupted ones are resumed.
     """
     job, todo = check.job, check.todo
     if todo:
@@ -118,7 +120,7 @@ def carry_out(check):
         use_threads(job.settings.threads or cores())
         for run in todo:
             run.write_nets()
-        start = starting_trunk(job, todo[0])
+        start = starting_net(job, todo[0])
         for run in todo:
             run.begin(check.head)
             run.log("pre-flight")
@@ -130,7 +132,7 @@ def carry_out(check):
     return [run.folder for run in check.runs]
 
 
-def starting_trunk(job, run):
+def starting_net(job: Job, run: Run) -> caffe.Net:
     """The deploy net of a run with the weights to start from, which were checked before."""
     caffe.set_random_seed(job.settings.seed)
     net = caffe.Net(str(run.folder / "deploy.prototxt"), caffe.TEST)
@@ -139,7 +141,7 @@ def starting_trunk(job, run):
     return net
 
 
-def features_before(runs, start):
+def features_before(runs: Sequence[Run], start: caffe.Net) -> None:
     """Keep the features that the weights at the start give: each image once, in however many splits."""
     runs = [run for run in runs if not run.job.blank and not run.has_before()]
     if runs:
@@ -156,7 +158,7 @@ def features_before(runs, start):
                                 for side, rows in run.evaluator.rows.items()})
 
 
-def _key(job, run):
+def _key(job: Job, run: Run) -> str:
     """A name for the features of the weights at the start.
 
     The same for the same net, weights, images and view of them.
@@ -167,7 +169,7 @@ def _key(job, run):
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
-def _weights(job, run, wanted, needed):
+def _weights(job: Job, run: Run, wanted: Shapes, needed: bool) -> tuple[str | None, list[Row]]:
     """What becomes of the verification head, and Rows of what the weights hold; those only if `needed`."""
     head = ("kept" if job.keep_head else "fresh") if "v" in job.objective else None
     fresh = ["id_fc"] * ("i" in job.objective) + [preflight.VERIFICATION] * (head == "fresh")
@@ -196,14 +198,14 @@ def _weights(job, run, wanted, needed):
     return head, [*rows, Row("starts fresh", ", ".join(fresh) or "nothing"), *_head_rows(job, head)]
 
 
-def _origin_row(origin):
+def _origin_row(origin: Origin) -> Row:
     known = bool(origin.run and lineage.known(lineage.of_result(origin.result)) or origin.record)
     doubt = ", whose own first weights are of unknown origin" if origin.run and not known else ""
     text = origin.describe() + doubt
     return Row("weights", f"{origin.file.name}, sha256 {origin.sha256[:12]}…: {text}", not known)
 
 
-def _head_rows(job, head):
+def _head_rows(job: Job, head: str | None) -> list[Row]:
     """What becomes of the verification head of the stage before."""
     if head == "absent":
         return [Row("verif_fc", f"to be kept, but {job.init} holds none: it starts fresh", True)]
@@ -218,7 +220,7 @@ def _head_rows(job, head):
     return [Row("verif_fc", f"kept from {stage}")]
 
 
-def _mean(job):
+def _mean(job: Job) -> Row:
     """Whether the mean is that of the weights."""
     if job.parent_job:
         return preflight.mean_row(job.settings.mean, job.parent_job.settings.mean, job.parent_job.stage)
@@ -226,7 +228,7 @@ def _mean(job):
                               job.origin and job.origin.describe())
 
 
-def _data(run):
+def _data(run: Run) -> list[Row]:
     """Rows of a run's data."""
     manifest, labels = run.manifest, run.labels[run.labels >= 0]
     mark = ", generated data" if manifest.generated else ""
@@ -244,12 +246,12 @@ def _data(run):
     return rows
 
 
-def _cut(settings):
+def _cut(settings: Settings) -> str:
     """Into what an update is cut, as a phrase; "" where it is one pass."""
     return f", in {settings.passes} passes of {settings.in_pass}" if settings.passes > 1 else ""
 
 
-def _resources(job, training, space):
+def _resources(job: Job, training: Sequence[Run], space: int) -> list[Row]:
     """Rows of disk and memory, where there is anything to train."""
     if not training or job.elsewhere:
         return []
