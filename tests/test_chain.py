@@ -366,5 +366,5 @@ def test_a_run_of_before_a_setting_had_its_default(data, tmp_path):
     file.write_text(yaml.safe_dump(asked, sort_keys=False))
     assert not plan.plan(request(data, tmp_path / "out", stage="second", chain="fresh"))[0].todo
     other = request(data, tmp_path / "out", stage="second", chain="fresh", assignments=["id_weight=0.5"])
-    with pytest.raises(InputError, match="settings.id_weight 1.0, not 0.5"):
+    with pytest.raises(InputError, match="was started with id_weight=1.0; you asked for 0.5"):
         plan.plan(other)
