@@ -155,7 +155,7 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     assert (again.out / "report/table.txt").stat().st_mtime_ns == written    # nothing new, nothing done
     edit(file, lambda content: content["settings"].update(lr=1))
     changed = next(cell for cell in plan(mine, scale(), place(data, tmp_path / "out")).cells)
-    assert changed.state == IMPOSSIBLE and "was begun with" in changed.why
+    assert changed.state == IMPOSSIBLE and "was started with" in changed.why
 
 
 def test_reasons_are_those_of_the_stages(data, tmp_path):

@@ -100,7 +100,7 @@ def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_
 
 
 def test_a_folder_of_another_run_is_refused(trained, prepared_viper):
-    with pytest.raises(InputError, match=r"settings.lr 0.001, not 0.01"):
+    with pytest.raises(InputError, match=r"was started with lr=0.001; you asked for 0.01"):
         run_stage(job(prepared_viper, trained.parents[1], "lr=0.01"), [0])
 
 
