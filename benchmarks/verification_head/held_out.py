@@ -1,8 +1,8 @@
 r"""What the verification head says of pairs of people who were not trained on, its squares taken c times.
 
 In training the shared mask is 0 or 1/(1 − p), so the squares average 1/(1 − p) times what they are without
-it: twice, at the default dropout p = 0.5. Prints accuracy and loss at c = 1, at c = 1/(1 − p), and at the c with
-the smallest loss, for the newest snapshot of each run. Results: docs/verification-head.md.
+it: twice, at the default dropout p = 0.5. Prints accuracy and loss at c = 1, at c = 1/(1 − p), and at the c
+with the smallest loss, for the newest snapshot of each run. Results: docs/verification-head.md.
 
     .venv/bin/python benchmarks/verification_head/held_out.py RUN... [--pairs 1024]
 """
