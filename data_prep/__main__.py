@@ -9,7 +9,7 @@ from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import command_line
-from reid.formats.manifest import READINGS
+from reid.formats.manifest import READINGS, STORES
 
 HELP = {"anchors": "what is the first of a pair once an epoch: each augmented copy, or each image",
         "copies": "the five copies of an image: translations that are cropped anew each time, or fixed crops",
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
                        options.schedule, options.flip, options.variant,
-                       {key: getattr(options, key) for key in READINGS}, options.validation)
+                       {key: getattr(options, key) for key in READINGS}, options.validation,
+                       options.store)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     images, identities = len(manifest.images.path), len(manifest.identities)
     mark = ", generated data" if manifest.generated else ""
@@ -57,6 +58,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     for key, values in READINGS.items():
         parser.add_argument(f"--{key}", choices=values, default=values[0],
                             help=f"{HELP[key]} (default: {values[0]})")
+    parser.add_argument("--store", choices=STORES,
+                        help="images as the bytes of their files, or as 256×256 pixels; docs/data.md "
+                             f"(default: {STORES[0]}; of a folder that is there, its own)")
     parser.add_argument("--validation", type=int, default=0, metavar="N",
                         help="train without N of the training identities and test these instead of the "
                              "dataset's own (market1501)")

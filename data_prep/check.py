@@ -78,13 +78,13 @@ def _checksums(out: Path, manifest: Manifest, names: list[str]) -> str:
 
 def _images(out: Path, manifest: Manifest) -> str:
     identity, count = manifest.images.identity, len(manifest.images.path)
-    for place in range(count):
-        if place % _MAPPED == 0:
-            store = ImageStore(out / "images")
-            _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
-        label = store.get(place)[1]
-        _claim(label == identity[place], store.path,
-               f"image {place} has label {label}, not {identity[place]}")
+    for first in range(0, count, _MAPPED):
+        store = ImageStore(out / "images")
+        _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
+        places = range(first, min(first + _MAPPED, count))
+        for place, (_, label) in zip(places, store.in_order(places)):
+            _claim(label == identity[place], store.path,
+                   f"image {place} has label {label}, not {identity[place]}")
     return f"{count} images of 256×256 pixels, labels 0 to {max(identity)} right"
 
 

@@ -37,6 +37,9 @@ class Pixels(Protocol):
     def checksum(self, path: str) -> str:
         """Return the SHA-256, in hexadecimal digits, that identifies the raw picture."""
 
+    def file(self, path: str) -> bytes:
+        """Return an image file of the picture: the dataset's own, or a PNG where it has none."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -54,6 +57,10 @@ class Files:
         except OSError as error:
             raise InputError(f"{self.root / path}: cannot be read ({error.strerror}); restore it from the "
                              "dataset") from error
+
+    def file(self, path: str) -> bytes:
+        """Return the bytes of a file."""
+        return (self.root / path).read_bytes()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep import pairs as schedules
-from data_prep.index import JUNK, Index, check_shared
+from data_prep.index import JUNK, Index, Pixels, check_shared
 from data_prep.readers.registry import DATASETS, read
 from data_prep.splits.load import Split, load_split, split_count
 from data_prep.splits.validation import hold_out
@@ -38,7 +38,7 @@ MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they a
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
             variant: str | None = None, readings: dict[str, str] | None = None,
-            validation: int = 0) -> Manifest:
+            validation: int = 0, store: str | None = None) -> Manifest:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
     `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
@@ -46,6 +46,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
     with the raw data. One process at a time works in `out`. `readings`: values of manifest.READINGS that are
     not the default; `validation`: how many training identities are tested in place of the dataset's own.
+    `store`: one of manifest.STORES; None: as the folder is, a new one encoded.
     """
     if not 1 <= epochs <= MOST_EPOCHS or seed < 0:
         raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed ≥ 0")
@@ -63,6 +64,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         flip = DATASETS[dataset].flip if flip is None else flip
         inputs = _inputs(index, seed, epochs, schedule, flip)
         inputs.readings, inputs.validation = _readings(readings or {}, flip), validation
+        inputs.store = store or _store(out)
         manifest = _begin(out, inputs)
         if not _whole(out / "images", manifest.image_lmdb):
             _prepare_images(out, index, manifest)
@@ -101,6 +103,12 @@ def _readings(given: dict[str, str], flip: bool) -> dict[str, str]:
     return {key: value for key, value in given.items() if value != manifests.READINGS[key][0]}
 
 
+def _store(out: Path) -> str:
+    """Return how the images of a folder are stored, and a new folder's are to be."""
+    path = out / manifests.NAME
+    return manifests.read(path).store if path.exists() else manifests.STORES[0]
+
+
 def _begin(out: Path, inputs: Manifest) -> Manifest:
     """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
     path = out / "manifest.json"
@@ -137,9 +145,24 @@ def _split_whole(out: Path, name: str, manifest: Manifest) -> bool:
                                      for role in ("train", "test"))
 
 
+def _stored(pixels: Pixels, path: str, store: str) -> np.ndarray | bytes:
+    """Return what write_images is given of an image, read and checked: its pixels, or its file.
+
+    Pixels also in an encoded store where the file would cost more than it saves: it is larger than the raw
+    planes, holds more pixels than is stored of it, or a library remarks on it each time it is read.
+    """
+    remarks = len(picture.remarks)
+    image = pixels.picture(path)
+    if store == "raw" or image.shape[0] * image.shape[1] > SIZE * SIZE or len(picture.remarks) > remarks:
+        return image
+    content = pixels.file(path)
+    return content if len(content) < 3 * SIZE * SIZE else image
+
+
 def _prepare_images(out: Path, index: Index, manifest: Manifest) -> None:
     picture.remarks.clear()
-    pictures = (index.pixels.picture(image.path) for image in tqdm(index.images, "images", disable=None))
+    pictures = (_stored(index.pixels, image.path, manifest.store)
+                for image in tqdm(index.images, "images", disable=None))
     with whole_directory(out / "images") as folder:
         write_images(folder, pictures, manifest.images.identity)
         facts = _facts(folder)

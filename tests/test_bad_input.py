@@ -13,7 +13,7 @@ import pytest
 from data_prep import __main__ as command
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
-from reid.formats.image_lmdb import ImageStore
+from reid.formats.image_lmdb import ImageStore, write_images
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore
 from reid.formats.picture import read_picture
@@ -155,6 +155,14 @@ def test_a_database_of_another_format(prepared_viper, tmp_path):
         ImageStore(tmp_path / "foreign")
 
 
+@pytest.mark.parametrize("content", [b"", b"no image file"])
+def test_an_encoded_image_that_cannot_be_read(tmp_path, content):
+    picture = cv2.imencode(".png", np.zeros((8, 4, 3), np.uint8))[1].tobytes()
+    write_images(tmp_path, [picture, content], [0, 1])
+    with pytest.raises(InputError, match="image 1 is a Datum whose image file cannot be read"):
+        ImageStore(tmp_path).get(1)
+
+
 @pytest.mark.parametrize("store, name", [(ImageStore, "images"), (PairStore, "split00/train")])
 @pytest.mark.parametrize("part", [0, .01, .5, .98])
 def test_a_database_cut_short(prepared_viper, tmp_path, store, name, part):
@@ -177,7 +185,7 @@ def on_a_full_disk(limit, module, *arguments):
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
 
 
-@pytest.mark.parametrize("limit, name", [(2_000, "manifest.json"), (8_000, "images"), (1_000_000, "images")])
+@pytest.mark.parametrize("limit, name", [(2_000, "manifest.json"), (8_000, "images"), (500_000, "images")])
 def test_a_full_disk(generated_viper, prepared_viper, tmp_path, limit, name):
     ended = on_a_full_disk(limit, "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
                            "--split", "0", "--epochs", "3")

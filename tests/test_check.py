@@ -121,7 +121,7 @@ def test_wrong_labels_are_found(prepared):
 
 
 def test_a_wrong_label_of_an_image_is_found(prepared):
-    rewrite(prepared / "images", b"00000030", lambda value: value[:-1] + b"\x01")
+    rewrite(prepared / "images", b"00000030", lambda value: value[:-3] + b"\x01" + value[-2:])
     with pytest.raises(NotProved, match="image 30 has label 1, not 6"):
         list(check(prepared))
 

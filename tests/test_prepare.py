@@ -49,17 +49,70 @@ def test_what_is_no_datum_is_refused(message):
         datum.decode(message)
 
 
-def test_caffes_own_data_layer_reads_the_images(prepared_viper, generated_viper, tmp_path):
-    net = tmp_path / "net.prototxt"
-    net.write_text('layer { name: "data" type: "Data" top: "data" top: "label" '
-                   f'data_param {{ source: "{prepared_viper / "images"}" backend: LMDB batch_size: 48 }} }}')
-    net = caffe.Net(str(net), caffe.TEST)
-    net.forward()
+@pytest.fixture(scope="session")
+def prepared_raw(generated_viper, tmp_path_factory):
+    """As prepared_viper, with raw images."""
+    folder = tmp_path_factory.mktemp("prepared") / "raw"
+    prepare("viper", generated_viper, folder, splits=[0], epochs=3, store="raw")
+    return folder
+
+
+def test_caffes_own_data_layer_reads_the_images(prepared_viper, prepared_raw, generated_viper, tmp_path):
     manifest = load_manifest(prepared_viper)
-    assert net.blobs["label"].data.tolist() == manifest.images.identity
-    for place in (0, 30, 47):
-        picture = stored(generated_viper, manifest.images.path[place])
-        assert np.array_equal(net.blobs["data"].data[place], picture.astype(np.float32))
+    for folder in prepared_viper, prepared_raw:
+        net = tmp_path / "net.prototxt"
+        net.write_text('layer { name: "data" type: "Data" top: "data" top: "label" '
+                       f'data_param {{ source: "{folder / "images"}" backend: LMDB batch_size: 48 }} }}')
+        net = caffe.Net(str(net), caffe.TEST)
+        net.forward()
+        assert net.blobs["label"].data.tolist() == manifest.images.identity
+        for place in (0, 30, 47):
+            path = manifest.images.path[place]
+            picture = (stored(generated_viper, path) if folder == prepared_raw
+                       else cv2.imread(str(generated_viper / path)).transpose(2, 0, 1))
+            assert np.array_equal(net.blobs["data"].data[place], picture.astype(np.float32))
+
+
+def test_raw_and_encoded_images_are_the_same_to_the_byte(prepared_viper, prepared_raw):
+    encoded, raw = (ImageStore(folder / "images") for folder in (prepared_viper, prepared_raw))
+    assert (prepared_viper / "images/data.mdb").stat().st_size < .15 * 48 * 256 * 256 * 3
+    for place in range(48):
+        (ours, label), (theirs, number) = encoded.get(place), raw.get(place)
+        assert np.array_equal(ours, theirs) and label == number and not ours.flags.writeable
+
+
+@pytest.mark.parametrize("places", [range(48), [3, 4, 47], [40, 2, 40, 0], []])
+def test_images_in_order(prepared_viper, prepared_raw, places, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, how: asked.append(start))
+    store, plain = ImageStore(prepared_viper / "images"), ImageStore(prepared_raw / "images")
+    found = list(store.in_order(places))
+    assert len(found) == len(places) and bool(asked) == bool(places) and len(asked) == len(set(asked))
+    for place, (image, label) in zip(places, found):
+        assert np.array_equal(image, plain.get(place)[0]) and label == plain.get(place)[1]
+
+
+def test_a_folder_keeps_its_store(prepared_raw, generated_viper, tmp_path):
+    shutil.copytree(prepared_raw, tmp_path / "out")
+    manifest = prepare("viper", generated_viper, tmp_path / "out", [3], epochs=3)
+    assert manifest.store == "raw" and set(manifest.splits) == {"split00", "split03"}
+    assert '"store"' not in (tmp_path / "out/manifest.json").read_text()     # as before there was a choice
+    with pytest.raises(InputError, match="was prepared with store raw, not encoded; choose another --out"):
+        prepare("viper", generated_viper, tmp_path / "out", [3], epochs=3, store="encoded")
+
+
+def test_large_pictures_are_stored_raw(tmp_path):
+    rng = np.random.default_rng(0)
+    for identity in "abcd":
+        for camera, shape in (("1", (257, 256, 3)), ("2", (256, 256, 3)), ("3", (20, 10, 3))):
+            (tmp_path / f"raw/{identity}/{camera}").mkdir(parents=True)
+            picture = rng.integers(0, 256, shape, np.uint8)
+            cv2.imwrite(str(tmp_path / f"raw/{identity}/{camera}/x.png"), picture)
+    prepare("folder", tmp_path / "raw", tmp_path / "out", [0], epochs=1)
+    with lmdb.open(str(tmp_path / "out/images"), readonly=True, lock=False).begin() as transaction:
+        encoded = [caffe_pb2.Datum.FromString(value).encoded for _, value in transaction.cursor()]
+    # Random pixels do not compress: the PNG of 256×256 is larger than its planes.
+    assert encoded == [False, False, True] * 4
 
 
 def test_image_store(prepared_viper, generated_viper):
@@ -119,8 +172,8 @@ def test_manifest(prepared_viper, generated_viper):
     assert sorted(split.train + split.query + split.gallery) == list(range(48))
 
 
-def test_the_images_are_stored_without_waste(prepared_viper):
-    assert (prepared_viper / "images" / "data.mdb").stat().st_size < 1.03 * 48 * 256 * 256 * 3
+def test_the_images_are_stored_without_waste(prepared_raw):
+    assert (prepared_raw / "images" / "data.mdb").stat().st_size < 1.03 * 48 * 256 * 256 * 3
 
 
 def contents(folder):

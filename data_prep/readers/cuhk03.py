@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from data_prep.index import Image, Index
@@ -64,6 +65,9 @@ class _Cells:
 
     def checksum(self, path: str) -> str:
         return self.mat.checksum(self.boxes, *_long(path))
+
+    def file(self, path: str) -> bytes:
+        return cv2.imencode(".png", np.ascontiguousarray(self.picture(path)))[1].tobytes()
 
 
 def _from_mat(mat: Mat, boxes: str, generated: bool) -> Index:

@@ -49,6 +49,10 @@ class _Both:
         part, _, rest = path.partition("/")
         return self.parts[part].checksum(rest)
 
+    def file(self, path: str) -> bytes:
+        part, _, rest = path.partition("/")
+        return self.parts[part].file(rest)
+
 
 _PREFIX = "cuhk03/"
 

@@ -83,9 +83,10 @@ def view_settings(settings: "Settings") -> list[str | float]:
 def _batches(net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[int],
              settings: "Settings") -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield the indices in batches, each with its features (B, D)."""
+    pictures = images.in_order(indices)
     for start in range(0, len(indices), BATCH):
         places = list(indices[start:start + BATCH])
-        views = [view(images.get(index)[0], settings) for index in places]
+        views = [view(image, settings) for _, (image, _) in zip(places, pictures)]
         net.blobs["data"].reshape(len(views), *views[0].shape)
         net.blobs["data"].data[...] = views
         net.forward()

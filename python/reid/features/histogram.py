@@ -32,4 +32,4 @@ def histogram(image: np.ndarray) -> np.ndarray:
 
 def histograms(images: ImageStore, indices: Iterable[int]) -> np.ndarray:
     """The descriptors, (N, D) float32, of the images at `indices` of an ImageStore."""
-    return np.stack([histogram(images.get(index)[0]) for index in indices])
+    return np.stack([histogram(image) for image, _ in images.in_order(indices)])

@@ -101,6 +101,11 @@ class Store:
             raise self.damaged(f"cut short: {there} of {self._needed} bytes")
         return self._transaction
 
+    def _bytes(self) -> int:
+        """The size of the file that holds the values."""
+        self._snapshot()
+        return self._needed
+
     def damaged(self, what: str) -> InputError:
         """Return the error of a database in which `what` is wrong."""
         return InputError(f"{self.path}: {what}; delete the folder it lies in and prepare the data again")

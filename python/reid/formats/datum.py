@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 from google.protobuf.message import DecodeError
 
@@ -41,19 +42,40 @@ def encode(image: np.ndarray, label: int) -> bytes:
     return Datum(channels=channels, height=height, width=width, data=planes, label=label).SerializeToString()
 
 
-def decode(message: bytes) -> tuple[np.ndarray, int]:
-    """Return the image, uint8 (3, H, W) BGR, read-only, and the label of a serialised Datum.
+def encode_file(content: bytes, label: int) -> bytes:
+    """Return the serialised Datum of an image file's bytes, which Caffe calls encoded, and its label ≥ 0."""
+    return Datum(data=content, encoded=True, label=label).SerializeToString()
 
-    Raises InputError where the bytes are no Datum of three raw planes.
+
+def decode(message: bytes) -> tuple[np.ndarray | tuple[np.ndarray, ...], int]:
+    """Return the image and the label of a serialised Datum.
+
+    The image is its blue, green and red planes, uint8 (3, H, W), read-only; of an encoded Datum a tuple of
+    three arrays (H, W). Raises InputError where the bytes are no Datum of three raw planes or of a file that
+    OpenCV reads.
     """
     try:
         datum = Datum()
         with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
             if datum.ParseFromString(message) < len(message):
                 raise DecodeError
-        image = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width)
+        image = (None if datum.encoded else
+                 np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width))
     except (DecodeError, ValueError) as error:
         raise InputError("not a Datum of raw image planes") from error
+    if image is None:
+        return cv2.split(_read(datum.data)), datum.label
     if len(image) != 3:
         raise InputError(f"a Datum of {len(image)} planes; 3 were expected (blue, green, red)")
     return image, datum.label
+
+
+def _read(content: bytes) -> np.ndarray:
+    """The picture in a file's bytes, uint8 (H, W, 3) BGR, read as formats.picture reads it."""
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:    # nothing in it, or more pixels than OpenCV reads
+        picture = None
+    if picture is None:
+        raise InputError("a Datum whose image file cannot be read")
+    return picture

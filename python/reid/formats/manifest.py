@@ -18,6 +18,7 @@ Kind = typing.TypeVar("Kind")
 READINGS = {"anchors": ("copies", "images"), "copies": ("translations", "crops"),
             "mirror": ("chance", "both"), "positives": ("across", "any"),
             "negatives": ("images", "identities")}
+STORES = ("encoded", "raw")    # how the image LMDB holds images (formats.image_lmdb), the default first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Manifest:
     schedule    of negatives per positive, a key of data_prep.pairs.RATIOS; epochs: of pairs, a split
     readings    {key: value} of READINGS, those that are not the default
     validation  training identities that are held out and tested in place of the dataset's own, 0: none
-    size        side of a stored image, pixels
+    size        side of a stored image, pixels; store: of the image LMDB, one of STORES
     identities  their names
     """
     format: int = FORMAT
@@ -86,6 +87,7 @@ class Manifest:
     readings: dict = field(default_factory=dict)
     validation: int = 0
     size: int
+    store: str = "raw"
     identities: list
     images: Images
     image_lmdb: Database | None = None
@@ -124,6 +126,8 @@ def read(path: Path) -> Manifest:
     for name, entry in (splits.items() if isinstance(splits := content.get("splits"), dict) else ()):
         splits[name] = _split(entry, path)
     manifest = _record(Manifest, content, path)
+    if manifest.store not in STORES:
+        raise InputError(f"{path}: damaged: store {manifest.store!r}; {REMEDY}")
     for key, value in manifest.readings.items():
         if value not in READINGS.get(key, ()):
             raise InputError(f"{path}: damaged: reading {key} {value!r}; {REMEDY}")
@@ -172,4 +176,5 @@ def _plain(record: typing.Any) -> typing.Any:
     plain = {one.name: _plain(getattr(record, one.name)) for one in fields(record)}
     if isinstance(record, PreparedSplit):
         return {key: value for key, value in plain.items() if value != []}
-    return {key: value for key, value in plain.items() if value or key not in ("readings", "validation")}
+    once = {"readings": {}, "validation": 0, "store": "raw"}
+    return {key: value for key, value in plain.items() if key not in once or value != once[key]}
