@@ -28,12 +28,13 @@ HEADS = Heads("vi", 12, verif_scale=0.1, verif_lr_mult=10, dropout=0.5)
 GB = 1e9
 
 
-def nets(base, batch, data=Path("data"), two_branch=False):
+def nets(base, batch, data=Path("data"), two_branch=False, batch_statistics=False):
     """Training, test and deploy net of a base network at a small input, as NetParameters."""
     height, width = SMALL_INPUT.get(base, (96, 56))
     common = dict(images=str(data / "images"), batch=batch, crop=224, height=height, width=width,
                   mean=list(BACKBONES[base].mean), seed=0, workers=0)
-    return {"train": train_net(base, HEADS, Source(pairs=str(data / "split00/train"), **common), two_branch),
+    return {"train": train_net(base, HEADS, Source(pairs=str(data / "split00/train"), **common), two_branch,
+                               batch_statistics),
             "test": make_test_net(base, HEADS, Source(pairs=str(data / "split00/test"), **common)),
             "deploy": deploy_net(base, 3, height, width)}
 
@@ -137,11 +138,12 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
 
 
-def test_a_pair_takes_what_caffe_is_measured_to_take(prepared_viper, tmp_path):
+@pytest.mark.parametrize("base", ["tiny", "tiny-bn"])
+def test_a_pair_takes_what_caffe_is_measured_to_take(base, prepared_viper, tmp_path):
     """The peak of a process at two batches: Caffe's activations are what differs."""
     peaks, needs = [], []
     for batch in (8, 104):
-        tiny = nets("tiny", batch, prepared_viper)
+        tiny = nets(base, batch, prepared_viper, batch_statistics=base == "tiny-bn")
         needs.append(memory.need(**tiny, workers=0, workspace=None).bytes(batch))
         path = write_solver(tmp_path, tiny)
         peaks.append(1024 * int(subprocess.run([sys.executable, "-c", PEAK, path], check=True,
