@@ -1,9 +1,8 @@
-"""The CUDA kernels of BatchNorm, Scale and ReLU in one pass, compiled for the CPU, against float64.
+"""The CUDA kernels of fused layers and of the update, compiled for the CPU, against float64.
 
 They are compiled word for word: a block's threads are threads, __syncthreads is a barrier. What this cannot
 show is a card's own arithmetic: tests/test_gpu.py.
 """
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 pytestmark = pytest.mark.skipif(not shutil.which("g++"),
                                 reason="a compiler is missing, as in the Docker images")
 
-KERNELS = Path(__file__).resolve().parents[1] / "tools/caffe/engine/frozen_norm_kernels.cuh"
+ENGINE = Path(__file__).resolve().parents[1] / "tools/caffe/engine"
+KERNELS, UPDATE = ENGINE / "frozen_norm_kernels.cuh", ENGINE / "update_kernels.cuh"
 
 SHIM = r"""
 #include <algorithm>
@@ -34,6 +34,7 @@ std::barrier<>* threads;
 #define CUDA_KERNEL_LOOP(i, n) \
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += blockDim.x * gridDim.x)
 #include "KERNELS"
+#include "UPDATE"
 using namespace caffe;
 
 template <class Kernel> void launch(dim3 grid, int count, Kernel kernel) {
@@ -94,15 +95,39 @@ template <bool relu> double worst(int N, int C, int I) {
   return apart;
 }
 
+// The sum of squares relative to its size; what an update changes, relative to 1.
+double update(int n, int blocks) {
+  std::vector<float> diff(n), history(n), data(n);
+  for (auto* numbers : {&diff, &history, &data}) for (auto& v : *numbers) v = uniform();
+  const auto diff0 = diff, history0 = history, data0 = data;
+  std::vector<double> sums(blocks, NAN);
+  launch(dim3(blocks), kSumThreads, [&] { SumOfSquares<float>(n, diff.data(), sums.data()); });
+  double sum = 0, expected = 0;
+  for (double one : sums) sum += one;
+  for (float v : diff) expected += double(v) * v;
+  const float scale = .3f, decay = .01f, rate = .7f, momentum = .9f;
+  launch(dim3(3), 64, [&] { Update<float>(n, scale, decay, rate, momentum, diff.data(), history.data(),
+      data.data()); });
+  double apart = fabs(sum / expected - 1);
+  for (int i = 0; i < n; ++i) {
+    const double g = scale * double(diff0[i]) + decay * double(data0[i]);
+    const double step = momentum * double(history0[i]) + rate * g;
+    for (double difference : {history[i] - step, diff[i] - step, data[i] - (data0[i] - step)})
+      apart = std::isfinite(difference) ? std::max(apart, fabs(difference)) : INFINITY;
+  }
+  return apart;
+}
+
 int main() {
+  printf("%.1e %.1e %.1e\n", update(1, 1), update(1000, 3), update(5000, 2));
   printf("%.1e %.1e %.1e %.1e\n", worst<true>(5, 3, 49), worst<false>(1, 7, 700), worst<true>(4, 2, 1),
          worst<false>(2, 5, 300));
 }
 """
 
 
-def compile_and_run(folder, kernels):
-    (folder / "shim.cpp").write_text(SHIM.replace("KERNELS", str(kernels)))
+def compile_and_run(folder, kernels=KERNELS, update=UPDATE):
+    (folder / "shim.cpp").write_text(SHIM.replace("KERNELS", str(kernels)).replace("UPDATE", str(update)))
     subprocess.run(["g++", "-std=c++20", "-O1", "-pthread", "-w", "shim.cpp", "-o", "shim"],
                    cwd=folder, check=True)
     return [float(word)
@@ -111,11 +136,15 @@ def compile_and_run(folder, kernels):
 
 
 def test_the_kernels_are_right(tmp_path):
-    assert max(compile_and_run(tmp_path, KERNELS)) < 1e-6
+    apart = compile_and_run(tmp_path)
+    assert len(apart) == 7 and max(apart) < 1e-6
 
 
-def test_a_wrong_kernel_is_found(tmp_path):
-    text, changes = re.subn("gamma_sum \\+= g \\* kept", "gamma_sum += kept", KERNELS.read_text())
-    assert changes == 1
-    (tmp_path / "wrong.cuh").write_text(text)
-    assert max(compile_and_run(tmp_path, tmp_path / "wrong.cuh")) > 1e-3
+@pytest.mark.parametrize("which, right, wrong", [
+    ("kernels", "gamma_sum += g * kept", "gamma_sum += kept"),
+    ("update", "momentum * history[i]", "history[i]")])
+def test_a_wrong_kernel_is_found(tmp_path, which, right, wrong):
+    text = {"kernels": KERNELS, "update": UPDATE}[which].read_text()
+    assert text.count(right) == 1
+    (tmp_path / "wrong.cuh").write_text(text.replace(right, wrong))
+    assert max(compile_and_run(tmp_path, **{which: tmp_path / "wrong.cuh"})) > 1e-3

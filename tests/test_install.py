@@ -1,4 +1,8 @@
 """tools/install_caffe.sh: what it refuses, that it does nothing twice, that what it installs runs alone."""
+import contextlib
+import functools
+import hashlib
+import http.server
 import json
 import os
 import re
@@ -6,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +56,69 @@ def test_a_source_that_is_not_caffes_is_refused(clone, content, words):
     assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr
     assert str(source) in run.stderr
     assert not (clone / "build/caffe/source").exists()
+
+
+@pytest.fixture
+def mirror(clone):
+    """A mirror that has a source package of Caffe's name and version, and the clone's pin on its archive."""
+    pins = (clone / "tools/caffe/pins").read_text()
+    pin = dict(line.split("=", 1) for line in pins.splitlines() if line[0] != "#")
+    sources = clone / "mirror/dists" / pin["release"] / "main/source/Sources"
+    sources.parent.mkdir(parents=True)
+    archive = clone / "mirror" / pin["archive"]
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(clone / "tools/caffe/packages", "packages")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    (clone / "tools/caffe/pins").write_text(pins.replace(pin["sha256"], found))
+    sources.write_text(f"Package: caffe\nFormat: 3.0 (quilt)\nVersion: {pin['version']}\nDirectory: .\n"
+                       f"Checksums-Sha256:\n {found} {archive.stat().st_size} {archive.name}\n\n")
+    found = hashlib.sha256(sources.read_bytes()).hexdigest()
+    listed = f"{found} {sources.stat().st_size} main/source/Sources"
+    # long out of date and unsigned, as an archive's is or may be
+    (sources.parents[2] / "Release").write_text(
+        f"Codename: {pin['release']}\nDate: Sat, 14 Aug 2021 10:00:00 UTC\n"
+        f"Valid-Until: Sat, 21 Aug 2021 10:00:00 UTC\nComponents: main\nSHA256:\n {listed}\n")
+    return archive
+
+
+@builds
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_a_mirror_that_still_has_caffe_is_taken(clone, mirror, scheme):
+    """Its archive is fetched, checked and unpacked; that it is not Caffe shows at the first patch."""
+    with served(mirror.parent) as address:
+        run = install(clone, CAFFE_MIRROR=address if scheme == "http" else f"file://{mirror.parent}",
+                      no_proxy="127.0.0.1")
+    assert run.returncode == 2, run.stderr
+    assert f"tools/caffe/patches/01-opencv-4.patch does not apply to {mirror.name}" in run.stderr
+    assert (clone / "build/caffe/source/packages").is_file()
+
+
+@builds
+def test_a_mirror_without_caffe_and_an_archive_of_other_bytes_are_refused(clone, mirror):
+    missing = install(clone, CAFFE_MIRROR=f"file://{clone}/nowhere")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith(f"error: file://{clone}/nowhere does not give Caffe's source, caffe=")
+    assert "E: " in missing.stderr and missing.stderr.endswith(
+        "CAFFE_MIRROR=URL takes it from a Debian mirror or archive that still has bullseye, "
+        f"CAFFE_SOURCE=FILE from a copy of {mirror.name}\n")
+    pins = clone / "tools/caffe/pins"
+    pins.write_text(re.sub("sha256=.*", f"sha256={'0' * 64}", pins.read_text()))
+    changed = install(clone, CAFFE_MIRROR=f"file://{mirror.parent}")
+    assert changed.returncode == 2 and f"expected {'0' * 64}" in changed.stderr
+    assert not (clone / "build/caffe/source").exists()
+
+
+@contextlib.contextmanager
+def served(folder):
+    """The address at which a folder is to be had by HTTP."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    handler.log_message = lambda *words: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @builds

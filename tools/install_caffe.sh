@@ -8,7 +8,8 @@
 # Caffe is there already; goes on where an interrupted download or build stopped. As root it installs the Debian
 # packages it needs (tools/caffe/packages-use to run Caffe; packages, packages-gpu to build it); otherwise it says
 # which are missing. /etc/apt is left as it is.
-#   CAFFE_SOURCE=FILE   take Caffe's source archive from FILE (same checksum, see tools/caffe/pins), not through apt
+#   CAFFE_MIRROR=URL    take Caffe's source from this Debian mirror or archive, not from the one that apt uses
+#   CAFFE_SOURCE=FILE   take it from FILE, not through apt (in both cases with the checksum of tools/caffe/pins)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { echo "error: $*" >&2; exit 2; }
@@ -123,18 +124,22 @@ if [ "$(cat "$work/source/.stamp" 2>/dev/null)" != "$source_stamp" ]; then
     # A source list and package lists of our own: apt fetches and verifies, the system's configuration is not touched.
     apt=$PWD/$work/apt tarball=$work/apt/$archive
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
-      awk '$2 == "main" && !/security/ {print $1; exit}')
-    [ -n "$mirror" ] || fail "apt knows no Debian mirror; give Caffe's source as CAFFE_SOURCE=FILE ($archive)"
-    keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb-src [signed-by=$keys] $mirror $release main" >"$apt/sources.list"
+    other="CAFFE_MIRROR=URL takes it from a Debian mirror or archive that still has $release,"
+    other="$other CAFFE_SOURCE=FILE from a copy of $archive"
+    mirror=${CAFFE_MIRROR:-} trust="trusted=yes check-valid-until=no"  # an archive's keys expire; the checksum does not
+    if [ -z "$mirror" ]; then
+      trust=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
+      mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+        awk '$2 == "main" && !/security/ {print $1; exit}')
+    fi
+    [ -n "$mirror" ] || fail "apt knows no Debian mirror to take Caffe's source from; $other"
+    echo "deb-src [$trust] $mirror $release main" >"$apt/sources.list"
     options="-q -o Dir::Etc::sourcelist=$apt/sources.list -o Dir::Etc::sourceparts=/dev/null
              -o Dir::State::lists=$apt/lists -o Dir::Cache=$apt/cache -o APT::Sandbox::User=$(id -un)"
     echo "fetching Caffe's source through apt"
     (cd "$apt" && apt-get $options update && apt-get $options source --download-only --tar-only "caffe=$version") \
       >"$work/source.log" 2>&1 ||
-      fail "apt-get source caffe=$version failed: $(grep -m1 '^E:' "$work/source.log");" \
-        "CAFFE_SOURCE=FILE takes a copy of $archive"
+      fail "$mirror does not give Caffe's source, caffe=$version: $(grep -m1 '^E:' "$work/source.log"); $other"
   fi
   found=$(sum <"$tarball")
   [ "$found" = "$sha256" ] || fail "$tarball: sha256 is $found, expected $sha256 ($archive)"
