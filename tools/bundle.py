@@ -306,7 +306,8 @@ def run(*command: Path | str) -> str:
     """What a command prints; InputError with its message where it fails."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"{command[0]}: {done.stderr.strip().splitlines()[-1]}")
+        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise InputError(f"{command[0]} ended with status {done.returncode}: {said}")
     return done.stdout
 
 

@@ -11,7 +11,7 @@
 part=$1 torch=${3:+--torch-python=$3}
 mkdir -p "$2" && out=$(cd "$2" && pwd) && cd "$(dirname "$0")/../.." || exit 2
 python=.venv/bin/python failed=0
-end=$(($(date +%s) + ${ON_GPU_SECONDS:-570}))
+end=$(($(date +%s) + 570))
 
 # step NAME SECONDS COMMAND…: one that fails, or is cut off, does not keep the next from running
 step() {
@@ -38,7 +38,8 @@ tests)
     step tests 480 $python -m pytest -q -rs tests/test_gpu.py tests/test_memory.py tests/test_copies.py
     ;;
 upstream)
-    step upstream 560 tools/caffe_gtest.sh '*GPU*:*CuDNN*:*/2.*:*/3.*'
+    step card 20 nvidia-smi
+    step upstream 550 tools/caffe_gtest.sh '*GPU*:*CuDNN*:*/2.*:*/3.*'
     ;;
 layers)
     for fuse in 1 0; do
