@@ -219,3 +219,24 @@ def test_the_caffe_tool_trains_our_net_without_any_environment(prepared_viper, t
                          cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "loss_verif" in run.stderr and (tmp_path / "tiny_iter_3.caffemodel").is_file()
+
+
+def test_packages_that_only_the_tests_need_are_named_with_the_command(tmp_path):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    shutil.copy2(ROOT / "tools/test.sh", tmp_path / "tools")
+    (tmp_path / "tools/packages-test").write_text("# what\npython3-json\npython3-nosuchmodule    # why\n")
+    for file, text in (("tools/install_caffe.sh", "exit 0"), ("bin/id", "echo 1000"),
+                       (".venv/bin/python", f'exec {sys.executable} "$@"')):
+        (tmp_path / file).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / file).chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run([tmp_path / "tools/test.sh", "--version"], capture_output=True, text=True,
+                          env={**os.environ, "PATH": path})
+    assert done.returncode == 2
+    assert done.stderr == ("error: Debian packages are missing; as root: "
+                           "apt-get install --no-install-recommends python3-nosuchmodule\n")
+    (tmp_path / "tools/packages-test").write_text("python3-json\n")
+    done = subprocess.run([tmp_path / "tools/test.sh", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("pytest")
