@@ -62,3 +62,15 @@ def test_output_that_cannot_be_encoded_is_escaped():
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True,
                           env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT / "python")})
     assert (done.returncode, done.stdout) == (0, "256\\xd7256 \\udcff\n"), done.stderr
+
+
+@pytest.mark.parametrize("closed, statuses", [("| head -1", (0, 141)), ("2>&-", (0,)), (">&-", (0,)),
+                                              (">&- 2>&-", (0,)), (">/dev/full", (2,))])
+def test_output_that_nobody_reads(generated_viper, prepared_viper, tmp_path, closed, statuses):
+    """What reads a pipe may have had enough, and a service may have no output at all."""
+    command = (f"-m data_prep viper --raw {generated_viper} --out {tmp_path / 'out'} --split 0 --epochs 1"
+               if "&-" in closed else f"-m data_prep.check {prepared_viper}")
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{sys.executable} {command} {closed}"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode in statuses, done
+    assert done.stderr.count("error: ") == (done.returncode == 2) and "Traceback" not in done.stderr

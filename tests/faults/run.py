@@ -3,7 +3,8 @@
     .venv/bin/python tests/faults/run.py [--kills 300] [--full-disks 100] [--files 2000] … [--seed 0]
 
 docs/reliability.md says what is done. Case N of a kind is the same for the same seed, however many there are.
-Exit status 1 where anything was lost, changed silently, or ended in a traceback, an abort or an orphan.
+Ctrl-C ends it with the table so far. Exit status 1 where anything was lost, changed silently, or ended in a
+traceback, an abort or an orphan.
 """
 
 import argparse
@@ -42,8 +43,12 @@ def main():
             print("full disks: left out: mounting a small disk needs root and the right to mount; file-size "
                   "limits stand for them")
             wanted["full disks"] = 0
-        tables = {kind: campaign(world, kind, count, options.seed, began)
-                  for kind, count in wanted.items() if count}
+        tables = {kind: Counter(cases=0) for kind, count in wanted.items() if count}
+        try:
+            for kind, counts in tables.items():
+                campaign(world, kind, wanted[kind], options.seed, began, counts)
+        except KeyboardInterrupt:
+            print("interrupted; so far:")
     print(table(tables))
     return 1 if any(sum(counts[wrong] for wrong in WRONG) for counts in tables.values()) else 0
 
@@ -64,9 +69,9 @@ def parse():
     return parser.parse_args()
 
 
-def campaign(world, kind, count, seed, began=None):
-    """`count` cases of a kind; a Counter of how they ended and of what was wrong. Prints what was."""
-    counts, told = Counter(cases=0), time.monotonic()
+def campaign(world, kind, count, seed, began, counts):
+    """Count in `counts` how that many cases of a kind end, and what is wrong, which is printed too."""
+    told = time.monotonic()
     for number in range(count):
         case = FAULTS[kind](world, generator(seed, f"faults {kind}", number))
         counts["cases"] += 1
@@ -74,10 +79,9 @@ def campaign(world, kind, count, seed, began=None):
         for wrong, what in case.wrong.items():
             counts[wrong] += 1
             print(f"{wrong} in {kind} {number}: {case.done}: {what}", flush=True)
-        if began and (time.monotonic() - told > 60 or number + 1 == count):
+        if time.monotonic() - told > 60 or number + 1 == count:
             told = time.monotonic()
             print(f"{told - began:6.0f} s  {kind}: {number + 1} of {count}", flush=True)
-    return counts
 
 
 def table(tables):

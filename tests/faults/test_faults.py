@@ -1,5 +1,6 @@
 """The campaign of docs/reliability.md, a few cases of each kind; run.py beside this runs it at length."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ def world(tmp_path_factory):
 def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback(world, kind, capsys):
     if kind == "full disks" and not can_mount():
         kind = "file-size limits"    # which need no right to mount a disk, and stand for it
-    counts = campaign(world, kind, CASES[kind], SEED)
+    counts = Counter()
+    campaign(world, kind, CASES[kind], SEED, 0, counts)
     assert counts["cases"] == CASES[kind]
     assert not any(counts[wrong] for wrong in WRONG), capsys.readouterr().out
 

@@ -69,7 +69,7 @@ COMMANDS = {
                         ("runs",), ("figures.json", "queries.csv", "all.npz")),
     "report": Command(report.main, ("--runs", "@runs", "--out", "@report"), ("runs",), ("report",)),
     "ranked": Command(ranked_lists.main, (*SIDES, "--images", "@raw", "--worst", "2", "--count", "2", "--out",
-                                          "@ranked.png"), ("raw", "runs"), ("ranked.png",)),
+                                          "@ranked.html"), ("raw", "runs"), ("ranked.html",)),
     "lineage": Command(lineage.main, (f"@{RUN}",), ("data", "runs")),
     "inspect": Command(inspect.main, ("@init.caffemodel",), INIT),
 }

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -22,11 +23,17 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
     """
     @functools.wraps(main)
     def guarded(*arguments: list[str] | None) -> int | None:
+        for name in ("stdout", "stderr"):    # one that is closed is None, which progress bars do not expect
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w"))
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
             return main(*arguments)
+        except BrokenPipeError:    # what reads the output, such as `| head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         except (InputError, OSError) as error:
             return _end(str(error))
         except KeyboardInterrupt:

@@ -90,7 +90,11 @@ def _decoded(data: bytes) -> np.ndarray | None:
 def _heard() -> Iterator[list[str]]:
     """Yield a list that holds, after the block, the lines that C libraries wrote to standard error in it."""
     lines: list[str] = []
-    kept, heard = os.dup(2), os.memfd_create("stderr")
+    try:
+        kept, heard = os.dup(2), os.memfd_create("stderr")
+    except OSError:    # it is closed, and nothing is heard
+        yield lines
+        return
     os.dup2(heard, 2)
     try:
         yield lines
