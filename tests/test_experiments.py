@@ -195,6 +195,8 @@ def test_stages_before_others_are_shared_and_come_first(tmp_path):
     assert made.tasks[f"{tiny}/cuhk01/split00"].needs == (f"{tiny}/large/split00", "prepare/cuhk01")
     assert made.tasks["prepare/large"].needs == ("people/market1501", "people/cuhk03")
     assert len([name for name in names if name.startswith(tiny)]) == 6    # two of them cells of no row
+    few = plan(table, SCALES["tiny"], place(tmp_path / "data", tmp_path / "out"), rows=["resnet50-baseline"])
+    assert "prepare/cuhk01" in few.tasks and "prepare/large" not in few.tasks    # nobody asks for it
 
 
 def test_the_plan_as_plain_commands(data, tmp_path):

@@ -63,6 +63,9 @@ def main():
             carry_out(made, arguments, threads)
             made = planned()
             print("\n".join(show.describe(made)), flush=True)
+            for name in made.tasks:
+                print(f"not finished: {name}: {_said(made, name) or 'what it starts from is not'}; "
+                      f"{made.out / 'logs' / name}.log", flush=True)
         report(made)
     return 1 if made.tasks else 0
 
@@ -124,7 +127,7 @@ def carry_out(made, arguments, threads):
     command = [ROOT / "build" / kind / "bin/python", "-m", "snakemake",
                "--snakefile", SNAKEMAKE / "Snakefile", "--directory", state,
                "--config", f"plan={state / 'plan.json'}", "--keep-going", "--nolock", "--scheduler",
-               "greedy", "--quiet", "rules", "progress"]
+               "greedy", "--quiet", "all"]
     if arguments.profile:
         command += ["--profile", arguments.profile.resolve()]
     else:
@@ -191,7 +194,7 @@ def _record(made):
     for cell in made.cells:
         file = cell.folder / result_file.NAME
         state, why = cell.state, cell.why
-        if state == TO_DO and cell.task in made.tasks and (said := _said(made, cell)):
+        if state == TO_DO and cell.task in made.tasks and (said := _said(made, cell.task)):
             why = said
         cells.append({
             "row": cell.row.name, "method": cell.row.method, "base": cell.row.base,
@@ -202,9 +205,9 @@ def _record(made):
     return {"title": made.experiment.title, "table": made.experiment.table, "cells": cells}
 
 
-def _said(made, cell):
-    """The error that a cell's task ended with, where its log has one."""
-    log = made.out / "logs" / f"{cell.task}.log"
+def _said(made, name):
+    """The last error in the log of a task, "" where it has none."""
+    log = made.out / "logs" / f"{name}.log"
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     return next((line for line in reversed(lines) if line.startswith("error: ")), "")
 

@@ -17,7 +17,7 @@ from reid.engine.memory import memory_of
 from reid.engine.settings import as_plain, as_text, defaults, override
 from reid.experiments.experiment import Experiment, Row, Scale
 from reid.experiments.rates import Rates
-from reid.formats import manifest as manifests, snapshot
+from reid.formats import manifest as manifests, result as result_file, snapshot
 from reid.stages.chain import Chains
 from reid.stages.plan import Request, plan as plan_stages
 from reid.stages.recipe import Recipe
@@ -137,8 +137,8 @@ def _plan_stage(made, place, row, stage, numbers, asked):
         path = [step.stage for step in place.chains.path_to(
             place.chains.find(stage, row.chain), stage, row.base)]
         if missing := _to_generate(made.scale, place.data, path, numbers):
-            _generate(made, place, path, missing, numbers)
             if asked:
+                _generate(made, place, path, missing, numbers)
                 _blind_tasks(made, place, row, path, asked)
             add(numbers, TO_DO)
             return
@@ -268,14 +268,20 @@ def _generate(made, place, path, missing, numbers):
 
 
 def _blind_tasks(made, place, row, path, asked):
-    """Add the Tasks of stages whose data are yet to be drawn; what is finished will say so by itself."""
+    """Add the Tasks of stages whose data are yet to be drawn.
+
+    Where there is a result, the command of the next stage sees whether it is whole.
+    """
     before = ()
     for place_on_path, stage in enumerate(path):
         drawn = (f"prepare/{stage}",) if f"prepare/{stage}" in made.tasks else ()
         names = []
         for number in asked if stage == path[-1] else [0]:
-            names.append(f"stage/{way(row)}/{stage}/split{number:02d}")
+            folder = made.out / way(row) / stage / f"split{number:02d}"
+            if stage != path[-1] and (folder / result_file.NAME).is_file():
+                continue
+            names.append(f"stage/{way(row)}/{stage}/{folder.name}")
             made.tasks.setdefault(names[-1], Task(
                 names[-1], (_train(made.scale, place, row, path[:place_on_path + 1], number),),
-                (*before, *drawn), made.out / way(row) / stage / f"split{number:02d}"))
-        before = (names[0],)
+                (*before, *drawn), folder))
+        before = tuple(names[:1])
