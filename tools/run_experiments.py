@@ -151,17 +151,21 @@ def _command(made, task, arguments):
 
 
 def _supervise(command, environment):
-    """Run Snakemake in a group of its own; Ctrl-C and SIGTERM stop all of it as Ctrl-C does. Its status."""
-    def die_with_parent():
+    """Run Snakemake in a group of its own; its status.
+
+    Ctrl-C and SIGTERM stop all of it as Ctrl-C does, a second one kills it.
+    """
+    def begin():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)    # ignored where a shell started all this with &
     process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True,
-                               preexec_fn=die_with_parent)
+                               preexec_fn=begin)
     stopped = []
 
     def stop(number, frame):
-        stopped.append(number)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGKILL if stopped else signal.SIGINT)
+        stopped.append(number)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         status = process.wait()
