@@ -218,10 +218,18 @@ def test_an_unfinished_run_is_told_of(runs):
         "being trained: 1,234 iterations so far")
 
 
-def test_the_experiment_and_its_scale_are_said(runs):
-    (runs / "experiment.json").write_text(json.dumps({"experiment": "table1", "scale": "short"}))
+def test_the_experiment_its_scale_and_what_stood_in_the_way_are_said(runs):
+    cell = {"row": "baseline", "base": "resnet50", "objective": "i", "chain": "direct", "stage": "viper",
+            "split": "split00", "run": "x", "state": "cannot be run", "why": "no weights resnet50",
+            "result": None}
+    (runs / "experiment.json").write_text(json.dumps({
+        "scale": "short", "about": "a small one", "experiments": {
+            "table1": {"title": "Table I", "table": "table1", "cells": [cell]}}}))
     text = page_of(runs)
-    assert "<dt>Experiment</dt><dd>table1</dd><dt>Scale</dt><dd>short</dd>" in text
+    assert "<dt>Experiments</dt><dd>Table I</dd><dt>Scale</dt><dd>short: a small one</dd>" in text
+    rows = tables(text, "VIPeR", "Whose")[0]
+    assert [row[2] for row in rows
+            if row[0] == "ResNet-50-Baseline [18]"][1] == "not run: no weights resnet50"
 
 
 def test_markdown_and_csv_have_the_same_figures(runs):

@@ -37,7 +37,15 @@ class Report:
         """(generated, Layout) of the real and the generated results, those that there are."""
         for generated in sorted({section.generated for section in self.sections}):
             sections = [section for section in self.sections if section.generated == generated]
-            yield generated, Layout(sections, self.paper, self.chains, () if generated else self.unfinished)
+            yield generated, Layout(sections, self.paper, self.chains, () if generated else self.unfinished,
+                                    self.planned())
+
+    def planned(self):
+        """The cells of experiment.json that have no result, each with the name of its table."""
+        experiments = (self.experiment or {}).get("experiments", {})
+        return [{**cell, "table": part.get("table")} for part in experiments.values()
+                for cell in part["cells"]
+                if not cell.get("result")]
 
     def claims(self, generated):
         """The Claims, judged by the real or by the generated results."""
@@ -75,7 +83,9 @@ def _about(report):
     scales = sorted({_scale(group) for section in report.sections for group in section.groups})
     dates = sorted(result.finished for result in results if result.finished)
     versions = [result.versions or {} for result in results]
-    rows = [("Experiment", _texts(given.get("experiment"))), ("Scale", _texts(given.get("scale"))),
+    titles = [part.get("title", name) for name, part in given.get("experiments", {}).items()]
+    scale = ": ".join(filter(None, (given.get("scale"), given.get("about"))))
+    rows = [("Experiments", _lines(titles)), ("Scale", scale),
             ("Trained at", _lines(scales)), ("The paper's scale", PAPER_SCALE),
             ("Runs", f"{len(results)} finished" + (f", {len(report.unfinished)} not finished"
                                                    if report.unfinished else "")),
@@ -90,10 +100,6 @@ def _about(report):
     return tag("section", tag("h2", "About these results", id="about"),
                tag("dl", *(part for name, value in rows if value
                            for part in (tag("dt", name), tag("dd", value)))), tag("p", reading))
-
-
-def _texts(value):
-    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _lines(texts):

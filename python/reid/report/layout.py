@@ -70,11 +70,12 @@ class Layout:
     """Puts the groups of Sections, all real or all generated, into the paper's tables.
 
     paper: reid.report.paper.load; chains: reid.stages.chain.load, whose first chain is the paper's;
-    unfinished: reid.report.results.unfinished.
+    unfinished: reid.report.results.unfinished; planned: cells of experiment.json, each with its "table".
     """
 
-    def __init__(self, sections, paper, chains, unfinished=()):
+    def __init__(self, sections, paper, chains, unfinished=(), planned=()):
         self.sections, self.paper, self.chains, self.unfinished = sections, paper, chains, unfinished
+        self.planned = planned
         self.stands_in = {name for kind, name in chains.stands_for.values() if kind == "stage"}
         self.placed = []    # groups that a row of the paper's shows
 
@@ -107,18 +108,19 @@ class Layout:
                  for dataset in papers.datasets_of(table, column)]
         notes = (table["doubt"],) if "doubt" in table else ()
         lines = [Line(row["method"] + _pretraining(row), "base" in row,
-                      [self._cell(row, head) if "base" in row else Cell(row[head.column]) for head in heads])
+                      [self._cell(row, head, name) if "base" in row else Cell(row[head.column])
+                       for head in heads])
                  for row in table["rows"]]
         return PaperTable(name, table["title"], notes, heads, lines)
 
-    def _cell(self, row, head):
+    def _cell(self, row, head, table):
         groups = [group for section in self.sections for group in section.groups
                   if section.dataset == head.dataset]
         fitting = [group for group in groups if not self._unlike(group, row)]
         cell = Cell(row.get(head.column))
         if fitting:
             return self._filled(cell, fitting, head)
-        return replace(cell, why=self._why_not(groups, row, head))
+        return replace(cell, why=self._why_not(groups, row, head, table))
 
     def _filled(self, cell, groups, head):
         """A Cell with the Group of them that was trained the most."""
@@ -152,13 +154,20 @@ class Layout:
             before.insert(0, stage)
         return PRETRAINED, *before
 
-    def _why_not(self, groups, row, head):
+    def _why_not(self, groups, row, head, table):
         """Why there is nothing of ours under a row of the paper's."""
         net, loss = NETS.get(row["base"], row["base"]), OBJECTIVES[row["objective"]]
         for run in self.unfinished:
             if (run.stage, run.base, run.objective, run.pretrained) == (
                     head.dataset, row["base"], row["objective"], row.get("pretrained", True)):
                 return f"being trained: {run.iterations:,} iterations so far"
+        for cell in self.planned:
+            same = all(cell.get(key) == value for key, value in (
+                ("table", table), ("stage", head.dataset), ("base", row["base"]),
+                ("objective", row["objective"])))
+            scratch = "pretrained" in row and (cell.get("chain") == "scratch") == row["pretrained"]
+            if same and not scratch and cell.get("why"):
+                return f"not run: {cell['why']}"
         near = [why for group in groups if (why := self._unlike(group, row)) != "another net or loss"]
         if near:
             return near[0]
