@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from stages import run_stage, tiny_job
@@ -265,3 +266,13 @@ def test_a_database_cut_in_place_while_it_is_read_is_no_bus_error(prepared_viper
     done = subprocess.run([sys.executable, "-c", CUT_IN_PLACE, data / "images", data / "split00/train",
                            data / name, str(length)], capture_output=True, text=True)
     assert done.returncode == 2 and f"{data / name}: cut short: {length} of" in done.stderr, done
+
+
+def test_a_mat_in_a_folder_whose_name_is_not_utf_8(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    with h5py.File(tmp_path / "x.mat", "w") as file:
+        file["detected"] = [1.0]
+    shutil.move(tmp_path / "x.mat", folder / "cuhk-03.mat")
+    with pytest.raises(InputError, match="cuhk-03.mat: .*(labeled|testsets|cell)"):
+        read("cuhk03", folder, None)

@@ -6,6 +6,7 @@ some of them empty. `testsets` is a 20×1 cell of T×2 matrices: camera pair and
 """
 
 import hashlib
+import os
 from pathlib import Path
 
 import h5py
@@ -26,7 +27,7 @@ class Mat:
             raise InputError(f"{self.path}: {_kind(self.path)}; CUHK03's is a MATLAB 7.3 file: take the "
                              "original, or save it again in MATLAB with '-v7.3'")
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = h5py.File(os.fsencode(self.path), "r")    # a name need not be UTF-8
         except OSError as error:
             raise self._damaged(f"damaged or cut short ({error})") from error
 
