@@ -29,7 +29,7 @@ from weights import inspect
 RUN = "runs/viper/split00"
 SETTINGS = ("batch=4", "max_iter=4", "snapshot_every=1", "keep_snapshots=3", "test_every=2",
             "evaluate_every=2", "display=2", "workers=1", "test_pairs=8")
-TIMES = {"seconds", "pairs_per_second", "checksum"}    # of result.json: they differ between any two runs
+TIMES = {"seconds", "pairs_per_second", "checksum", "finished"}    # of result.json: no two runs have the same
 ROOM = 1 << 20    # bytes that a command may write to its output
 NO_FIGURES = "log.txt", "snapshot.json"    # they say how long it took
 FEATURES = f"{RUN}/features/after/{{}}.npz"
@@ -67,7 +67,8 @@ COMMANDS = {
     "evaluate": Command(evaluate.main, (*SIDES, "--json", "@figures.json", "--per-query", "@queries.csv",
                                         "--npz", "@all.npz"),
                         ("runs",), ("figures.json", "queries.csv", "all.npz")),
-    "report": Command(report.main, ("--runs", "@runs", "--out", "@report"), ("runs",), ("report",)),
+    "report": Command(report.main, ("--runs", "@runs", "--out", "@report"), ("raw", "data", "runs"),
+                      ("report",)),
     "ranked": Command(ranked_lists.main, (*SIDES, "--images", "@raw", "--worst", "2", "--count", "2", "--out",
                                           "@ranked.html"), ("raw", "runs"), ("ranked.html",)),
     "lineage": Command(lineage.main, (f"@{RUN}",), ("data", "runs")),
