@@ -176,9 +176,12 @@ def draw(kept: Kept, file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
     pyplot.rcParams.update({"svg.hashsalt": "stability", "svg.fonttype": "none", "font.size": 9})
-    figure, panels = pyplot.subplots(1, len(HEADS), figsize=(11, 4), sharey=True, layout="constrained")
-    lambdas = np.geomspace(.008, 5, 50)
-    for panel, heads in zip(panels, HEADS.values()):
+    tried = [heads for heads in HEADS.values()
+             if any(heads.items() <= trial["asked"].items() for trial in kept.trials)]
+    figure, panels = pyplot.subplots(1, len(tried), figsize=(3.7 * len(tried), 4), sharey=True, squeeze=False,
+                                     layout="constrained")
+    panels = panels[0]
+    for panel, heads in zip(panels, tried):
         trials = [trial for trial in kept.trials
                   if trial["asked"]["clip"] < 0 and trial["asked"]["input"] == list(SIZE)
                   and trial["asked"]["id_weight"] == 1 and heads.items() <= trial["asked"].items()]
@@ -193,17 +196,12 @@ def draw(kept: Kept, file: Path) -> None:
                 panel.annotate(str(trial["done"]), (asked["verif_weight"], asked["verif_scale"]),
                                textcoords="offset points", xytext=(5, 4 - 9 * asked["seed"]),
                                fontsize=6, color=colour)
-        for product_ in (.03, .3, 3):
-            panel.plot(lambdas, (product_ / lambdas) ** .5, ":", color="0.7", lw=.8)
-            foot = min(3.2, product_ / .0081)      # where the line leaves the panel
-            panel.annotate(f"λs² = {product_:g}", (foot, (product_ / foot) ** .5), fontsize=6, color="0.5",
-                           horizontalalignment="right")
         panel.set(xscale="log", yscale="log", xlim=(.008, 5), ylim=(.08, 1.6),
                   xlabel="weight λ of verification",
                   title=f"dropout {heads['dropout']:g}, lr_mult of both heads {heads['id_lr_mult']:g}")
     panels[0].set_ylabel("scale s of the differences")
     panels[0].legend(loc="lower left", fontsize=7)
-    figure.suptitle("Real VIPeR, ResNet-50, 128×64, 16 pairs, no clipping: the number is the iteration of "
+    figure.suptitle("Real VIPeR, ResNet-50, 128×64, 16 pairs, no clipping:\nthe number is the iteration of "
                     f"the overflow; a circle lasted {BORDER} or more", fontsize=9)
     figure.savefig(file, metadata={"Date": None})
 
