@@ -10,7 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file, write_whole
@@ -18,7 +21,7 @@ from reid.common.lock import in_use
 from reid.common.machine import cores, memory
 from reid.experiments import show
 from reid.experiments.experiment import load, load_scales
-from reid.experiments.plan import FINISHED, TO_DO, Place, plan
+from reid.experiments.plan import FINISHED, TO_DO, Place, Plan, Task, plan
 from reid.experiments.rates import Rates
 from reid.formats import experiment_record, result as result_file
 from reid.report import paper as papers
@@ -33,7 +36,7 @@ PR_SET_PDEATHSIG = 1    # prctl(2)
 
 
 @command_line
-def main():
+def main() -> int:
     arguments = parse_arguments()
     experiment = load(EXPERIMENTS / f"{arguments.name}.yaml", papers.load(EXPERIMENTS / "paper.yaml"))
     scale = SCALES[arguments.scale]
@@ -48,7 +51,7 @@ def main():
         catalogue=catalogue, rates=Rates([out, EXPERIMENTS / "measured"]))
     splits = _splits(arguments.splits)
 
-    def planned():
+    def planned() -> Plan:
         return plan(experiment, scale, place, arguments.rows, splits)
     made = planned()
     if arguments.emit:
@@ -103,7 +106,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def _splits(text):
+def _splits(text: str) -> list[int] | None:
     """The numbers in "0,2-4"; None for all."""
     if text == "all":
         return None
@@ -114,7 +117,7 @@ def _splits(text):
         raise InputError(f"--splits {text}: write numbers as 0,2-4, or all") from None
 
 
-def carry_out(made, arguments, threads):
+def carry_out(made: Plan, arguments: argparse.Namespace, threads: int) -> None:
     """Let Snakemake run the tasks of a plan; what fails is told by its log and does not stop the others."""
     state = made.out / ".running"
     shutil.rmtree(state, ignore_errors=True)    # an earlier start's, killed; nothing of it is needed
@@ -137,7 +140,7 @@ def carry_out(made, arguments, threads):
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _command(made, task, arguments):
+def _command(made: Plan, task: Task, arguments: argparse.Namespace) -> str:
     """A task as one line of shell, run in the project's folder, its output kept in a log."""
     log = made.out / "logs" / f"{task.name}.log"
     prefix = ""
@@ -150,19 +153,19 @@ def _command(made, task, arguments):
             f"{{ {text}; }} 2>&1 | tee -ia {shlex.quote(str(log))}")
 
 
-def _supervise(command, environment):
+def _supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run Snakemake in a group of its own; its status.
 
     Ctrl-C and SIGTERM stop all of it as Ctrl-C does, a second one kills it.
     """
-    def begin():
+    def begin() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)    # ignored where a shell started all this with &
     process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True,
                                preexec_fn=begin)
     stopped = []
 
-    def stop(number, frame):
+    def stop(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL if stopped else signal.SIGINT)
         stopped.append(number)
@@ -177,7 +180,7 @@ def _supervise(command, environment):
     return status
 
 
-def report(made):
+def report(made: Plan) -> None:
     """Write what became of the experiment, and the report where anything in it is new."""
     record = experiment_record.read(made.out) or {"experiments": {}}
     experiments = {**record["experiments"], made.experiment.name: _record(made)}
@@ -192,7 +195,7 @@ def report(made):
     print(f"{show.heading(made)}\nreport: {folder}")
 
 
-def _record(made):
+def _record(made: Plan) -> dict[str, Any]:
     """What experiment.json says of an experiment."""
     cells = []
     for cell in made.cells:
@@ -209,7 +212,7 @@ def _record(made):
     return {"title": made.experiment.title, "table": made.experiment.table, "cells": cells}
 
 
-def _said(made, name):
+def _said(made: Plan, name: str) -> str:
     """The last error in the log of a task, "" where it has none."""
     log = made.out / "logs" / f"{name}.log"
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []

@@ -68,7 +68,7 @@ CASES = [    # name, clip, iterations, heads
 class Kept:
     """The trials that are done, in one JSON file; the others are done when asked for."""
 
-    def __init__(self, file: Path, arguments: argparse.Namespace):
+    def __init__(self, file: Path, arguments: argparse.Namespace) -> None:
         self.file, self.arguments, self.left = file, arguments, arguments.most
         self.trials = json.loads(file.read_text()) if file.exists() else []
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.engine.settings import as_text, defaults, kinds, override
@@ -85,7 +86,7 @@ def load_scales(path: Path) -> dict[str, Scale]:
     return {name: _scale(path, name, entry) for name, entry in mapping(path, "the file", read(path)).items()}
 
 
-def _row(path, name, entry):
+def _row(path: Path, name: str, entry: Any) -> Row:
     where = f"row {name}"
     entry = mapping(path, where, entry, ROW)
     missing = [key for key in ("method", "base", "objective", "chain") if key not in entry]
@@ -98,7 +99,7 @@ def _row(path, name, entry):
                entry.get("recipe", "paper"), _settings(path, where, entry.get("settings", {}), entry["base"]))
 
 
-def _scale(path, name, entry):
+def _scale(path: Path, name: str, entry: Any) -> Scale:
     entry = mapping(path, name, entry, {"about": str, "base": str, "splits": dict, "settings": dict,
                                         "stages": dict, "generated": dict})
     base = entry.get("base")
@@ -118,7 +119,7 @@ def _scale(path, name, entry):
                  _settings(path, name, entry.get("settings", {}), of), stages, generated)
 
 
-def _settings(path, where, values, base):
+def _settings(path: Path, where: str, values: Any, base: str) -> tuple[str, ...]:
     """{"verif_weight": 1} as assignments, each tried."""
     known = dict.fromkeys(kinds())
     given = tuple(f"{key}={as_text(value)}"
@@ -127,7 +128,7 @@ def _settings(path, where, values, base):
     return given
 
 
-def _counts(path, where, values):
+def _counts(path: Path, where: str, values: Any) -> dict[str, int]:
     for name, count in mapping(path, where, values).items():
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise InputError(f"{path}: {where}: {name} is {count!r}; it is a number of splits, at least 1")

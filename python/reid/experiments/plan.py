@@ -7,7 +7,7 @@ OUT/<scale>/<base>-<objective>-<chain>[-recipe][-setting-value]/<stage>/splitKK/
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from reid.formats import manifest as manifests, result as result_file, snapshot
 from reid.stages.chain import Chains
 from reid.stages.plan import Request, plan as plan_stages
 from reid.stages.recipe import Recipe
+from reid.stages.stage import StageCheck
 
 FINISHED, TO_DO, IMPOSSIBLE = "finished", "to do", "cannot be run"
 GPU_HOST = 8e9    # bytes of the machine's memory for a training on a GPU; assumed, not measured
@@ -124,12 +125,13 @@ def way(row: Row) -> str:
                      *changed])
 
 
-def _plan_stage(made, place, row, stage, numbers, asked):
+def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequence[int],
+                asked: Sequence[int]) -> None:
     """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for."""
     out = made.out / way(row)
     folders = {number: out / stage / f"split{number:02d}" for number in numbers}
 
-    def add(numbers, state, why=""):
+    def add(numbers: Sequence[int], state: str, why: str = "") -> None:
         made.cells.extend(Cell(row, stage, number, folders[number], state, why,
                                f"stage/{way(row)}/{stage}/split{number:02d}" if state == TO_DO else None)
                           for number in numbers)
@@ -158,7 +160,7 @@ def _plan_stage(made, place, row, stage, numbers, asked):
         _tasks(made, place, row, path, checks, [number for number in asked if number in wanted])
 
 
-def _request(scale, place, row, path, numbers):
+def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
     """The stages.plan.Request for splits of the last stage of a path."""
     return Request(
         stage=path[-1], data=place.data, out=place.out / scale.name / way(row), base=row.base,
@@ -168,13 +170,14 @@ def _request(scale, place, row, path, numbers):
         elsewhere=place.elsewhere or place.gpus > 0)
 
 
-def _assignments(scale, row, path):
+def _assignments(scale: Scale, row: Row, path: Sequence[str]) -> list[str]:
     """The settings of a command: the scale's, the row's, and the scale's of the stages on the path."""
     of_stages = [f"{stage}.{one}" for stage in path for one in scale.stages.get(stage, ())]
     return [*scale.settings, *row.settings, *of_stages]
 
 
-def _tasks(made, place, row, path, checks, asked):
+def _tasks(made: Plan, place: Place, row: Row, path: Sequence[str], checks: Sequence[StageCheck],
+           asked: Sequence[int]) -> None:
     """Add the Tasks of the runs that are to do: the parents of what is asked for, and that."""
     names = {f"split{number:02d}" for number in asked}
     if not any(run.name in names for run in checks[-1].todo):
@@ -201,7 +204,7 @@ def _tasks(made, place, row, path, checks, asked):
         before = name
 
 
-def _train(scale, place, row, path, number):
+def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: int) -> tuple[str, ...]:
     """The command that trains split `number` of the last stage of a path."""
     recipe = place.recipes[row.recipe]
     free = [] if place.gpus else ["--threads", str(place.threads)]
@@ -216,7 +219,7 @@ def _train(scale, place, row, path, number):
 
 # --- people that are drawn where there are no data
 
-def _prepared(folder):
+def _prepared(folder: Path) -> set[int] | None:
     """The numbers of the prepared splits; None where there is no manifest."""
     if not (folder / "manifest.json").is_file():
         return None
@@ -225,12 +228,12 @@ def _prepared(folder):
     return set()
 
 
-def _splits_of(path, numbers):
+def _splits_of(path: Sequence[str], numbers: Sequence[int]) -> dict[str, Sequence[int]]:
     """The splits that are needed of each stage of a path: of those before the last, split 0."""
     return {stage: numbers if stage == path[-1] else [0] for stage in path}
 
 
-def _to_generate(scale, data, path, numbers):
+def _to_generate(scale: Scale, data: Path, path: Sequence[str], numbers: Sequence[int]) -> list[str]:
     """The stages on a path that have to be drawn and prepared; none where the scale does not draw people."""
     if not scale.generated:
         return []
@@ -239,7 +242,8 @@ def _to_generate(scale, data, path, numbers):
             and not set(wanted[stage]) <= (_prepared(data / stage) or set())]
 
 
-def _generate(made, place, path, missing, numbers):
+def _generate(made: Plan, place: Place, path: Sequence[str], missing: Iterable[str],
+              numbers: Sequence[int]) -> None:
     """Add the Tasks that draw and prepare the missing stages."""
     raw = made.out / "raw"
     for stage in missing:
@@ -267,7 +271,7 @@ def _generate(made, place, path, missing, numbers):
                                       if f"people/{source}" in made.tasks), place.data / stage)
 
 
-def _blind_tasks(made, place, row, path, asked):
+def _blind_tasks(made: Plan, place: Place, row: Row, path: Sequence[str], asked: Sequence[int]) -> None:
     """Add the Tasks of stages whose data are yet to be drawn.
 
     Where there is a result, the command of the next stage sees whether it is whole.

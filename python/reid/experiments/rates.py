@@ -15,7 +15,7 @@ class Rates:
     places: folders with result.json below them; what an earlier one knows of a net counts before a later one.
     """
 
-    def __init__(self, places: Iterable[Path]):
+    def __init__(self, places: Iterable[Path]) -> None:
         self._found: list[tuple[Path, dict]] = []
         for place in places:
             seen = defaultdict(list)

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from reid.experiments.plan import IMPOSSIBLE, TO_DO, Plan, Task
@@ -80,26 +80,26 @@ def report_command(plan: Plan) -> tuple[str, ...]:
     return (".venv/bin/python", "tools/report.py", "--runs", str(folder), "--out", str(folder / "report"))
 
 
-def _comments(plan):
+def _comments(plan: Plan) -> list[str]:
     lines = [heading(plan), *(f"not in it: {cell.row.name}, {cell.stage} split {cell.split}: {cell.why}"
                               for cell in plan.cells if cell.state == IMPOSSIBLE)]
     return [f"# {' '.join(line.split())}" for line in lines]
 
 
-def _variable(name):
+def _variable(name: str) -> str:
     return re.sub(r"\W", "_", name)
 
 
-def _time(hours):
+def _time(hours: Sequence[float | None]) -> str:
     known = [one for one in hours if one is not None]
     return f", {_hours(sum(known))}" if known and len(known) == len(hours) else ", hours unknown"
 
 
-def _hours(hours):
+def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s"
 
 
-def _totals(plan):
+def _totals(plan: Plan) -> list[str]:
     todo = [task for task in plan.tasks.values() if task.trains]
     other = len(plan.tasks) - len(todo)
     if not plan.tasks:

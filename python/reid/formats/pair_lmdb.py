@@ -79,7 +79,7 @@ class PairStore(Store):
     pair in the concatenation of all epochs; `total`: pairs in all.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         """Open the LMDB at `path`; InputError where it is missing, of another format or cut short."""
         super().__init__(path)
         self.meta = self._read_meta()

@@ -1,11 +1,14 @@
 """Curves as inline SVG that a screen reader can tell of, in the colours of the page that it stands in."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from reid.report.html import Html, tag
 
+Point = tuple[float, float]             # x, y
+Axis = Callable[[float], float]         # from a value to its place in the picture
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 300, 56, 20, 12, 46
 APART = 40     # numbers below an axis, at least
 COLOURS = 5    # s1 … of report.css, each with dashes of its own
@@ -15,7 +18,7 @@ COLOURS = 5    # s1 … of report.css, each with dashes of its own
 class Series:
     """A line, or points alone. points: (x, y); colour: 1 to COLOURS."""
     name: str
-    points: list
+    points: list[Point]
     colour: int = 1
     line: bool = True
     dots: bool = False
@@ -31,10 +34,10 @@ class Chart:
     title: str
     x: str
     y: str
-    series: list
+    series: list[Series]
     from_zero: bool = True
-    rules: tuple = ()
-    marks: tuple = ()
+    rules: tuple[tuple[float, str], ...] = ()
+    marks: tuple[float, ...] = ()
     log: bool = False
 
 
@@ -79,7 +82,7 @@ def describe(chart: Chart) -> str:
     return f"{chart.y} by {chart.x}. " + "; ".join(said) + "."
 
 
-def _scale(values, start, end, log=False):
+def _scale(values: Sequence[float], start: float, end: float, log: bool = False) -> Axis:
     """A function from the range of `values` to that from start to end."""
     forward = math.log if log else float
     low, high = forward(min(values)), forward(max(values))
@@ -88,7 +91,7 @@ def _scale(values, start, end, log=False):
     return lambda value: start + (forward(value) - low) / (high - low) * (end - start)
 
 
-def _ticks(low, high):
+def _ticks(low: float, high: float) -> list[float]:
     """About five round numbers from below `low` to above `high`."""
     if low == high:
         low, high = low - abs(low or 1) / 2, high + abs(high or 1) / 2
@@ -98,13 +101,13 @@ def _ticks(low, high):
     return [number * step for number in range(first, math.ceil(high / step) + 1)]
 
 
-def _grid(ticks, to_y):
+def _grid(ticks: Iterable[float], to_y: Axis) -> Html:
     return tag("g", *(part for y in ticks for part in (
         tag("path", d=f"M{LEFT} {to_y(y):.1f}H{WIDTH - RIGHT}", class_="grid"),
         tag("text", f"{y:.6g}", x=LEFT - 6, y=f"{to_y(y) + 4:.1f}", text_anchor="end"))))
 
 
-def _across(points, to_x, log):
+def _across(points: Sequence[Point], to_x: Axis, log: bool) -> Html:
     """The numbers below the x axis: the points' own where there are few."""
     there = sorted({x for x, _ in points})
     if len(there) > 8:
@@ -118,7 +121,7 @@ def _across(points, to_x, log):
                       for x in shown))
 
 
-def _series(series, to_x, to_y):
+def _series(series: Series, to_x: Axis, to_y: Axis) -> Html:
     places = [f"{to_x(x):.1f} {to_y(y):.1f}" for x, y in series.points]
     parts = []
     if series.line and len(places) > 1:
@@ -128,7 +131,7 @@ def _series(series, to_x, to_y):
     return tag("g", *parts)
 
 
-def _dot(x, y, colour):
+def _dot(x: float, y: float, colour: int) -> Html:
     """A point, in a form that goes with its colour: circle, square, diamond, triangle, cross."""
     path = ("M{0} {1}m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M{0} {1}m-4-4h8v8h-8z", "M{0} {1}m0-5l5 5l-5 "
                                                                                   "5l-5-5z",
@@ -136,7 +139,7 @@ def _dot(x, y, colour):
     return tag("path", d=path.format(f"{x:.1f}", f"{y:.1f}"), class_=f"point s{colour}")
 
 
-def _legend(series):
+def _legend(series: Sequence[Series]) -> tuple[Html, int]:
     """The names of the series, each once, below the picture; and its height."""
     names = {one.name: one for one in reversed(series)}
     parts, lines = [], count()

@@ -9,21 +9,25 @@ too narrow.
 
 import itertools
 import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from reid.common.errors import InputError
+from reid.formats.result import Result
 from reid.formats.yaml_file import mapping, read
 from reid.report.layout import at, inside
-from reid.report.results import PRETRAINED, RANDOM, settings_of, start_of
+from reid.report.results import PRETRAINED, RANDOM, Section, settings_of, start_of
 
 LEAST = 3                # differences that a comparison is judged from; fewer decide nothing
 CONFIDENCE = 0.95
 WILCOXON = 6             # differences from which a signed-rank test can fall below 0.05
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
+Term = tuple[int, dict[str, Any]]    # +1 or −1, and its conditions
 TERMS = {"objective": str, "start": str, "verif_weight": (int, float, dict), "query": str}
 STARTS, QUERIES = ("imagenet", "random", "chain"), {"single": "single_query", "multiple": "multi_query"}
 WATCHED = {"mean"}       # settings that follow from the weights at the start
@@ -39,8 +43,8 @@ class Comparison:
     part: str
     about: str
     dataset: str
-    differences: list
-    runs: list
+    differences: list[float]
+    runs: list[Result]
     low: float | None
     high: float | None
     wilcoxon: float | None
@@ -65,7 +69,7 @@ class Claim:
     claim: str
     paper: str
     measure: str
-    parts: dict
+    parts: dict[str, list[Comparison]]
 
     @property
     def verdict(self) -> str:
@@ -99,7 +103,7 @@ def load(path: Path) -> dict:
     return top.get("claims", {})
 
 
-def judge(entries: dict, sections: list, stands_in=()) -> list[Claim]:
+def judge(entries: dict, sections: list, stands_in: Collection[str] = ()) -> list[Claim]:
     """The Claims of `load`, judged by Sections that are all real or all generated."""
     runs = [run for section in sections for group in section.groups for result in group.results
             if result.after
@@ -109,7 +113,8 @@ def judge(entries: dict, sections: list, stands_in=()) -> list[Claim]:
             for name, entry in entries.items()]
 
 
-def compare(part, about, dataset, differences, runs) -> Comparison:
+def compare(part: str, about: str, dataset: str, differences: Sequence[float],
+            runs: list[Result]) -> Comparison:
     """A Comparison with its interval.
 
     >>> one = compare("", "", "viper", [1.0, 2.0, 3.0], [])    # 2 ± 4.303 · 1/√3
@@ -128,14 +133,14 @@ def compare(part, about, dataset, differences, runs) -> Comparison:
 @dataclass(frozen=True)
 class _Run:
     """A Result as claims see it: `known` by the keys of TERMS; unit: dataset, split and seed."""
-    result: object
+    result: Result
     dataset: str
     known: dict
     unit: tuple
     fixed: dict
 
     @classmethod
-    def of(cls, section, result, stands_in):
+    def of(cls, section: Section, result: Result, stands_in: Collection[str]) -> Iterator["_Run"]:
         """One for a single query, and one for multiple ones where there are."""
         origin, *between = start_of(result, stands_in)
         start = {PRETRAINED: "imagenet", RANDOM: "random"}.get(origin, origin)
@@ -150,12 +155,12 @@ class _Run:
             if at(result.after, inside(column, "rank-1")) is not None:
                 yield cls(result, section.dataset, {**known, "query": name}, unit, fixed)
 
-    def figure(self, measure):
+    def figure(self, measure: str | int) -> float:
         """In per cent."""
         return 100 * at(self.result.after, inside(QUERIES[self.known["query"]], measure))
 
 
-def _comparisons(entry, part, runs):
+def _comparisons(entry: dict[str, Any], part: dict[str, Any], runs: Sequence[_Run]) -> Iterator[Comparison]:
     """The Comparisons of a part: one for each set of conditions under which all its terms were run."""
     terms = [(sign, term) for sign, key in ((1, "more"), (-1, "less")) for term in part[key]]
     named = {key for _, term in terms for key in term}
@@ -175,7 +180,8 @@ def _comparisons(entry, part, runs):
             yield from _compare(entry, part, terms, fitting, weights)
 
 
-def _compare(entry, part, terms, fitting, weights):
+def _compare(entry: dict[str, Any], part: dict[str, Any], terms: Sequence[Term],
+             fitting: Sequence[Sequence[_Run]], weights: Sequence[float] | None) -> Iterator[Comparison]:
     by_unit = [{run.unit: run for run in found if weights is None
                 or run.known["verif_weight"] == weights[place]}
                for place, found in enumerate(fitting)]
@@ -188,7 +194,7 @@ def _compare(entry, part, terms, fitting, weights):
         yield compare(part["name"], about, runs[0].dataset, differences, [run.result for run in runs])
 
 
-def _describe(run, terms, weights):
+def _describe(run: _Run, terms: Sequence[Term], weights: Sequence[float] | None) -> str:
     """The conditions of a comparison in words."""
     settings = run.fixed["settings"]
     height, width = settings.get("input", (224, 224))
@@ -200,7 +206,7 @@ def _describe(run, terms, weights):
     return ", ".join(words + ([f"λ {' against '.join(f'{one:g}' for one in weights)}"] if weights else []))
 
 
-def _fits(run, term):
+def _fits(run: _Run, term: dict[str, Any]) -> bool:
     for key, wanted in term.items():
         value = run.known[key]
         if isinstance(wanted, dict):
@@ -212,7 +218,7 @@ def _fits(run, term):
     return True
 
 
-def _check_term(path, where, term):
+def _check_term(path: Path, where: str, term: dict[str, Any]) -> None:
     mapping(path, f"{where}, a term", term, dict.fromkeys(TERMS))
     for key, allowed in (("objective", ("vi", "v", "i")), ("start", STARTS), ("query", tuple(QUERIES))):
         if term.get(key, allowed[0]) not in allowed:

@@ -1,10 +1,11 @@
 """What cannot be true, or looks copied, in published tables: proved from their figures alone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
+from typing import Any
 
 from reid.report.paper import datasets_of, tables
 
@@ -78,14 +79,14 @@ def counted(content: dict) -> list[tuple[Figure, str, int, bool]]:
     return out
 
 
-def _bare(value):
+def _bare(value: Decimal) -> Decimal:
     """A figure without zeros at the end of its decimals."""
     while value.as_tuple().exponent < 0 and value.as_tuple().digits[-1] == 0:
         value = value.quantize(Decimal(1).scaleb(value.as_tuple().exponent + 1))
     return value
 
 
-def _rows(content) -> Iterator[list[Figure]]:
+def _rows(content: dict[str, Any]) -> Iterator[list[Figure]]:
     """The Figures of each column of each row."""
     for table in tables(content).values():
         columns, name = table["columns"], table["title"].partition(",")[0]
@@ -102,7 +103,7 @@ def _rows(content) -> Iterator[list[Figure]]:
                        for rank, value in zip(ranks, row.get(column) or [])]
 
 
-def _mean_precision(content, rows):
+def _mean_precision(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     """Single-shot has one match for each query: AP is 1 at rank 1, above 0 elsewhere; so mAP ≥ rank-1."""
     for row in rows:
         by_rank = {figure.rank: figure for figure in row if figure.protocol == "single-shot"}
@@ -110,7 +111,7 @@ def _mean_precision(content, rows):
             yield f"{by_rank[None]} is below rank-1 {by_rank[1].value}; single-shot mAP is at least rank-1"
 
 
-def _monotone(content, rows):
+def _monotone(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     for row in rows:
         curve = sorted((figure for figure in row if figure.rank), key=lambda figure: figure.rank)
         for lower, higher in zip(curve, curve[1:]):
@@ -118,7 +119,7 @@ def _monotone(content, rows):
                 yield f"{higher} is below {lower.measure} {lower.value}; a CMC never falls"
 
 
-def _whole_counts(content, rows):
+def _whole_counts(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     tried = {}
     for figure, dataset, n, fits in counted(content):
         tried.setdefault(figure, []).append((dataset, n, fits))
@@ -127,7 +128,7 @@ def _whole_counts(content, rows):
             yield f"{figure} is no " + " and no ".join(f"k/{n} ({dataset})" for dataset, n, _ in found)
 
 
-def _repeated(content, rows):
+def _repeated(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     """The same figure in two tables; of one net under one measure also about the same."""
     for one, other in combinations([figure for row in rows for figure in row], 2):
         if one.table != other.table and (one.net or other.net):
@@ -136,7 +137,7 @@ def _repeated(content, rows):
                 yield f"{one} {'is' if one.value == other.value else 'is about'} {other}"
 
 
-def _two_figures(content, rows):
+def _two_figures(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     """One experiment (net, dataset, measure) with two figures in two tables."""
     for one, other in combinations([figure for row in rows for figure in row if figure.net], 2):
         same = (one.net, one.datasets[0], one.rank) == (other.net, other.datasets[0], other.rank)
@@ -144,7 +145,7 @@ def _two_figures(content, rows):
             yield f"{one}, but {other}: both are of {one.datasets[0]}"
 
 
-def _mixture(content, rows):
+def _mixture(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     """A row whose figures stand elsewhere for different datasets."""
     every = [figure for row in rows for figure in row]
     for row in rows:
@@ -158,7 +159,7 @@ def _mixture(content, rows):
             yield f"{row[0].table}, {row[0].method}: {', '.join(found)} in another table"
 
 
-def _references(content, rows):
+def _references(content: dict[str, Any], rows: Sequence[Sequence[Figure]]) -> Iterator[str]:
     last = content.get("references")
     if last is None:
         return

@@ -1,15 +1,31 @@
 """The report: one HTML page that needs nothing else."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.engine.settings import Settings
+from reid.formats.result import Result
 from reid.report import chart, claims, curves, layout
-from reid.report.chart import Chart, Series
-from reid.report.html import hidden, join, page, scrolled, tag
-from reid.report.layout import NAMES, Layout, at, describe_measure, difference, show
-from reid.report.results import OBJECTIVES, settings_of
+from reid.report.chart import Chart, Point, Series
+from reid.report.claims import Claim
+from reid.report.html import Html, hidden, join, page, scrolled, tag
+from reid.report.layout import (
+    NAMES,
+    Cell,
+    Head,
+    Layout,
+    Line,
+    PaperTable,
+    at,
+    describe_measure,
+    difference,
+    show,
+)
+from reid.report.results import OBJECTIVES, Group, Section, Unfinished, settings_of
 from reid.report.table import GENERATED
+from reid.stages.chain import Chains
 
 RANKS = (1, 5, 10, 20)
 PAPER_SCALE = "224×224 pixels, batches of 48 (VGG-16) or 64 (ResNet-50) pairs, 75 epochs"
@@ -24,30 +40,30 @@ class Report:
     unfinished: reid.report.results.unfinished; root: folder of the runs; experiment: of experiment.json, or
     {}; lists: function from a Section and a Group to the HTML of its ranked lists, or None.
     """
-    sections: list
-    paper: dict
-    chains: object
-    entries: dict
+    sections: list[Section]
+    paper: dict[str, Any]
+    chains: Chains
+    entries: dict[str, Any]
     root: Path
-    unfinished: tuple = ()
+    unfinished: Sequence[Unfinished] = ()
     experiment: dict | None = None
-    lists: object = None
+    lists: Callable[[Section, Group], Html | None] | None = None
 
-    def worlds(self):
+    def worlds(self) -> Iterator[tuple[bool, Layout]]:
         """(generated, Layout) of the real and the generated results, those that there are."""
         for generated in sorted({section.generated for section in self.sections}):
             sections = [section for section in self.sections if section.generated == generated]
             yield generated, Layout(sections, self.paper, self.chains, () if generated else self.unfinished,
                                     self.planned())
 
-    def planned(self):
+    def planned(self) -> list[dict[str, Any]]:
         """The cells of experiment.json that have no result, each with the name of its table."""
         experiments = (self.experiment or {}).get("experiments", {})
         return [{**cell, "table": part.get("table")} for part in experiments.values()
                 for cell in part["cells"]
                 if not cell.get("result")]
 
-    def claims(self, generated):
+    def claims(self, generated: bool) -> list[Claim]:
         """The Claims, judged by the real or by the generated results."""
         sections = [section for section in self.sections if section.generated == generated
                     and section.dataset in self.paper["datasets"]]
@@ -76,7 +92,7 @@ def write(report: Report) -> str:
                 contents, *body)
 
 
-def _about(report):
+def _about(report: Report) -> Html:
     """What was run, at which scale, when and on what."""
     results = [result for section in report.sections for group in section.groups for result in group.results]
     given = report.experiment or {}
@@ -102,12 +118,12 @@ def _about(report):
                            for part in (tag("dt", name), tag("dd", value)))), tag("p", reading))
 
 
-def _lines(texts):
+def _lines(texts: Sequence[str]) -> Html:
     return join(*(join(text, tag("br")) if place < len(texts) - 1 else text for place,
                   text in enumerate(texts)))
 
 
-def _versions(versions):
+def _versions(versions: dict[str, Any]) -> str:
     build = versions.get("caffe_build") or {}
     caffe = build.get("caffe") or versions.get("caffe", "not recorded")
     code = versions.get("code_sha256")
@@ -116,7 +132,7 @@ def _versions(versions):
         *([f"this project's code sha256 {code[:12]}…"] if code else [])])
 
 
-def _scale(group):
+def _scale(group: Group) -> str:
     """How a Group was trained, in a line."""
     result = group.results[0]
     settings = settings_of(result)
@@ -128,7 +144,7 @@ def _scale(group):
             + (f", {epochs:g} epochs" if epochs is not None else ""))
 
 
-def _claims(judged):
+def _claims(judged: Sequence[Claim]) -> Html:
     """The claims and their verdicts, and the comparisons that they rest on."""
     how = ("A comparison is of runs that are the same in all but what the claim is about: one difference "
            f"for each split and seed. From {claims.LEAST} differences on it has a 95 % interval (Student's "
@@ -146,7 +162,7 @@ def _claims(judged):
         tag("thead", head), tag("tbody", *rows))))
 
 
-def _because(claim):
+def _because(claim: Claim) -> Html:
     """A line for each comparison of a claim."""
     lines = []
     for part, found in claim.parts.items():
@@ -166,11 +182,11 @@ def _because(claim):
     return _lines(lines)
 
 
-def _signed(value):
+def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _tables(placed, anchors, world):
+def _tables(placed: Layout, anchors: Mapping[int, str], world: str) -> Html:
     """Tables I, II and III; the competitors' rows of each folded below it."""
     parts = []
     for table in placed.tables():
@@ -186,7 +202,7 @@ def _tables(placed, anchors, world):
     return join(*parts)
 
 
-def _table(table, lines, anchors, caption):
+def _table(table: PaperTable, lines: Sequence[Line], anchors: Mapping[int, str], caption: str) -> Html:
     ours = any(line.rebuilt for line in lines)
     groups = [tag("th", head.label, scope="colgroup", colspan=len(head.measures)) for head in table.heads]
     measures = [tag("th", describe_measure(measure), scope="col") for head in table.heads
@@ -201,7 +217,7 @@ def _table(table, lines, anchors, caption):
     return scrolled(f"{table.title}: {caption}", tag("table", tag("caption", caption), head, *bodies))
 
 
-def _method(heads, line, anchors):
+def _method(heads: Sequence[Head], line: Line, anchors: Mapping[int, str]) -> Html:
     """The rows of a method that this project trains: the paper's, ours, the difference."""
     rows = []
     if any(cell.paper for cell in line.cells):
@@ -218,12 +234,12 @@ def _method(heads, line, anchors):
                               class_=whose) for place, (whose, cells) in enumerate(rows)), class_="method")
 
 
-def _paper_cells(heads, line):
+def _paper_cells(heads: Sequence[Head], line: Line) -> list[str]:
     return [show(value) for head, cell in zip(heads, line.cells) for value in cell.paper
             or [None] * len(head.measures)]
 
 
-def _our_cells(head, cell, anchors):
+def _our_cells(head: Head, cell: Cell, anchors: Mapping[int, str]) -> list[Html]:
     if not cell.ours:
         return [tag("td", cell.why or "not run", colspan=len(head.measures), class_="none")]
     others = f" and {cell.others} more below" if cell.others else ""
@@ -232,7 +248,7 @@ def _our_cells(head, cell, anchors):
             for place, value in enumerate(cell.ours)]
 
 
-def _figure2(placed, paper, world):
+def _figure2(placed: Layout, paper: dict[str, Any], world: str) -> Html:
     """Rank-1 and mAP on Market-1501 by the weight of the verification loss."""
     chosen = paper.get("figure2", {}).get("chosen")
     groups = [group for section in placed.sections if section.dataset == "market1501"
@@ -276,7 +292,7 @@ def _figure2(placed, paper, world):
     return join(*parts)
 
 
-def _cmc(placed, paper, world):
+def _cmc(placed: Layout, paper: dict[str, Any], world: str) -> Html:
     """For each dataset the CMC of what was trained, of the weights before it, and the paper's points."""
     figures = []
     for dataset in paper["datasets"]:
@@ -301,13 +317,13 @@ def _cmc(placed, paper, world):
                                                                           "datasets.")
 
 
-def _curve(group, when):
+def _curve(group: Group, when: str) -> list[Point]:
     head = layout.Head("", "", "", RANKS)
     found = [(rank, layout.measured(group, when, head, rank)) for rank in RANKS]
     return [(rank, value.mean) for rank, value in found if value]
 
 
-def _paper_points(paper, dataset, result):
+def _paper_points(paper: dict[str, Any], dataset: str, result: Result) -> list[Series]:
     """The paper's CMC of the same net and losses on a dataset, as points."""
     for table in (paper["table1"], paper["table2"]):
         for row in table["rows"]:
@@ -321,7 +337,7 @@ def _paper_points(paper, dataset, result):
     return []
 
 
-def _runs(placed, anchors, report):
+def _runs(placed: Layout, anchors: Mapping[int, str], report: Report) -> Html:
     """A part for each way to train: figures of each run, its course, lineage, settings."""
     parts = []
     for section in placed.sections:
@@ -337,7 +353,7 @@ def _runs(placed, anchors, report):
     return join(*parts)
 
 
-def _figures(section, group, root, anchor):
+def _figures(section: Section, group: Group, root: Path, anchor: str) -> Html:
     """The figures of each run of a Group, before and after, and what colour histograms and chance give."""
     columns = [(f"r={rank}", ("cmc", str(rank))) for rank in RANKS]
     columns += [("mAP", ("mAP", "trapezoid")), ("mAP, step", ("mAP", "step"))]
@@ -368,7 +384,7 @@ def _figures(section, group, root, anchor):
                                                     tag("thead", head), tag("tbody", *rows)))
 
 
-def _course(group, anchor):
+def _course(group: Group, anchor: str) -> Html | None:
     """The training curves that were recorded, and the alarms."""
     panels = curves.charts(group)
     if not panels:
@@ -382,12 +398,12 @@ def _course(group, anchor):
         for number, panel in enumerate(panels, 1)), class_="charts"), tag("figcaption", note))
 
 
-def _lists(section, group, report):
+def _lists(section: Section, group: Group, report: Report) -> Html | None:
     found = report.lists(section, group) if report.lists else None
     return found and join(tag("h4", "Ranked lists"), found)
 
 
-def _lineage(group):
+def _lineage(group: Group) -> Html:
     """Where the weights and the data of a Group come from, first weights first; of its first run."""
     result = group.results[0]
     steps = []
@@ -407,7 +423,7 @@ def _lineage(group):
     return join(tag("h4", "Where it comes from"), tag("ol", *(tag("li", step) for step in steps)))
 
 
-def _settings(group, anchor):
+def _settings(group: Group, anchor: str) -> Html:
     """All settings of a Group, those that are not the defaults first in words."""
     settings = group.results[0].settings
     usual = {key: getattr(Settings, key) for key in settings if hasattr(Settings, key)}
@@ -420,7 +436,7 @@ def _settings(group, anchor):
                scrolled(f"Settings of {anchor}", tag("table", tag("thead", head), tag("tbody", *rows))))
 
 
-def _value(value):
+def _value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value,
                                                     (list,
                                                      tuple)) else "none" if value is None else str(value)

@@ -2,15 +2,30 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
+from typing import Any
 
 from reid.engine.settings import Settings
+from reid.formats.result import Result
 from reid.report import paper as papers
-from reid.report.results import OBJECTIVES, PRETRAINED, RANDOM, UNKNOWN, settings_of, start_of
+from reid.report.results import (
+    OBJECTIVES,
+    PRETRAINED,
+    RANDOM,
+    UNKNOWN,
+    Group,
+    Section,
+    Unfinished,
+    settings_of,
+    start_of,
+)
+from reid.stages.chain import Chains
 
 NAMES = {"viper": "VIPeR", "cuhk01": "CUHK01 (p=100)", "cuhk03": "CUHK03", "market1501": "Market-1501",
          "large": "Market-1501 + CUHK03"}
+Measure = int | str    # a rank, "rank-1" or "mAP"
 COLUMNS = {"single_query": "Single query", "multi_query": "Multiple query"}
 NETS = {"resnet50": "ResNet-50", "vgg16": "VGG16", "tiny": "tiny"}
 # What of a summary stands in a column beside its measure. Multiple queries: the mean of their features.
@@ -31,7 +46,7 @@ class Head:
     column: str
     dataset: str
     label: str
-    measures: tuple
+    measures: tuple[Measure, ...]
 
 
 @dataclass(frozen=True)
@@ -41,9 +56,9 @@ class Cell:
     paper: its figures, or None; ours: a Mean (or None) for each measure where a Group was run, else None, and
     `why` says why not; others: how many other Groups could stand here too.
     """
-    paper: list | None
-    ours: list | None = None
-    group: object = None
+    paper: list[float] | None
+    ours: list[Mean | None] | None = None
+    group: Group | None = None
     why: str = ""
     others: int = 0
 
@@ -53,7 +68,7 @@ class Line:
     """A method's row. rebuilt: whether this project trains it (else it is a competitor's)."""
     method: str
     rebuilt: bool
-    cells: list
+    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -61,9 +76,9 @@ class PaperTable:
     """One of the paper's tables. notes: what is said of it."""
     name: str
     title: str
-    notes: tuple
-    heads: list
-    lines: list
+    notes: tuple[str, ...]
+    heads: list[Head]
+    lines: list[Line]
 
 
 class Layout:
@@ -73,36 +88,37 @@ class Layout:
     unfinished: reid.report.results.unfinished; planned: cells of experiment.json, each with its "table".
     """
 
-    def __init__(self, sections, paper, chains, unfinished=(), planned=()):
+    def __init__(self, sections: Sequence[Section], paper: dict[str, Any], chains: Chains,
+                 unfinished: Sequence[Unfinished] = (), planned: Sequence[dict[str, Any]] = ()) -> None:
         self.sections, self.paper, self.chains, self.unfinished = sections, paper, chains, unfinished
         self.planned = planned
         self.stands_in = {name for kind, name in chains.stands_for.values() if kind == "stage"}
         self.placed = []    # groups that a row of the paper's shows
 
-    def tables(self):
+    def tables(self) -> list[PaperTable]:
         """The PaperTables, each row of the paper's and then what we ran that it has no row for."""
         found = [self._table(name, table) for name, table in papers.tables(self.paper).items()]
         return [replace(table, lines=table.lines + self._own_lines(table)) if table.name != "table3"
                 else table
                 for table in found]
 
-    def start(self, group):
+    def start(self, group: Group) -> tuple[str, ...]:
         """Where a Group's weights come from: reid.report.results.start_of."""
         return start_of(group.results[0], self.stands_in)
 
-    def describe_start(self, group):
+    def describe_start(self, group: Group) -> str:
         """It in words."""
         origin, *stages = self.start(group)
         return " → ".join([self._origin(group.results[0].base, origin),
                            *(NAMES.get(stage, stage) for stage in stages)])
 
-    def _origin(self, base, origin):
+    def _origin(self, base: str, origin: str) -> str:
         if origin == PRETRAINED and self.chains.stands_for.get(base, ("weights",))[0] == "stage":
             return "pre-training"    # of a net that nobody has trained on ImageNet
         return {PRETRAINED: "ImageNet", RANDOM: "random weights",
                 UNKNOWN: "weights of unknown origin"}[origin]
 
-    def _table(self, name, table):
+    def _table(self, name: str, table: dict[str, Any]) -> PaperTable:
         heads = [Head(column, dataset, _label(column, dataset), tuple(measures))
                  for column, measures in table["columns"].items()
                  for dataset in papers.datasets_of(table, column)]
@@ -113,7 +129,7 @@ class Layout:
                  for row in table["rows"]]
         return PaperTable(name, table["title"], notes, heads, lines)
 
-    def _cell(self, row, head, table):
+    def _cell(self, row: dict[str, Any], head: Head, table: str) -> Cell:
         groups = [group for section in self.sections for group in section.groups
                   if section.dataset == head.dataset]
         fitting = [group for group in groups if not self._unlike(group, row)]
@@ -122,14 +138,14 @@ class Layout:
             return self._filled(cell, fitting, head)
         return replace(cell, why=self._why_not(groups, row, head, table))
 
-    def _filled(self, cell, groups, head):
+    def _filled(self, cell: Cell, groups: Sequence[Group], head: Head) -> Cell:
         """A Cell with the Group of them that was trained the most."""
         chosen = max(groups, key=lambda group: (extent(group), len(group.results)))
         self.placed.append(chosen)
         return replace(cell, ours=[measured(chosen, "after", head, measure) for measure in head.measures],
                        group=chosen, others=len(groups) - 1)
 
-    def _unlike(self, group, row):
+    def _unlike(self, group: Group, row: dict[str, Any]) -> str:
         """Why a Group is not a row of the paper's; "" where it is."""
         result = group.results[0]
         if result.base != row["base"] or result.objective != row["objective"]:
@@ -144,7 +160,7 @@ class Layout:
             return "run, but from weights of unknown origin"
         return "" if start == wanted else f"run, but from {self.describe_start(group)}"
 
-    def _start_of_row(self, row, result):
+    def _start_of_row(self, row: dict[str, Any], result: Result) -> tuple[str, ...]:
         """Where the weights of a row of the paper's come from, as start_of says it."""
         if "pretrained" in row:
             return (PRETRAINED,) if row["pretrained"] else (RANDOM,)
@@ -154,7 +170,7 @@ class Layout:
             before.insert(0, stage)
         return PRETRAINED, *before
 
-    def _why_not(self, groups, row, head, table):
+    def _why_not(self, groups: Sequence[Group], row: dict[str, Any], head: Head, table: str) -> str:
         """Why there is nothing of ours under a row of the paper's."""
         net, loss = NETS.get(row["base"], row["base"]), OBJECTIVES[row["objective"]]
         for run in self.unfinished:
@@ -177,7 +193,7 @@ class Layout:
             return f"not run: no {net} trained here"
         return f"not run: no {net} with {loss} here"
 
-    def _own_lines(self, table):
+    def _own_lines(self, table: PaperTable) -> list[Line]:
         """Lines for what was run that no row of the paper's shows, by net, losses and start."""
         rows = {}
         datasets = {head.dataset for head in table.heads}
@@ -198,11 +214,11 @@ class Layout:
             lines.append(Line(name, True, cells))
         return lines
 
-    def _is_placed(self, group):
+    def _is_placed(self, group: Group) -> bool:
         return any(group is other for other in self.placed)
 
 
-def measured(group, when, head, measure):
+def measured(group: Group, when: str, head: Head, measure: Measure) -> Mean | None:
     """The Mean of a Group's figure "before" or "after", under a Head; None where a run does not have it."""
     values = [at(getattr(result, when), inside(head.column, measure)) for result in group.results]
     if None in values:
@@ -211,20 +227,20 @@ def measured(group, when, head, measure):
     return Mean(mean(percent), stdev(percent) if len(percent) > 1 else None, len(percent))
 
 
-def inside(column, measure):
+def inside(column: str, measure: Measure) -> tuple[str, ...]:
     """Where in a summary a column's measure lies. The mAP is the dataset's own, `trapezoid`."""
     path = ("mAP", "trapezoid") if measure == "mAP" else ("cmc", "1" if measure == "rank-1" else str(measure))
     return INSIDE.get(column, ()) + path
 
 
-def at(figures, path):
+def at(figures: Mapping[str, Any] | None, path: Sequence[str]) -> Any:
     """The value at a path of keys of a summary, None where it does not have it."""
     for key in path:
         figures = figures.get(key) if figures else None
     return figures
 
 
-def extent(group):
+def extent(group: Group) -> int:
     """How much a Group was trained: pixels that it saw."""
     result = group.results[0]
     settings = settings_of(result)
@@ -232,12 +248,12 @@ def extent(group):
     return height * width * settings.get("batch", 1) * result.iterations
 
 
-def describe_measure(measure):
+def describe_measure(measure: Measure) -> str:
     """A measure of paper.yaml as it stands in a table's head."""
     return f"r={measure}" if isinstance(measure, int) else measure
 
 
-def show(value):
+def show(value: Mean | float | None) -> str:
     """A Mean, or a figure of the paper's, in a table."""
     if value is None:
         return "–"
@@ -246,14 +262,14 @@ def show(value):
     return f"{value.mean:.2f}" + ("" if value.deviation is None else f" ± {value.deviation:.2f}")
 
 
-def difference(ours, theirs):
+def difference(ours: Mean | None, theirs: float | None) -> str:
     """Ours less the paper's, with its sign; a dash where either is not there."""
     if ours is None or theirs is None:
         return "–"
     return f"{round(ours.mean, 2) - theirs:+.2f}".replace("-", "−")
 
 
-def as_markdown(table, competitors=False):
+def as_markdown(table: PaperTable, competitors: bool = False) -> str:
     """A PaperTable in Markdown: for each method the paper's row, ours and the difference."""
     heads = [f"{head.label}, {describe_measure(measure)}" for head in table.heads
              for measure in head.measures]
@@ -266,7 +282,7 @@ def as_markdown(table, competitors=False):
     return "\n".join([*lines, ""])
 
 
-def three(line, heads):
+def three(line: Line, heads: Sequence[Head]) -> list[tuple[str, list[str]]]:
     """("paper", cells), ("ours", …), ("difference", …) of a Line as texts; those that have nothing left out.
 
     A cell of ours that was not run says why, in the first column of its dataset.
@@ -283,7 +299,7 @@ def three(line, heads):
                                                      ("difference", apart, run and printed)) if there]
 
 
-def as_csv(tables, generated):
+def as_csv(tables: Sequence[PaperTable], generated: bool) -> str:
     """PaperTables as CSV, a line for each figure: the paper's, ours, and why there is none of ours."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -305,11 +321,11 @@ def as_csv(tables, generated):
     return file.getvalue()
 
 
-def _label(column, dataset):
+def _label(column: str, dataset: str) -> str:
     if column in NAMES:
         return NAMES[column]
     return COLUMNS[column] if column in COLUMNS else NAMES.get(dataset, dataset)
 
 
-def _pretraining(row):
+def _pretraining(row: dict[str, Any]) -> str:
     return {True: ", pre-trained", False: ", from scratch", None: ""}[row.get("pretrained")]

@@ -1,6 +1,8 @@
 """The paper's tables as data, experiments/paper.yaml: read and checked in one place."""
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.formats.yaml_file import read
@@ -42,7 +44,7 @@ def datasets_of(table: dict, column: str) -> list[str]:
     return table.get("datasets") or [column]
 
 
-def _check_table(where, table, datasets):
+def _check_table(where: str, table: dict[str, Any], datasets: Collection[str]) -> None:
     """InputError where a table lacks something or a row's figures do not fit its columns."""
     for key, kind in (("title", str), ("columns", dict), ("rows", list)):
         if not isinstance(table.get(key), kind):
@@ -63,7 +65,7 @@ def _check_table(where, table, datasets):
             _check_row(f"{where}, column {column}", row, row.get(column), len(measures))
 
 
-def _check_row(where, row, figures, count):
+def _check_row(where: str, row: dict[str, Any], figures: Any, count: int) -> None:
     if not isinstance(row.get("method"), str):
         raise InputError(f"{where}: a row has no method: {row}")
     if figures is None:

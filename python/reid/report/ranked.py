@@ -1,10 +1,12 @@
 """Ranked lists: what a query found, its pictures marked good, junk, distractor or wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from reid.common.errors import InputError
 from reid.formats.image_lmdb import ImageStore
@@ -12,7 +14,8 @@ from reid.formats.manifest import load_manifest
 from reid.formats.picture import read_picture
 from reid.metrics.distance import distance_rows
 from reid.metrics.junk import good_and_junk, is_distractor
-from reid.report.html import hidden, join, picture, tag
+from reid.metrics.ranking import Ranking
+from reid.report.html import Html, hidden, join, picture, tag
 
 HEIGHT = 192    # of a picture in a page, pixels
 QUALITY = 85    # of its JPEG
@@ -41,10 +44,10 @@ class Folder:
 
     squeezed = False
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
-    def get(self, name):
+    def get(self, name: str) -> bytes:
         """A picture as JPEG, made smaller where it is large; InputError where it is missing or damaged."""
         return _jpeg(read_picture(self.path / name))
 
@@ -57,12 +60,12 @@ class Prepared:
 
     squeezed = True
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         self.path, manifest = Path(path), load_manifest(path)
         self.rows = {name: row for row, name in enumerate(manifest.images.path)}
         self.images = ImageStore(self.path / "images")
 
-    def get(self, name):
+    def get(self, name: str) -> bytes:
         """A picture as JPEG; InputError where the dataset has none of that name."""
         if str(name) not in self.rows:
             raise InputError(f"{self.path}: has no image {name}; give the prepared data that the features "
@@ -72,24 +75,25 @@ class Prepared:
                                 interpolation=cv2.INTER_AREA))
 
 
-def worst(ranking, count):
+def worst(ranking: Ranking, count: int) -> list[int]:
     """The numbers of the `count` queries with the lowest average precision of those that have a match."""
     return _by_precision(ranking)[:count]
 
 
-def spread(ranking, count):
+def spread(ranking: Ranking, count: int) -> list[int]:
     """The numbers of `count` queries with a match, evenly from the lowest AP to the highest."""
     order = _by_precision(ranking)
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return [order[place] for place in places]
 
 
-def _by_precision(ranking):
+def _by_precision(ranking: Ranking) -> list[int]:
     order = np.argsort(ranking.precision["trapezoid"], kind="stable")
     return [int(query) for query in order if ranking.matches[query]]
 
 
-def ranked_lists(protocol, query, gallery, numbers, count):
+def ranked_lists(protocol: str, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+                 numbers: Sequence[int], count: int) -> list[list[Found]]:
     """For each query of `numbers` a list of Found: the `count` nearest gallery images, junk among them.
 
     After them comes the nearest good match where it is further down. Ranks are in the whole gallery.
@@ -101,7 +105,8 @@ def ranked_lists(protocol, query, gallery, numbers, count):
                   gallery, count) for number, row in zip(numbers, rows)]
 
 
-def marks(protocol, identity, camera, gallery_ids, gallery_cams):
+def marks(protocol: str, identity: ArrayLike, camera: ArrayLike, gallery_ids: np.ndarray,
+          gallery_cams: np.ndarray) -> np.ndarray:
     """What each gallery image, (G,), is to a query; single-shot: good or wrong, no junk, no distractors."""
     if protocol == "single-shot":
         return np.where(gallery_ids == identity, "good", "wrong")
@@ -109,7 +114,7 @@ def marks(protocol, identity, camera, gallery_ids, gallery_cams):
     return np.select([junk, good, is_distractor(gallery_ids)], ["junk", "good", "distractor"], "wrong")
 
 
-def _list(row, marked, gallery, count):
+def _list(row: np.ndarray, marked: np.ndarray, gallery: dict[str, np.ndarray], count: int) -> list[Found]:
     order = np.argsort(row, kind="stable")
     ranks = np.cumsum(marked[order] != "junk")
     good = np.flatnonzero(marked[order] == "good")[:1]
@@ -120,7 +125,8 @@ def _list(row, marked, gallery, count):
             for place, image in zip(places, order[places])]
 
 
-def about(protocol, query, ranking, number, found):
+def about(protocol: str, query: dict[str, np.ndarray], ranking: Ranking, number: int,
+          found: Sequence[Found]) -> str:
     """A query in words: who it shows, where in the whole gallery its first match is, its average precision.
 
     found: its list. Single-shot's own rank is a mean over galleries of one image of each identity, so that it
@@ -139,7 +145,8 @@ def about(protocol, query, ranking, number, found):
     return ", ".join([*words, f"AP {100 * ranking.precision['trapezoid'][number]:.1f} %"])
 
 
-def as_html(protocol, query, ranking, numbers, lists, pictures, heading="h2"):
+def as_html(protocol: str, query: dict[str, np.ndarray], ranking: Ranking, numbers: Sequence[int],
+            lists: Sequence[Sequence[Found]], pictures: Folder | Prepared, heading: str = "h2") -> Html:
     """The lists of queries as HTML. pictures: a Folder or Prepared; heading: element of a query's name."""
     parts = []
     for number, found in zip(numbers, lists):
@@ -155,7 +162,8 @@ def as_html(protocol, query, ranking, numbers, lists, pictures, heading="h2"):
     return join(*parts)
 
 
-def _item(mark, name, pictures, title, who, distance):
+def _item(mark: str, name: str, pictures: Folder | Prepared, title: str, who: str,
+          distance: str | None) -> Html:
     shown = picture(pictures.get(name), "")    # all that it shows is said beside it
     lines = [tag("span", text) for text in (who, distance) if text]
     said = join(*(join(line, tag("br")) for line in lines)) if mark != "query" else hidden(who)
@@ -163,7 +171,7 @@ def _item(mark, name, pictures, title, who, distance):
                None if mark == "query" else tag("span", name, class_="quiet"))
 
 
-def _jpeg(image):
+def _jpeg(image: np.ndarray) -> bytes:
     """A BGR image as JPEG, no higher than HEIGHT."""
     height, width = image.shape[:2]
     if height > HEIGHT:

@@ -1,14 +1,17 @@
 """The results of runs: a section for each stage on one set of data, in it a group for each way to train."""
 
 import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reid.common.errors import InputError
 from reid.engine import tables
 from reid.engine.settings import FREE, of_run
 from reid.formats import result as result_file, yaml_file
 from reid.formats.manifest import READINGS
+from reid.formats.result import Result
 from reid.nets.backbones.registry import BACKBONES
 from reid.stages.same import SETTINGS
 
@@ -24,8 +27,8 @@ class Group:
     results: its Results; folders: where they came from.
     """
     name: str
-    results: list
-    folders: list
+    results: list[Result]
+    folders: list[Path]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Section:
     dataset: str
     generated: bool
     protocol: str
-    groups: list
+    groups: list[Group]
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Unfinished:
     iterations: int
 
 
-def gather(folder):
+def gather(folder: Path | str) -> list[Section]:
     """The Sections of all result.json files under `folder`; InputError where none is there or one damaged."""
     files = sorted(Path(folder).rglob(result_file.NAME))
     if not files:
@@ -65,14 +68,14 @@ def gather(folder):
     return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
 
 
-def _data(result):
+def _data(result: Result) -> str:
     """The dataset; where training identities were held out it is another one, not the paper's."""
     if not result.validation:
         return result.dataset
     return f"{result.dataset}, {result.validation} training identities held out for validation"
 
 
-def unfinished(folder):
+def unfinished(folder: Path | str) -> list[Unfinished]:
     """The Unfinished runs under `folder`: with settings.yaml and no result; damaged ones are left out."""
     found = []
     for file in sorted(Path(folder).rglob(SETTINGS)):
@@ -87,7 +90,7 @@ def unfinished(folder):
     return found
 
 
-def settings_of(result):
+def settings_of(result: Result) -> dict[str, Any]:
     """The settings that figures depend on, without the seed, and how the pairs were read.
 
     What an older run does not say had its default.
@@ -96,7 +99,7 @@ def settings_of(result):
     return {**_of_way(result.base, result.settings), **readings, **(result.readings or {})}
 
 
-def start_of(result, stands_in=()):
+def start_of(result: Result, stands_in: Collection[str] = ()) -> tuple[str, ...]:
     """Where a run's weights come from: PRETRAINED, RANDOM or UNKNOWN, then the stages between, in order.
 
     stands_in: stages that stand in for ImageNet, for nets that nobody has trained on it.
@@ -112,7 +115,7 @@ def start_of(result, stands_in=()):
     return origin, *stages
 
 
-def _origin(result):
+def _origin(result: Result) -> Any:
     """What tells the weights at the start of two ways apart: how they were trained, or which file it is."""
     steps = [[step["stage"], step["base"], step["objective"], step["iterations"],
               _of_way(step["base"], step["settings"])]
@@ -120,19 +123,19 @@ def _origin(result):
     return steps if steps and result.parent_stage else result.init
 
 
-def _of_way(base, settings):
+def _of_way(base: str, settings: dict[str, Any]) -> dict[str, Any]:
     given = of_run(base, settings) if base in BACKBONES else settings
     return {key: value for key, value in given.items() if key not in NO_WAY}
 
 
-def _groups(ways):
+def _groups(ways: Iterable[Iterable[tuple[Result, Path]]]) -> list[Group]:
     """A Group for each way to train, named by its nets and by the settings in which the ways differ."""
     ways = [list(way) for way in ways]
     return [Group(_name(way[0][0], [other[0][0] for other in ways]), [result for result, _ in way],
                   [folder for _, folder in way]) for way in ways]
 
 
-def _name(result, others):
+def _name(result: Result, others: Sequence[Result]) -> str:
     settings = [settings_of(other) for other in others if other.base == result.base]
     differing = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
     start = f"from {result.parent_stage or result.init['file']}" if result.init else "from random weights"

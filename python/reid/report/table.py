@@ -2,9 +2,13 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from reid.report.results import Group, Section
 
 GENERATED = "GENERATED DATA: drawn people, not photographs. The paper's rows are for orientation only."
 # Where a column's figure lies in a summary of reid.metrics.summary. The paper does not say which mAP its own
@@ -16,6 +20,7 @@ FIGURES = {**{f"r={k}": ("cmc", str(k)) for k in (1, 5, 10, 20)},
            "MQ r=1": ("multi_query", "mean", "cmc", "1"),
            "MQ mAP": ("multi_query", "mean", "mAP", "trapezoid"),
            "MQ mAP, step": ("multi_query", "mean", "mAP", "step")}
+Figures = dict[str, tuple[float, float | None]]    # by column: mean and standard deviation, in per cent
 TABLE1 = "r=1", "r=5", "r=10", "r=20"
 TABLE2 = "SQ r=1", "SQ mAP", "MQ r=1", "MQ mAP", "SQ mAP, step", "MQ mAP, step"
 TABLE3 = "r=1", "mAP", "mAP, step"
@@ -29,20 +34,20 @@ class Row:
     source: str
     method: str
     splits: int | None
-    figures: dict
+    figures: Figures
 
 
 @dataclass(frozen=True)
 class Table:
     """One table of a Section. notes: lines that stand between its title and its rows."""
-    section: object
+    section: Section
     title: str
-    notes: tuple
-    columns: tuple
-    rows: list
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: list[Row]
 
 
-def tables(section, paper, competitors=False):
+def tables(section: Section, paper: dict[str, Any], competitors: bool = False) -> list[Table]:
     """The Tables of a Section.
 
     Table I or II, and Table III where its dataset is trained in one of its other ways.
@@ -60,7 +65,7 @@ def tables(section, paper, competitors=False):
     return out
 
 
-def as_text(table):
+def as_text(table: Table) -> str:
     """The table for a terminal."""
     width = max(len(row.method) for row in table.rows)
     lines = [table.title, *table.notes, "",
@@ -71,7 +76,7 @@ def as_text(table):
     return "\n".join(lines) + "\n"
 
 
-def as_markdown(table):
+def as_markdown(table: Table) -> str:
     """The table for a page."""
     notes = [line for note in table.notes for line in (f"**{note}**", "")]
     lines = [f"### {table.title}", "", *notes,
@@ -83,7 +88,7 @@ def as_markdown(table):
     return "\n".join(lines) + "\n"
 
 
-def as_csv(tables):
+def as_csv(tables: Iterable[Table]) -> str:
     """All Tables in one, a line for each figure, in per cent."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -100,7 +105,7 @@ def as_csv(tables):
     return file.getvalue()
 
 
-def _main_rows(section, paper, competitors):
+def _main_rows(section: Section, paper: dict[str, Any], competitors: bool) -> list[Row]:
     """The Rows of Table I or II.
 
     Each of the paper's, those that are rebuilt with ours of the same nets under them, what is left of ours,
@@ -124,7 +129,7 @@ def _main_rows(section, paper, competitors):
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
-def _printed(section, paper):
+def _printed(section: Section, paper: dict[str, Any]) -> list[tuple[dict[str, Any], Row]]:
     """(the paper's row, its Row) of Table I or II for a dataset. A competitor's splits are not said."""
     splits = paper["datasets"].get(section.dataset, {}).get("splits")
     if section.protocol == "market1501":
@@ -136,12 +141,12 @@ def _printed(section, paper):
             for row in paper["table1"]["rows"] if row.get(section.dataset)]
 
 
-def _belongs(group, theirs):
+def _belongs(group: Group, theirs: dict[str, Any]) -> bool:
     """Whether a group is a row of the paper's: its net and losses; for a Baseline, only ImageNet before."""
     return _same(group, theirs, ("base", "objective")) and not _unlike_baseline(group)
 
 
-def _unlike_baseline(group):
+def _unlike_baseline(group: Group) -> str:
     """Why identification alone is not the paper's Baseline; "" where it is, and for other losses.
 
     The paper's Baseline is a net of ImageNet's trained on the dataset alone, so its parent is a recorded file
@@ -159,7 +164,7 @@ def _unlike_baseline(group):
     return ""
 
 
-def _table3_rows(section, table3):
+def _table3_rows(section: Section, table3: dict[str, Any]) -> list[Row]:
     """The Rows of Table III with ours of the same base, objective, pre-training; it means either dataset."""
     out = []
     for theirs in table3["rows"] if section.dataset in table3["datasets"] else ():
@@ -172,11 +177,11 @@ def _table3_rows(section, table3):
     return out
 
 
-def _same(group, theirs, keys):
+def _same(group: Group, theirs: dict[str, Any], keys: Iterable[str]) -> bool:
     return all(getattr(group.results[0], key) == theirs.get(key) for key in keys)
 
 
-def _ours(group, remark=""):
+def _ours(group: Group, remark: str = "") -> list[Row]:
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
     name = f"{group.name} ({remark})" if remark else group.name
     out = []
@@ -189,12 +194,12 @@ def _ours(group, remark=""):
     return out
 
 
-def _plain(columns, numbers):
+def _plain(columns: Iterable[str], numbers: Iterable[float]) -> Figures:
     """The paper's numbers under the columns they stand in: it gives no deviations."""
     return {column: (number, None) for column, number in zip(columns, numbers)}
 
 
-def _figures(parts):
+def _figures(parts: Sequence[dict[str, Any]]) -> Figures:
     """{column: (mean, standard deviation)} over splits, in per cent; no deviation of a single split."""
     out = {}
     for column, path in FIGURES.items():
@@ -204,19 +209,19 @@ def _figures(parts):
     return out
 
 
-def _at(part, path):
+def _at(part: dict[str, Any] | None, path: Iterable[str]) -> Any:
     """The value at a path of keys, None where a summary does not have it."""
     for key in path:
         part = part.get(key) if part else None
     return part
 
 
-def _cell(figure):
+def _cell(figure: tuple[float, float | None] | None) -> str:
     if figure is None:
         return "-"
     mean, deviation = figure
     return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
 
 
-def _count(splits):
+def _count(splits: int | None) -> str:
     return "-" if splits is None else str(splits)
