@@ -10,7 +10,11 @@ Writes table.md and curve.svg into DIR. What is there already is not done again.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from reid.formats.result import Result
 
 os.environ.setdefault("GLOG_minloglevel", "2")    # Caffe's own log: errors only; read when Caffe is imported
 
@@ -50,7 +54,7 @@ NORMS = {"BatchNorm, stored": ["batch_norm=stored"], "BatchNorm, of the batch (b
          ["batch_norm=batch"]}
 
 
-def data(out, name, seed, options):
+def data(out: Path, name: str, seed: int, options: dict[str, Any]) -> Path:
     """The prepared folder of a seed's people."""
     raw = out / f"seed{seed}/raw/{name}"
     if not (raw / "GENERATED.json").exists():
@@ -62,7 +66,8 @@ def data(out, name, seed, options):
     return folder
 
 
-def train(out, label, seed, base, prepared, settings, init=None):
+def train(out: Path, label: str, seed: int, base: str, prepared: Path, settings: Sequence[str],
+          init: Path | None = None) -> tuple[Result, Path]:
     """The Result of one run, and its folder."""
     name = "".join(letter if letter.isalnum() else "-" for letter in label)
     job = Job(name, prepared, out / f"seed{seed}/runs", base, "vi",
@@ -71,12 +76,12 @@ def train(out, label, seed, base, prepared, settings, init=None):
     return result_file.read(folder), folder
 
 
-def figures(result):
+def figures(result: Result) -> np.ndarray:
     """Rank-1 and mAP in per cent."""
     return np.array([100 * result.after["cmc"]["1"], 100 * result.after["mAP"]["trapezoid"]])
 
 
-def measure(out, seeds, updates):
+def measure(out: Path, seeds: int, updates: int) -> dict[str, np.ndarray]:
     """{name: (seeds, 2)} of all switches."""
     found = {}
     for seed in range(seeds):
@@ -95,7 +100,7 @@ def measure(out, seeds, updates):
     return {name: np.array(values) for name, values in found.items()}
 
 
-def differences(found):
+def differences(found: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     """[(name, (seeds, 2) its differences to what it is compared with)], the smallest mean of mAP first."""
     stored, batch = NORMS
     rows = [(name, values - found[stored if name == batch else DEFAULT])
@@ -103,7 +108,7 @@ def differences(found):
     return sorted(rows, key=lambda row: row[1][:, 1].mean())
 
 
-def table(found):
+def table(found: dict[str, np.ndarray]) -> str:
     """The Markdown table."""
     lines = ["| reading | rank-1, % | mAP, % | change of rank-1 | change of mAP |",
              "| --- | ---: | ---: | ---: | ---: |"]
@@ -118,7 +123,7 @@ def table(found):
     return "\n".join(lines) + "\n"
 
 
-def curve(found, file):
+def curve(found: dict[str, np.ndarray], file: Path) -> None:
     """Draw the changes of rank-1 and mAP of every switch, a dot a seed and a bar for their mean."""
     rows = differences(found)
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 0.38 * len(rows) + 1.4), sharey=True)
