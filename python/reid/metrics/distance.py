@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from reid.common.errors import InputError
 
 QUERIES = 1024    # at most in one matrix product; with fewer the gallery would be read more often
-BLOCK = 100_000_000    # distances at most in one product: 400 MB of float32, and two are held
+BLOCK = 50_000_000    # distances at most in one product: 200 MB of float32, and two are held
 
 
 def lengths(features: np.ndarray) -> np.ndarray:
