@@ -76,9 +76,9 @@ def _check(query_ids: np.ndarray, query_cams: np.ndarray, gallery_ids: np.ndarra
 def ranks_of(row: np.ndarray, good: np.ndarray) -> np.ndarray:
     """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
 
-    An image comes before another where it is nearer, or as near and earlier in the gallery. Only the images as
-    near as the furthest match are looked at. Counting those before a match takes one pass over them; sorting
-    them takes as long as many passes.
+    An image comes before another where it is nearer, or as near and earlier in the gallery. Only the images
+    as near as the furthest match are looked at. Counting those before a match takes one pass over them;
+    sorting them takes as long as many passes.
     """
     if not len(good):
         return np.empty(0, int)
