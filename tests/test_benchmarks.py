@@ -12,8 +12,8 @@ SPEC.loader.exec_module(run)
 
 
 def entry(idle, unit="s", higher=False):
-    row = {"what": "x", "ours": 2.0, "unit": unit, "higher_is_better": higher, "peer": 5.0, "peer_is": "a loop",
-           "limit": 1.0, "limit_is": "a copy", "memory": 3 * 2 ** 20}
+    row = {"what": "x", "ours": 2.0, "unit": unit, "higher_is_better": higher, "peer": 5.0,
+           "peer_is": "a loop", "limit": 1.0, "limit_is": "a copy", "memory": 3 * 2 ** 20}
     return {"entry": "feed", "machine": "m", "date": "d", "seconds": 1, "busy_before": 0, "busy_after": 1.5,
             "idle": idle, "rows": [row]}
 
