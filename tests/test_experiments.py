@@ -145,6 +145,8 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     # the report's record: every cell, with the reason of those that cannot be run
     report(again)
     record = experiment_record.read(again.out)
+    page = (again.out / "report/report.html").read_text()
+    assert "tiny: generated people and a small net of our own" in page
     assert record["scale"] == "tiny" and record["about"] == SCALES["tiny"].about
     cells = {(cell["row"], cell["split"]): cell for cell in record["experiments"]["mine"]["cells"]}
     assert cells["ours", 0]["run"] == "tiny-vi-scratch/viper/split00"

@@ -1,9 +1,10 @@
 """What became of the experiments in a folder of runs, experiment.json beside them: the report's guide.
 
-{"scale", "about", "experiments": {name: {"title", "table", "cells": [{"row", "method", "base", "objective",
-"chain", "stage", "split", "run", "state", "why", "result"}]}}}. scale: its name, about: what it is, in a
-sentence; table: its name in experiments/paper.yaml; run: the run's folder, relative to this file's; state:
-"finished", "to do" or "cannot be run", why: the reason; result: the SHA-256 of its result.json, or None.
+{"scale", "about", "experiments": {name: {"title", "table", "cells": [{"row", "method", "base",
+"objective", "chain", "stage", "split", "run", "state", "why", "result"}]}}}.
+scale: its name, about: what it is, in a sentence; table: its name in experiments/paper.yaml; run: the run's
+folder, relative to this file's; state: "finished", "to do" or "cannot be run", why: the reason; result: the
+SHA-256 of its result.json, or None.
 """
 
 import json
