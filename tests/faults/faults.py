@@ -328,9 +328,9 @@ def odd_name(world, random):
         world.fill(folder, *COMMANDS[name].reads)
         ending = case.judge(run(name, folder))
         if ending.status == 0 and name != "lineage":    # which says that the data are not where they were
-            # Weights hold the path of the data, and records the checksum of the weights.
+            # Weights and pages hold the path of the data, and records the checksum of the weights.
             paths = [key for key in world.outcomes[name]
-                     if key.endswith((".caffemodel", "result.json", "start.json"))]
+                     if key.endswith((".caffemodel", "result.json", "start.json", ".html"))]
             case.compare(world, name, folder, ending, SILENT, paths)
     return case
 
