@@ -112,7 +112,7 @@ def draw_weights(net: caffe.Net) -> None:
     """
     random, first = np.random.default_rng(2), next(iter(net.params))
 
-    def uniform(blob: caffe.Blob, deviation: float) -> None:
+    def uniform(blob: "caffe._caffe.Blob", deviation: float) -> None:
         blob.data[...] = (random.random(blob.data.shape, np.float32) - 0.5) * (12 ** 0.5 * deviation)
 
     for name, blobs in net.params.items():
