@@ -20,7 +20,7 @@ from reid.nets.by_hand import feed_by_hand
 from reid.nets.heads import Heads
 
 PAIRS, CLASSES = 3, 7
-INPUT = {"vgg16": (64, 64), "tiny": (64, 64)}      # the others: 64×32
+INPUT = {"vgg16": (64, 64), "tiny": (64, 64), "tiny-bn": (64, 64)}      # the others: 64×32
 
 
 def main(base, device, out):

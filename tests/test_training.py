@@ -352,8 +352,8 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
 
 
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="pass_pairs is 10000000.* GB of memory.*--set pass_pairs="):
-        run_stage(job(prepared_viper, tmp_path, "batch=10000000", "pass_pairs=10000000"), [0])
+    with pytest.raises(InputError, match="pass_pairs is 30000.* GB of memory.*--set pass_pairs="):
+        run_stage(job(prepared_viper, tmp_path, "batch=30000", "pass_pairs=30000"), [0])
     monkeypatch.setattr(shutil, "disk_usage",
                         lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):
