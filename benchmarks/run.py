@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/run.py --torch-python /tmp/torch/bin/python
 
 An entry's figures are kept in OUT/NAME.json as soon as they are there, and are not measured again: a run that
-was interrupted goes on. The table is written from all files in OUT. Where other processes use the machine
+was interrupted resumes. The table is written from all files in OUT. Where other processes use the machine
 before or after an entry no ratio is given; --loaded measures all the same and marks what it writes.
 """
 

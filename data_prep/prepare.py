@@ -6,7 +6,7 @@ OUT/manifest.json               what went in, what came out, checksums of both
 OUT/images.log                  what image libraries remarked, where they did
 
 The manifest is brought up to date after each step, so it never lists what is not whole, and a run that was
-interrupted, or asked for other splits, goes on where the folder stands.
+interrupted, or asked for other splits, resumes from what the folder holds.
 """
 
 import os

@@ -5,7 +5,7 @@
 #     --gpu    for NVIDIA cards too, with CUDA 13 and cuDNN 9: 1 GB through pip, from where yours is set up to look
 #     --arch   for cards of these compute capabilities only, written without the point: sooner built, smaller
 # Without --cpu or --gpu it keeps the kind of build that is there, and begins with the CPU's. Does nothing when that
-# Caffe is there already; goes on where an interrupted download or build stopped. As root it installs the Debian
+# Caffe is there already; resumes an interrupted download or build. As root it installs the Debian
 # packages it needs (tools/caffe/packages-use to run Caffe; packages, packages-gpu to build it); otherwise it says
 # which are missing. /etc/apt is left as it is.
 #   CAFFE_MIRROR=URL    take Caffe's source from this Debian mirror or archive, not from the one that apt uses

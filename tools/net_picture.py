@@ -15,7 +15,7 @@ TOP, MIDDLE, BOTTOM = 40, 140, 240    # where the branch of image a, what joins 
 
 
 def svg() -> str:
-    """The picture as SVG, for the base network of the paper's best rows."""
+    """The picture as SVG, for the backbone of the paper's best rows."""
     net = BACKBONES["resnet50"]
     kept = f"dropout {Heads.dropout:g}, one mask for both"
     parts = [

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole way on a fresh machine: builds Caffe, draws people in the layouts of all four datasets, prepares pairs, trains
 # the stages one on the other, ranks the test identities and prints the paper's Tables I and II beside ours.
-# Interrupted, it goes on where it was when called again. Once Caffe is built, about 4 minutes of one core.
+# Interrupted, it resumes when called again. Once Caffe is built, about 4 minutes of one core.
 #   tools/quickstart.sh [--out DIR] [--seed N]        default: runs/quickstart, seed 0; another seed draws other people
 set -euo pipefail
 usage() { echo "usage: tools/quickstart.sh [--out DIR] [--seed N]" >&2; exit 2; }
@@ -36,7 +36,7 @@ train() {
 # tune STAGE EPOCHS: a stage that starts from trained weights, where `tiny` learns best at half the rate of random ones;
 # the last EPOCHS at a fifth of that (docs/training.md, Small datasets)
 tune() { echo "$1.lr=0.0005" "$1.lr_final_epochs=$2"; }
-# VIPeR has two images of everybody: the trunk learns at a tenth of the rate, the heads as before
+# VIPeR has two images of everybody: the backbone learns at a tenth of the rate, the heads as before
 careful="viper.lr=0.0001 viper.lr_final=0.00002 viper.lr_final_epochs=1 viper.id_lr_mult=100 viper.verif_lr_mult=50"
 
 step "Caffe"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains a stage on prepared data, after the stages that it starts from; ranks the test identities before and after, and
-# records the result. What is finished is skipped, what is half done goes on.
+# records the result. What is finished is skipped, what is half done resumes.
 #   tools/train_stage.sh STAGE --data DIR --out DIR [--base resnet50] [--objective vi|v|i] [--split K|all]
 #                        [--recipe paper] [--init FILE | --chain NAME] [--chains FILE] [--dry-run] [--strict] [--wait]
 #                        [--gpu N | --cpu] [--set [STAGE.]key=value ...]

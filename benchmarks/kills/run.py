@@ -96,7 +96,7 @@ def prepare_data(raw: Path, data: Path) -> Path:
 
 
 def draw(kills: int, seed: int) -> list[Kill]:
-    """So many Kills in an order in which a chain that goes on where it was can meet them."""
+    """So many Kills in the order in which a chain that resumes can meet them."""
     random = generator(seed, "kills")
     drawn = []
     for number in range(kills):

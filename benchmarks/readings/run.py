@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reid.formats.result import Result
-
 os.environ.setdefault("GLOG_minloglevel", "2")    # Caffe's own log: errors only; read when Caffe is imported
 
 import matplotlib
@@ -33,7 +31,7 @@ from matplotlib import pyplot
 IDENTITIES = 24    # half of them train
 EPOCHS = 8         # prepared; more than any reading uses
 COMMON = ["batch=16", "test_every=0", "workers=0", "threads=1", "snapshot_every=100000", "display=100000"]
-# name: the base network, what the data are prepared with, settings
+# name: the backbone, what the data are prepared with, settings
 DEFAULT = "the defaults"
 SWITCHES = {
     DEFAULT: ("tiny", {}, []),
@@ -67,7 +65,7 @@ def data(out: Path, name: str, seed: int, options: dict[str, Any]) -> Path:
 
 
 def train(out: Path, label: str, seed: int, base: str, prepared: Path, settings: Sequence[str],
-          init: Path | None = None) -> tuple[Result, Path]:
+          init: Path | None = None) -> tuple[result_file.Result, Path]:
     """The Result of one run, and its folder."""
     name = "".join(letter if letter.isalnum() else "-" for letter in label)
     job = Job(name, prepared, out / f"seed{seed}/runs", base, "vi",
@@ -76,7 +74,7 @@ def train(out: Path, label: str, seed: int, base: str, prepared: Path, settings:
     return result_file.read(folder), folder
 
 
-def figures(result: Result) -> np.ndarray:
+def figures(result: result_file.Result) -> np.ndarray:
     """Rank-1 and mAP in per cent."""
     return np.array([100 * result.after["cmc"]["1"], 100 * result.after["mAP"]["trapezoid"]])
 

@@ -179,8 +179,8 @@ def as_plain(settings: Settings) -> dict[str, typing.Any]:
 def of_run(base: str, given: dict) -> dict:
     """The settings that a run of any version kept, as `as_plain` gives them today.
 
-    A setting that there was not yet when the run was begun had its default. `batch` once counted the pairs of
-    one pass, of which `iter_size` made an update.
+    A setting that there was not yet when the run was started had its default. `batch` once counted the pairs
+    of one pass, of which `iter_size` made an update.
     """
     given = dict(given)
     passes, batch = given.pop("iter_size", 1), given.get("batch")

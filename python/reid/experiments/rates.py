@@ -10,7 +10,7 @@ from reid.formats import result as result_file
 
 
 class Rates:
-    """Pairs per second of finished runs, by base network, input and device.
+    """Pairs per second of finished runs, by backbone, input and device.
 
     places: folders with result.json below them; what an earlier one knows of a net counts before a later one.
     """

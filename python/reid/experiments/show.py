@@ -117,5 +117,5 @@ def _totals(plan: Plan) -> list[str]:
     lines += [f"rate: {text}" for text in plan.rates]
     if len(known) < len(todo):
         lines.append("hours are unknown where data are yet to be prepared, or where no finished run below "
-                     "--out or in experiments/measured had that base network on that device")
+                     "--out or in experiments/measured had that backbone on that device")
     return lines

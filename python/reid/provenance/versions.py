@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[3]
 def versions() -> dict[str, Any]:
     """Caffe and how it was built, the libraries, and one checksum over this project's own code.
 
-    Computed once in a process, at the first call: a file that is edited while a training runs is not the code
-    that runs.
+    The code is that of data_prep and python/reid, which compute every result. Not weights/: a caffemodel is
+    identified by its own checksum; not tools/, which read arguments and call the library. Computed once in a
+    process, at the first call: a file that is edited while a training runs is not the code that runs.
     """
     return {"caffe": caffe.__version__, "caffe_build": build(), "python": platform.python_version(),
             "numpy": np.__version__, "opencv": cv2.__version__, "code_sha256": _code()}

@@ -190,9 +190,9 @@ class Run:
         settings = self.job.settings
         if settings.pass_pairs != AUTO:
             return settings
-        begun = same.begun_passes(self.folder, settings.batch)
-        if begun or not iterations or self.job.elsewhere:
-            return replace(settings, pass_pairs=begun or settings.batch)
+        started = same.started_passes(self.folder, settings.batch)
+        if started or not iterations or self.job.elsewhere:
+            return replace(settings, pass_pairs=started or settings.batch)
         return choose_passes(settings, self.nets, memory_of(self.job.gpu))
 
     def _solver(self, start: caffe.Net) -> caffe.SGDSolver:

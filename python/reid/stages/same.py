@@ -48,7 +48,7 @@ def check_same(folder: Path, asked: dict, parent_is_trained: bool) -> None:
         _compare(place, now if before is None else before, now, parent_is_trained)
 
 
-def begun_passes(folder: Path, batch: int) -> int | None:
+def started_passes(folder: Path, batch: int) -> int | None:
     """The pass_pairs that a folder was started with, where it was started with this batch; else None."""
     before = next((before for _, before in _said(folder) if before is not None), {})
     same = before.get("settings.batch") == batch and before.get("settings.pass_pairs") != AUTO
