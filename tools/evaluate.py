@@ -12,6 +12,7 @@ from reid.common.files import write_whole
 from reid.features.export import write_mat, write_npz
 from reid.formats.feature_file import read_features
 from reid.metrics.distance import squared_distances
+from reid.metrics.features import Features
 from reid.metrics.multi_query import POOLS, pool
 from reid.metrics.per_query import as_csv, per_query
 from reid.metrics.protocol import PROTOCOLS, rank
@@ -92,8 +93,7 @@ def about(arguments: argparse.Namespace) -> dict[str, str]:
     return {"protocol": "market1501", **({"pool": arguments.pool} if arguments.multi_query[0] else {})}
 
 
-def export(arguments: argparse.Namespace, query: dict[str, np.ndarray],
-           gallery: dict[str, np.ndarray]) -> None:
+def export(arguments: argparse.Namespace, query: Features, gallery: Features) -> None:
     """Write features and distances in the formats that are asked for."""
     distances = squared_distances(query["features"], gallery["features"], np.float32)
     if arguments.npz:

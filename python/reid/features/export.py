@@ -8,11 +8,12 @@ from scipy.io import savemat
 
 from reid.common.errors import InputError
 from reid.common.files import whole_directory, write_whole
+from reid.metrics.features import Features
 
 LIMIT = 2 ** 31    # bytes of one variable in a .mat of version 5
 
 
-def write_npz(path: Path, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+def write_npz(path: Path, query: Features, gallery: Features,
               distances: np.ndarray) -> None:
     """Write one file with query_features, gallery_ids, … of both dicts, and distances (Q, G)."""
     arrays = {f"{side}_{name}": array for side, part in (("query", query), ("gallery", gallery))
@@ -22,7 +23,7 @@ def write_npz(path: Path, query: dict[str, np.ndarray], gallery: dict[str, np.nd
     write_whole(path, buffer.getvalue())
 
 
-def write_mat(folder: Path, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+def write_mat(folder: Path, query: Features, gallery: Features,
               distances: np.ndarray) -> None:
     """Write the new folder `folder` of .mat files with one variable each, as MATLAB's importdata expects.
 

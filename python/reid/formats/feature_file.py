@@ -11,6 +11,7 @@ from reid.common.errors import InputError
 from reid.common.files import write_whole
 from reid.common.machine import memory
 from reid.metrics.distance import lengths
+from reid.metrics.features import Features
 
 
 def write_features(path: Path, features: ArrayLike, ids: ArrayLike, cams: ArrayLike,
@@ -22,8 +23,8 @@ def write_features(path: Path, features: ArrayLike, ids: ArrayLike, cams: ArrayL
     write_whole(path, buffer.getvalue())
 
 
-def read_features(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a feature file as a dict; InputError names the file and what is wrong with it.
+def read_features(path: Path | str) -> Features:
+    """The Features in a file; InputError names the file and what is wrong with it.
 
     features: finite numbers; ids: whole numbers or strings; cams: whole numbers from 0.
     """

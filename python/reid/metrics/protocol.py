@@ -1,17 +1,17 @@
 """The protocols by name: from the features of a query and a gallery to their Ranking."""
 
-import numpy as np
 
 from reid.common.errors import InputError
 from reid.common.rng import generator
 from reid.metrics import market1501, single_shot
 from reid.metrics.distance import distance_rows, squared_distances
+from reid.metrics.features import Features
 from reid.metrics.ranking import Ranking
 
 PROTOCOLS = ("market1501", "single-shot")
 
 
-def rank(protocol: str, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+def rank(protocol: str, query: Features, gallery: Features,
          draws: int | None = None, seed: int = 0) -> Ranking:
     """The Ranking of query and gallery, dicts of features (N, D), ids (N,) and cams (N,), under a protocol.
 

@@ -13,6 +13,7 @@ from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.picture import read_picture
 from reid.metrics.distance import distance_rows
+from reid.metrics.features import Features
 from reid.metrics.junk import good_and_junk, is_distractor
 from reid.metrics.ranking import Ranking
 from reid.report.html import Html, hidden, join, picture, tag
@@ -92,7 +93,7 @@ def _by_precision(ranking: Ranking) -> list[int]:
     return [int(query) for query in order if ranking.matches[query]]
 
 
-def ranked_lists(protocol: str, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+def ranked_lists(protocol: str, query: Features, gallery: Features,
                  numbers: Sequence[int], count: int) -> list[list[Found]]:
     """For each query of `numbers` a list of Found: the `count` nearest gallery images, junk among them.
 
@@ -114,7 +115,7 @@ def marks(protocol: str, identity: ArrayLike, camera: ArrayLike, gallery_ids: np
     return np.select([junk, good, is_distractor(gallery_ids)], ["junk", "good", "distractor"], "wrong")
 
 
-def _list(row: np.ndarray, marked: np.ndarray, gallery: dict[str, np.ndarray], count: int) -> list[Found]:
+def _list(row: np.ndarray, marked: np.ndarray, gallery: Features, count: int) -> list[Found]:
     order = np.argsort(row, kind="stable")
     ranks = np.cumsum(marked[order] != "junk")
     good = np.flatnonzero(marked[order] == "good")[:1]
@@ -125,7 +126,7 @@ def _list(row: np.ndarray, marked: np.ndarray, gallery: dict[str, np.ndarray], c
             for place, image in zip(places, order[places])]
 
 
-def about(protocol: str, query: dict[str, np.ndarray], ranking: Ranking, number: int,
+def about(protocol: str, query: Features, ranking: Ranking, number: int,
           found: Sequence[Found]) -> str:
     """A query in words: who it shows, where in the whole gallery its first match is, its average precision.
 
@@ -145,7 +146,7 @@ def about(protocol: str, query: dict[str, np.ndarray], ranking: Ranking, number:
     return ", ".join([*words, f"AP {100 * ranking.precision['trapezoid'][number]:.1f} %"])
 
 
-def as_html(protocol: str, query: dict[str, np.ndarray], ranking: Ranking, numbers: Sequence[int],
+def as_html(protocol: str, query: Features, ranking: Ranking, numbers: Sequence[int],
             lists: Sequence[Sequence[Found]], pictures: Folder | Prepared, heading: str = "h2") -> Html:
     """The lists of queries as HTML. pictures: a Folder or Prepared; heading: element of a query's name."""
     parts = []
