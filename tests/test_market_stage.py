@@ -95,9 +95,9 @@ def test_a_query_without_boxes_is_pooled_from_itself():
     manifest = Manifest(dataset="market1501", generated=False, protocol="market1501", seed=0, epochs=1,
                         schedule="literal", flip=False, size=256, identities=["-1", "0000", "0007"],
                         images=images, splits={"split00": split})
-    search = Evaluator(manifest, "split00")
-    assert search.alone == 1 and search.rows["multi_query"] == [4, 1]
-    assert search.about("gallery")["ids"].tolist() == [7, 0]
+    evaluator = Evaluator(manifest, "split00")
+    assert evaluator.alone == 1 and evaluator.rows["multi_query"] == [4, 1]
+    assert evaluator.about("gallery")["ids"].tolist() == [7, 0]
 
 
 def test_large_is_a_stage(generated_large, tmp_path):

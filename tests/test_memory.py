@@ -29,7 +29,7 @@ GB = 1e9
 
 
 def nets(base, batch, data=Path("data"), two_branch=False, batch_statistics=False):
-    """Training, test and deploy net of a base network at a small input, as NetParameters."""
+    """Training, test and deploy net of a backbone at a small input, as NetParameters."""
     height, width = SMALL_INPUT.get(base, (96, 56))
     common = dict(images=str(data / "images"), batch=batch, crop=224, height=height, width=width,
                   mean=list(BACKBONES[base].mean), seed=0, workers=0)

@@ -92,7 +92,7 @@ class Kept:
 
 def train(arguments: argparse.Namespace, size: tuple[int, int], pairs: int, iterations: int, clip: float,
           seed: int, heads: dict) -> dict:
-    """Train; after a single case rank the test half by what is left of the trunk."""
+    """Train; after a single case rank the test half by what is left of the backbone."""
     ranked = iterations >= CASE
     trial = Trial(data=arguments.data, base=BASE, init=arguments.init, input=size, pairs=pairs,
                   iterations=iterations)
@@ -112,14 +112,14 @@ def means(values: np.ndarray) -> list[float | None]:
 
 
 def rank_1(data: Path, net: caffe.Net, size: tuple[int, int], folder: Path) -> float:
-    """Rank-1 of split 0's test half, in %, by the trunk of `net`."""
+    """Rank-1 of split 0's test half, in %, by the backbone of `net`."""
     (folder / "deploy.prototxt").write_text(str(deploy_net(BASE, 8, *size)))
-    trunk = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
-    trunk.share_with(net)
+    deploy = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
+    deploy.share_with(net)
     judge = Evaluator(manifests.read(Path(data) / "manifest.json"), "split00")
     settings = replace(defaults(BASE), input=Size(*size))
     images = ImageStore(Path(data) / "images")
-    features = {side: extract(trunk, BACKBONES[BASE].feature, images, judge.rows[side], settings)
+    features = {side: extract(deploy, BACKBONES[BASE].feature, images, judge.rows[side], settings)
                 for side in (QUERY, GALLERY)}
     return round(100 * judge.figures(features)["cmc"]["1"], 2)
 
