@@ -1,5 +1,6 @@
 """Whatever happens in a command, it ends in one line; an unexpected one leaves its traceback in a log."""
 
+import os
 import re
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def test_output_that_nobody_reads(generated_viper, prepared_viper, tmp_path, clo
     """What reads a pipe may have had enough, and a service may have no output at all."""
     command = (f"-m data_prep viper --raw {generated_viper} --out {tmp_path / 'out'} --split 0 --epochs 1"
                if "&-" in closed else f"-m data_prep.check {prepared_viper}")
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{sys.executable} {command} {closed}"], cwd=ROOT,
-                          capture_output=True, text=True)
+                          capture_output=True, text=True, env=buffered)
     assert done.returncode in statuses, done
     assert done.stderr.count("error: ") == (done.returncode == 2) and "Traceback" not in done.stderr

@@ -30,11 +30,17 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return main(*arguments)
+            status = main(*arguments)
+            sys.stdout.flush()
+            return status
         except BrokenPipeError:    # what reads the output, such as `| head`, has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             return 128 + signal.SIGPIPE
         except (InputError, OSError) as error:
+            try:
+                sys.stdout.flush()
+            except OSError:    # such as a full disk
+                _discard_output()
             return _end(str(error))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -42,6 +48,11 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
         except Exception as error:
             return _end(f"unexpected {type(error).__name__}: {error}{_log()}")
     return guarded
+
+
+def _discard_output() -> None:
+    """Let the rest of the standard output go nowhere: Python flushes it at its end, and would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(text: str) -> int:
