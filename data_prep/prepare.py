@@ -64,8 +64,7 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         flip = DATASETS[dataset].flip if flip is None else flip
         inputs = _inputs(index, seed, epochs, schedule, flip)
         inputs.readings, inputs.validation = _readings(readings or {}, flip), validation
-        inputs.store = store or _store(out)
-        manifest = _begin(out, inputs)
+        manifest = _begin(out, inputs, store)
         if not _whole(out / "images", manifest.image_lmdb):
             _prepare_images(out, index, manifest)
         fixed = manifest.reading("copies") == "crops"
@@ -103,22 +102,21 @@ def _readings(given: dict[str, str], flip: bool) -> dict[str, str]:
     return {key: value for key, value in given.items() if value != manifests.READINGS[key][0]}
 
 
-def _store(out: Path) -> str:
-    """Return how the images of a folder are stored, and a new folder's are to be."""
+def _begin(out: Path, inputs: Manifest, store: str | None) -> Manifest:
+    """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents.
+
+    store: None: as the folder is, a new one by the default.
+    """
     path = out / manifests.NAME
-    return manifests.read(path).store if path.exists() else manifests.STORES[0]
-
-
-def _begin(out: Path, inputs: Manifest) -> Manifest:
-    """Return the manifest of `out`, a new one where the folder is empty; refuse one with other contents."""
-    path = out / "manifest.json"
     if not path.exists():
         # All that a kill can leave behind before there is a manifest is its beginning, and the lock.
         if any(entry.name not in (".manifest.json.partial", lock.NAME) for entry in out.iterdir()):
             raise InputError(f"{out}: not empty, and not written by data_prep; choose another --out")
+        inputs.store = store or manifests.STORES[0]
         manifests.write(out, inputs)
         return inputs
     manifest = manifests.read(path)
+    inputs.store = store or manifest.store
     for key in manifests.INPUTS:
         before, now = getattr(manifest, key), getattr(inputs, key)
         if before != now:

@@ -24,8 +24,6 @@ FLOAT = 4                   # bytes
 HOST_PROGRAM = 150e6        # Python, Caffe and its libraries; measured
 GPU_CONTEXT = 1e9           # CUDA's context, the kernels of cuBLAS and cuDNN, rounding; assumed, not measured
 LARGEST_BLOB = 2 ** 31 - 1  # numbers: Caffe counts them in an int, and aborts where there are more
-
-
 HEADROOM = 0.9              # of the free memory is taken where pass_pairs is chosen: others may want some
 
 
@@ -72,8 +70,9 @@ def choose_passes(settings: Settings, nets: Callable[[Settings], dict], memory: 
     """
     for pairs in _divisors(settings.batch):
         chosen = replace(settings, pass_pairs=pairs)
-        needed = memory.need(nets(chosen), chosen)
-        if needed <= HEADROOM * memory.free and _largest_blob(nets(chosen)["train"])[0] <= LARGEST_BLOB:
+        made = nets(chosen)
+        needed = memory.need(made, chosen)
+        if needed <= HEADROOM * memory.free and _largest_blob(made["train"])[0] <= LARGEST_BLOB:
             return chosen
     raise InputError(f"pass_pairs is {AUTO}: even one pair at a time needs about {needed / 1e9:.2f} GB of "
                      f"{memory.whose}, and {memory.free / 1e9:.2f} GB are free; a smaller input or "
@@ -85,8 +84,8 @@ def check_memory(settings: Settings, nets: Callable[[Settings], dict], memory: M
 
     nets: as in `choose_passes`. Neither does a blob fit of more numbers than Caffe can count.
     """
-    needed = memory.need(nets(settings), settings)
-    count, blob = _largest_blob(nets(settings)["train"])
+    made = nets(settings)
+    needed, (count, blob) = memory.need(made, settings), _largest_blob(made["train"])
     if needed <= memory.free and count <= LARGEST_BLOB:
         return needed
     try:

@@ -221,7 +221,7 @@ def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: in
 
 def _prepared(folder: Path) -> set[int] | None:
     """The numbers of the prepared splits; None where there is no manifest."""
-    if not (folder / "manifest.json").is_file():
+    if not (folder / manifests.NAME).is_file():
         return None
     with contextlib.suppress(InputError):    # interrupted, or damaged, which stages.plan says
         return {int(name.removeprefix("split")) for name in manifests.load_manifest(folder).splits}

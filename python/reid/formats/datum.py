@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from reid.common.errors import InputError
+from reid.formats.picture import decoded
 
 
 def _caffe_pb2() -> ModuleType:
@@ -64,18 +65,10 @@ def decode(message: bytes) -> tuple[np.ndarray | tuple[np.ndarray, ...], int]:
     except (DecodeError, ValueError) as error:
         raise InputError("not a Datum of raw image planes") from error
     if image is None:
-        return cv2.split(_read(datum.data)), datum.label
+        picture = decoded(datum.data)
+        if picture is None:
+            raise InputError("a Datum whose image file cannot be read")
+        return cv2.split(picture), datum.label
     if len(image) != 3:
         raise InputError(f"a Datum of {len(image)} planes; 3 were expected (blue, green, red)")
     return image, datum.label
-
-
-def _read(content: bytes) -> np.ndarray:
-    """The picture in a file's bytes, uint8 (H, W, 3) BGR, read as formats.picture reads it."""
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:    # nothing in it, or more pixels than OpenCV reads
-        picture = None
-    if picture is None:
-        raise InputError("a Datum whose image file cannot be read")
-    return picture

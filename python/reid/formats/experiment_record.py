@@ -7,10 +7,8 @@ folder, relative to this file's; state: "finished", "to do" or "cannot be run", 
 SHA-256 of its result.json, or None.
 """
 
-import json
 from pathlib import Path
 
-from reid.common.files import write_whole
 from reid.formats import json_record
 
 NAME = "experiment.json"
@@ -25,5 +23,4 @@ def read(folder: Path) -> dict | None:
 
 def write(folder: Path, record: dict) -> None:
     """Write the record of a folder; it appears whole or not at all."""
-    text = json.dumps(json_record.signed(record), ensure_ascii=False, indent=1)
-    write_whole(Path(folder) / NAME, text + "\n")
+    json_record.save(Path(folder) / NAME, record, ensure_ascii=False, indent=1)

@@ -88,9 +88,14 @@ def needed(kind: type) -> set[str]:
             if field.default is MISSING and field.default_factory is MISSING}
 
 
+def save(file: Path, content: dict, **layout: typing.Any) -> None:
+    """Write `content` with its checksum; the file appears whole or not at all. layout: of json.dumps."""
+    write_whole(file, json.dumps(signed(content), **layout) + "\n")
+
+
 def write(file: Path, record: object) -> None:
     """Write a record, its format and checksum last; the file appears whole or not at all."""
-    write_whole(file, json.dumps(signed(asdict(record)), indent=1) + "\n")
+    save(file, asdict(record), indent=1)
 
 
 def _types(hint: object) -> tuple[type, ...]:

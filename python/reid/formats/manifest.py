@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.common.files import write_whole
 from reid.formats import json_record
 
 FORMAT = 1
@@ -157,8 +156,7 @@ def _record(kind: type[Kind], content: object, path: Path) -> Kind:
 
 def write(out: Path, manifest: Manifest) -> None:
     """Write OUT/manifest.json; it appears whole or not at all."""
-    text = json.dumps(json_record.signed(_plain(manifest)), ensure_ascii=False) + "\n"
-    write_whole(Path(out) / NAME, text)
+    json_record.save(Path(out) / NAME, _plain(manifest), ensure_ascii=False)
 
 
 def split_checksum(manifest: Manifest, name: str) -> str:

@@ -38,7 +38,7 @@ def read_picture(path: Path) -> np.ndarray:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
     with _heard() as lines:
         width, height = claimed(data) or (0, 0)
-        picture = _decoded(data) if 0 < width * height <= LARGEST else None
+        picture = decoded(data) if 0 < width * height <= LARGEST else None
     if width * height > LARGEST:
         raise InputError(f"{path}: {width}×{height} pixels, more than {LARGEST:,}; make it smaller, or leave "
                          "it out")
@@ -74,7 +74,7 @@ def _webp(data: bytes) -> tuple[int, int] | None:
     return tuple(int.from_bytes(data[place:place + 3], "little") + 1 for place in (24, 27))
 
 
-def _decoded(data: bytes) -> np.ndarray | None:
+def decoded(data: bytes) -> np.ndarray | None:
     """The picture in the bytes of a file; None where it is not whole."""
     # OpenCV fills the rest of a truncated JPEG with grey and says nothing. Neither marker can occur inside
     # the compressed data, so a whole file has its last end-of-image after its last start-of-scan.

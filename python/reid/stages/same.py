@@ -1,13 +1,11 @@
 """What makes two runs the same: a folder is resumed only with the settings and inputs it was started with."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from reid.common.errors import InputError
-from reid.common.files import write_whole
 from reid.engine import snapshots
 from reid.engine.settings import AUTO, FREE, Settings, as_plain, of_run
 from reid.formats import json_record, result as result_file
@@ -111,8 +109,7 @@ def started_from(folder: Path) -> str | None:
 
 def write_start(folder: Path, head: str | None, parent: dict | None) -> None:
     """Write start.json: what becomes of the verification head, and the parent (provenance.lineage.parent)."""
-    start = {HEAD: head, "parent": parent}
-    write_whole(folder / START, json.dumps(json_record.signed(start), indent=1) + "\n")
+    json_record.save(folder / START, {HEAD: head, "parent": parent}, indent=1)
 
 
 def read_start(folder: Path) -> dict:
