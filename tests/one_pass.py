@@ -1,7 +1,7 @@
 """Not a test: what tests/test_gpu.py runs in a process of its own, where Caffe reads its switches afresh.
 
-python one_pass.py BASE DEVICE OUT.npz      losses and all gradients of one pass
-                                            DEVICE: cpu, or a GPU's number
+python one_pass.py BASE DEVICE OUT.npz SEED      losses and all gradients of one pass
+                                                 DEVICE: cpu, or a GPU's number; SEED: of pixels and weights
 """
 
 import os
@@ -23,13 +23,13 @@ PAIRS, CLASSES = 3, 7
 INPUT = {"vgg16": (64, 64), "tiny": (64, 64), "tiny-bn": (64, 64)}      # the others: 64×32
 
 
-def main(base, device, out):
+def main(base, device, out, seed):
     if device == "cpu":
         caffe.set_mode_cpu()
     else:
         caffe.set_device(int(device))
         caffe.set_mode_gpu()
-    net = alive(base, out + ".prototxt")
+    net = alive(base, out + ".prototxt", seed=int(seed))
     net.forward()
     net.backward()
     kept = {name: net.blobs[name].data for name in net.outputs}

@@ -156,10 +156,16 @@ def test_the_engine_is_named():
 
 
 def test_a_caffe_without_the_engine_is_wrong(monkeypatch):
-    monkeypatch.setattr(doctor, "loaded", lambda part: [])
+    monkeypatch.setattr(doctor, "loaded", lambda part: ["libcaffe.so.1"] * (part == "libcaffe"))
     rows, wrong = doctor.engine()
     assert rows == [("BLAS", "none")]
     assert len(wrong) == 2 and "libopenblas0-openmp" in wrong[0] and "without oneDNN" in wrong[1]
+
+
+def test_a_caffe_that_does_not_load_is_not_called_one_without_the_engine(monkeypatch):
+    monkeypatch.setattr(doctor, "loaded", lambda part: [])
+    _, wrong = doctor.engine()
+    assert len(wrong) == 1 and "libopenblas0-openmp" in wrong[0]
 
 
 def test_the_doctor_without_caffe_says_how_to_get_it(tmp_path):

@@ -83,7 +83,8 @@ def test_features_are_those_of_the_snapshot_in_caffe_itself(trained, prepared_vi
     query = load_manifest(prepared_viper).splits["split00"].query
     image, _ = ImageStore(prepared_viper / "images").get(query[3])
     net.blobs["data"].reshape(1, 3, 64, 64)
-    net.blobs["data"].data[0] = view(image, defaults("tiny"))
+    settings = defaults("tiny")
+    net.blobs["data"].data[0] = view(image, settings) - np.array(settings.mean, np.float32).reshape(3, 1, 1)
     feature = net.forward()[BACKBONES["tiny"].feature].ravel()
     np.testing.assert_allclose(read_features(trained / "features/after/query.npz")["features"][3],
                                feature, rtol=1e-4, atol=1e-5)
@@ -465,18 +466,23 @@ class Net:
     """
 
     def __init__(self, fails_after=10 ** 9):
-        self.blobs, self.left = {"data": self, "feature": self}, fails_after
-        self.shape = (1, 5)
-        self.data = None
-
-    def reshape(self, *shape):
-        self.data = np.empty(shape, np.float32)
+        self.blobs, self.left = {"data": Blob(), "feature": Blob((1, 5))}, fails_after
 
     def forward(self):
         self.left -= 1
         if self.left < 0:
             raise SystemExit
-        self.data = self.data[:, 0, 0, :5].copy()
+        self.blobs["feature"].data = self.blobs["data"].data[:, 0, 0, :5].copy()
+
+
+class Blob:
+    """Stands in for a blob of a net."""
+
+    def __init__(self, shape=()):
+        self.shape, self.data = shape, None
+
+    def reshape(self, *shape):
+        self.data = np.empty(shape, np.float32)
 
 
 @pytest.mark.parametrize("place", [0, 3, 4, 23, 24, 27, 28, 300, 24 * 28 - 1])

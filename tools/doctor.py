@@ -38,7 +38,8 @@ def main() -> int:
     for complaint in wrong:
         print(f"wrong: {complaint}")
     if not wrong:
-        print("all is well for the CPU")
+        cards = [name for name, _ in rows if name.startswith("card ")]
+        print(f"all is well for the CPU{', '.join(['', *cards]) if not cannot else ''}")
     for complaint in cannot:
         print(f"no GPU: {complaint}")
     return 1 if wrong else 0
@@ -95,7 +96,7 @@ def engine() -> tuple[Rows, list[str]]:
         isa = library.dnnl_get_effective_cpu_isa()
         known = [name for name, bits in VECTORS.items() if isa & bits == bits]
         rows.append(("oneDNN", f"{version}, {known[0] if known else 'not used: the processor has no AVX2'}"))
-    else:
+    elif loaded("libcaffe"):    # where it does not load, that has been said
         wrong.append("this Caffe was built without oneDNN, which takes three times as long; run "
                      "tools/install_caffe.sh again")
     return rows, wrong

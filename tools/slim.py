@@ -24,7 +24,7 @@ STANDARD = ("config-3.11*", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensu
             "distutils/command/*.exe", "lib-dynload/_tkinter*", "lib-dynload/_sqlite3*", "lib-dynload/_dbm*")
 PACKAGES = ("lxml*", "fs", "fs-*", "ufoLib2*", "unicodedata2*", "brotli*", "_brotli*", "Brotli*", "lz4*",
             "pytz*", "pylab.py", "matplotlib/mpl-data/sample_data", "matplotlib/backends/web_backend",
-            "scipy/misc/*.dat", "numpy/f2py", "numpy/distutils", "numpy/typing", "sklearn/datasets/data",
+            "scipy/misc/*.dat", "numpy/f2py", "numpy/distutils", "sklearn/datasets/data",
             "sklearn/datasets/images", "sklearn/datasets/descr")
 SOURCES = ("*.pyx", "*.pxd", "*.h")
 TESTED = ("numpy", "scipy", "sklearn", "matplotlib", "mpl_toolkits", "joblib", "contourpy", "fontTools")
@@ -42,17 +42,21 @@ __attribute__((visibility("hidden"))) void left_out(const char *message) {
 
 def drop_files(venv: Path) -> None:
     """Delete the files and folders that are never read."""
-    modules, standard = venv / "lib/python3/dist-packages", venv / "lib/python3.11"
+    for file in unread(venv / "lib/python3/dist-packages", venv / "lib/python3.11"):
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink(missing_ok=True)
+
+
+def unread(modules: Path, standard: Path) -> list[Path]:
+    """The files and folders that are never read of Debian's Python packages and the standard library."""
     found = [file for pattern in PACKAGES for file in modules.glob(pattern)]
     found += [file for pattern in STANDARD for file in standard.glob(pattern)]
     for name in TESTED:
         found += [folder for folder in (modules / name).rglob("tests") if folder.is_dir()]
         found += [file for pattern in SOURCES for file in (modules / name).rglob(pattern)]
-    for file in found:
-        if file.is_dir() and not file.is_symlink():
-            shutil.rmtree(file)
-        else:
-            file.unlink(missing_ok=True)
+    return found
 
 
 def cut_libraries(lib: Path) -> set[str]:

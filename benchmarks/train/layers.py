@@ -14,10 +14,9 @@ import sys
 import time
 from collections.abc import Callable
 
-import caffe
-
 os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is imported
 
+import caffe
 import measure
 import ours
 

@@ -124,6 +124,8 @@ def take_turns(base: str, variants: Sequence[Variant], data: Path | None,
         for variant in variants:
             seen[variant.name].append(measure(variant.side, [*arguments, *variant.options], options,
                                               variant.environment))
+            speed = seen[variant.name][-1]["pairs_per_second"]
+            print(f"{base}, {variant.name}: {speed:.4g} pairs/s", flush=True)
     return seen
 
 

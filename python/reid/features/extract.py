@@ -1,5 +1,6 @@
 """Features of stored images from a deploy net (paper, section II: the last layer's descriptor)."""
 
+import functools
 import os
 import time
 import zlib
@@ -8,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import caffe
 import cv2
 import numpy as np
 
+from reid.features.image_feed import BATCH, ImageFeed
 from reid.formats.image_lmdb import ImageStore
 
 if TYPE_CHECKING:    # only the names of their types are needed here
@@ -19,7 +20,6 @@ if TYPE_CHECKING:    # only the names of their types are needed here
 
     from reid.engine.settings import Settings
 
-BATCH = 8      # images at a time; with ResNet-50 16 are only 2 % faster, and each image takes memory
 KEEP = 64      # batches between two syncs to the disk: the most that a kill can cost
 TELL = 60.0    # seconds between two lines of progress
 
@@ -29,8 +29,8 @@ def extract(net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[i
     """The features, (N, D) float32 and not normalised, of the images at `indices` of an ImageStore.
 
     net: a caffe.Net of a deploy prototxt, with its weights; blob: the name of its feature.
-    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input
-    and mean.
+    settings: test_view ("crop": the centre `crop` × `crop` of the stored image; "resize": all of it), input,
+    mean and workers.
     """
     return np.concatenate([features for _, features in _batches(net, blob, images, indices, settings)])
 
@@ -66,13 +66,16 @@ def extract_kept(file: Path, net: "caffe.Net", blob: str, images: ImageStore, in
 
 
 def view(image: np.ndarray, settings: "Settings") -> np.ndarray:
-    """What the net sees of a test image, uint8 (3, H, W) BGR: (3, height, width) float32, minus the mean."""
+    """What the net sees of a test image, before the mean is subtracted: (3, height, width), of its dtype.
+
+    image: uint8 (3, H, W) BGR.
+    """
     if settings.test_view == "crop":
         top, left = ((side - settings.crop) // 2 for side in image.shape[1:])
         image = image[:, top:top + settings.crop, left:left + settings.crop]
     size = settings.input.width, settings.input.height
-    pixels = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), size, interpolation=cv2.INTER_LINEAR)
-    return (pixels.astype(np.float32) - np.array(settings.mean, np.float32)).transpose(2, 0, 1)
+    return cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), size,
+                      interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
 
 
 def view_settings(settings: "Settings") -> list[str | float]:
@@ -83,14 +86,13 @@ def view_settings(settings: "Settings") -> list[str | float]:
 def _batches(net: "caffe.Net", blob: str, images: ImageStore, indices: Sequence[int],
              settings: "Settings") -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield the indices in batches, each with its features (B, D)."""
-    pictures = images.in_order(indices)
-    for start in range(0, len(indices), BATCH):
-        places = list(indices[start:start + BATCH])
-        views = [view(image, settings) for _, (image, _) in zip(places, pictures)]
-        net.blobs["data"].reshape(len(views), *views[0].shape)
-        net.blobs["data"].data[...] = views
+    feed = ImageFeed(images, indices, functools.partial(view, settings=settings),
+                     (3, settings.input.height, settings.input.width), np.uint8, settings.mean,
+                     settings.workers)
+    net.blobs["data"].reshape(*feed.shape)
+    for places in feed.read(lambda: net.blobs["data"].data):
         net.forward()
-        yield places, net.blobs[blob].data.reshape(len(views), -1).copy()
+        yield places, net.blobs[blob].data[:len(places)].reshape(len(places), -1).copy()
 
 
 def _kind(length: int) -> np.dtype:

@@ -75,17 +75,25 @@ class ImageStore(Store):
     def in_order(self, places: Iterable[int]) -> Iterator[tuple[np.ndarray, int]]:
         """Yield what `get` returns for each place; ascending places are read ahead from the disk.
 
-        The values lie in the file in the order of their places, so that a place says about where. For places
-        in any other order the images are the same, but the disk is waited for.
+        For places in any other order the images are the same, but the disk is waited for.
         """
         asked = 0
         for place in places:
-            here = self._bytes() * place // max(1, len(self))
-            if here + AHEAD // 2 > asked:
-                start, asked = max(asked, here - STEP), here + AHEAD
-                for piece in range(max(0, start), asked, STEP):
-                    os.posix_fadvise(self._file.fileno(), piece, STEP, os.POSIX_FADV_WILLNEED)
+            asked = self.ask_ahead(place, asked)
             yield self.get(place)
+
+    def ask_ahead(self, place: int, asked: int) -> int:
+        """Ask the disk for what follows an image, for whatever process reads it.
+
+        The values lie in the file in the order of their places, so that a place says about where. asked: what
+        the call before returned, 0 at first.
+        """
+        here = self._bytes() * place // max(1, len(self))
+        if here + AHEAD // 2 <= asked:
+            return asked
+        for piece in range(max(0, asked, here - STEP), here + AHEAD, STEP):
+            os.posix_fadvise(self._file.fileno(), piece, STEP, os.POSIX_FADV_WILLNEED)
+        return here + AHEAD
 
 
 def _resized(planes: tuple[np.ndarray, ...]) -> np.ndarray:

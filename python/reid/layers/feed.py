@@ -26,6 +26,8 @@ class PairFeed:
     def __init__(self, settings: Source) -> None:
         """Open and check both LMDBs; InputError says which one does not fit."""
         self.settings = settings
+        self.shape, self.dtype = (2 * settings.batch, 3, settings.height, settings.width), np.uint8
+        self.mean, self.workers = settings.mean, settings.workers
         self.images = ImageStore(Path(settings.images))
         self.pairs = PairStore(Path(settings.pairs))
         self.room = self.images.get(0)[0].shape[-1] - settings.crop  # a window's corner is in [0, room]

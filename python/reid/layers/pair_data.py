@@ -34,10 +34,9 @@ class PairData(caffe.Layer):
 
     def reshape(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Give the tops the shapes above."""
-        settings = self.feed.settings
-        top[0].reshape(2 * settings.batch, 3, settings.height, settings.width)
+        top[0].reshape(*self.feed.shape)
         for i in LABELS:
-            top[i].reshape(settings.batch)
+            top[i].reshape(self.feed.settings.batch)
 
     def forward(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Read the next batch into the tops."""

@@ -5,35 +5,50 @@ import os
 import signal
 import traceback
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from reid.common.errors import InputError
-from reid.layers.feed import PairFeed
 
 SLOTS = 2  # batches that each worker prepares ahead
 CARD = "/dev/nvidia"  # what the files of NVIDIA's driver begin with
 PARENT_CHECK = 1.0  # seconds between an idle worker's checks that its parent is still running
 
 
-def batches(feed: PairFeed) -> "Workers | InProcess":
-    """The batches of a PairFeed, by the number of workers in its settings."""
-    return Workers(feed) if feed.settings.workers else InProcess(feed)
+class Feed(Protocol):
+    """What batches are made of: PairFeed's pairs, or the images whose features are computed.
+
+    shape: of a batch, (images, …); dtype: of its numbers in memory; mean: three numbers that are subtracted
+    from the channels, or None; workers: processes that prepare batches ahead; 0 prepares them in this one.
+    """
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+    mean: tuple[float, float, float] | None
+    workers: int
+
+    def fill(self, k: int, batch: np.ndarray) -> None:
+        """Write batch k into an array of that shape and dtype."""
+
+
+def batches(feed: Feed) -> "Workers | InProcess":
+    """The batches of a Feed, by the number of its workers."""
+    return Workers(feed) if feed.workers else InProcess(feed)
 
 
 class InProcess:
     """Batches that are prepared in this process when they are read."""
 
-    def __init__(self, feed: PairFeed) -> None:
+    def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.batch = 0  # the next one to hand out
-        self.crops = _empty(feed, 1)[0]
+        self.memory = _empty(feed, 1)[0]
 
     def read(self, out: np.ndarray) -> int:
-        """Write the next batch, minus the mean, into `out`, float32 (2N, 3, height, width); its number."""
-        self.feed.fill(self.batch, self.crops)
-        _less_mean(self.crops, self.feed, out)
+        """Write the next batch, minus the mean, into `out`, float32 of the feed's shape; its number."""
+        self.feed.fill(self.batch, self.memory)
+        _less_mean(self.memory, self.feed, out)
         self.batch += 1
         return self.batch - 1
 
@@ -52,7 +67,7 @@ class Workers:
     with `close`, with this object, or within a second of this process, however it ends.
     """
 
-    def __init__(self, feed: PairFeed) -> None:
+    def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.batch = 0  # the next one to hand out
         self.crew = []
@@ -88,7 +103,7 @@ class Workers:
 
     def _start(self) -> None:
         fork = multiprocessing.get_context("fork")  # nothing to pickle, and the main module is not run again
-        for _ in range(self.feed.settings.workers):
+        for _ in range(self.feed.workers):
             slots = _empty(self.feed, SLOTS)
             pipe, far_end = fork.Pipe()
             process = fork.Process(target=_work, args=(self.feed, slots, far_end, os.getpid()), daemon=True)
@@ -106,14 +121,14 @@ class Workers:
             pass  # the worker died; _finished says so when its batch is due
 
     def _finished(self, k: int) -> np.ndarray:
-        """Wait for batch k; returns its bytes, uint8 (2N, 3, height, width)."""
+        """Wait for batch k; returns the memory that it is in."""
         process, pipe, slots = self.crew[k % len(self.crew)]
         try:
             failure = pipe.recv()
         except (EOFError, ConnectionResetError):
             process.join()
             ending = _ending(process.exitcode)
-            failure = ChildProcessError(f"worker process {process.pid} of the pair feed {ending} "
+            failure = ChildProcessError(f"worker process {process.pid} of the feed {ending} "
                                         f"before batch {k} was ready (out of memory?)")
         if failure:
             raise failure
@@ -123,7 +138,7 @@ class Workers:
         return k // len(self.crew) % SLOTS
 
 
-def _work(feed: PairFeed, slots: np.ndarray, pipe: Connection, parent: int) -> None:
+def _work(feed: Feed, slots: np.ndarray, pipe: Connection, parent: int) -> None:
     """The loop of a worker: receive a batch number and a slot, fill the slot, send back a failure or None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent may have set
@@ -156,14 +171,14 @@ def _let_go_of_the_card() -> None:
             pass
 
 
-def _failure(feed: PairFeed, k: int, crops: np.ndarray) -> Exception | None:
-    """Fill `crops` with batch k; returns the exception of a failure, or None."""
+def _failure(feed: Feed, k: int, batch: np.ndarray) -> Exception | None:
+    """Fill `batch` with batch k; returns the exception of a failure, or None."""
     try:
-        feed.fill(k, crops)
+        feed.fill(k, batch)
     except InputError as error:
         return error
     except Exception:
-        return ChildProcessError(f"a worker of the pair feed failed on batch {k}:\n{traceback.format_exc()}")
+        return ChildProcessError(f"a worker of the feed failed on batch {k}:\n{traceback.format_exc()}")
 
 
 def _ending(exitcode: int) -> str:
@@ -172,13 +187,13 @@ def _ending(exitcode: int) -> str:
     return f"ended with status {exitcode}"
 
 
-def _empty(feed: PairFeed, slots: int) -> np.ndarray:
-    """Memory for `slots` batches, uint8 (slots, 2N, 3, height, width), shared with processes forked later."""
-    settings = feed.settings
-    shape = (slots, 2 * settings.batch, 3, settings.height, settings.width)
-    return np.frombuffer(mmap.mmap(-1, int(np.prod(shape))), np.uint8).reshape(shape)
+def _empty(feed: Feed, slots: int) -> np.ndarray:
+    """Memory for `slots` batches, (slots, *shape), shared with processes forked later."""
+    shape, dtype = (slots, *feed.shape), np.dtype(feed.dtype)
+    return np.frombuffer(mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
 
 
-def _less_mean(crops: np.ndarray, feed: PairFeed, out: np.ndarray) -> None:
-    out[...] = crops  # to float first: faster than letting the subtraction convert
-    out -= np.array(feed.settings.mean, np.float32).reshape(3, 1, 1)
+def _less_mean(batch: np.ndarray, feed: Feed, out: np.ndarray) -> None:
+    out[...] = batch  # to float first: faster than letting the subtraction convert
+    if feed.mean is not None:
+        out -= np.array(feed.mean, np.float32).reshape(3, 1, 1)

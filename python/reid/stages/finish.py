@@ -38,7 +38,9 @@ def write_result(run: "Run", done: int, seconds: float, weights: dict[str, str] 
 def _result(run: "Run", done: int, seconds: float, weights: dict[str, str] | None,
             after: dict[str, Any] | None) -> Result:
     job, manifest, evaluator = run.job, run.manifest, run.evaluator
-    colours = {side: histograms(run.images, rows) for side, rows in evaluator.rows.items()}
+    run.log(f"colour histograms of {sum(map(len, evaluator.rows.values()))} images, and the ranking")
+    colours = {side: histograms(run.images, rows, run.settings.workers)
+               for side, rows in evaluator.rows.items()}
     about = dict(
         **run.asked, **run.start(), dataset=manifest.dataset, generated=manifest.generated,
         split_origin=run.entry.origin, protocol=manifest.protocol,
