@@ -92,7 +92,7 @@ def page_of(folder):
 
 
 def results(folder):
-    return {file.parent.parent.name + "/" + file.parent.name: json.loads(file.read_text())
+    return {str(file.parent.relative_to(folder)): json.loads(file.read_text())
             for file in folder.rglob("result.json")}
 
 
