@@ -66,7 +66,7 @@ class Run:
         preflight.check_classes(training, self.entry)
         preflight.check_classes(held_out, self.entry)
         self.labels = training.labels
-        self.settings = self._settled(schedule(job.settings, training, held_out).iterations)
+        self.settings = self._settled()
         self.schedule = schedule(self.settings, training, held_out)
         self.evaluator = Evaluator(manifest, name)
         self.asked = same.asked_for(job, self.settings, manifest, name)
@@ -182,16 +182,14 @@ class Run:
         with open(self.folder / "log.txt", "a") as file:
             print(line, file=file)
 
-    def _settled(self, iterations: int) -> Settings:
+    def _settled(self) -> Settings:
         """The job's settings with pass_pairs chosen: as the folder was started with, else by the free memory.
-
-        iterations: that are to be trained.
         """
         settings = self.job.settings
         if settings.pass_pairs != AUTO:
             return settings
         started = same.started_passes(self.folder, settings.batch)
-        if started or not iterations or self.job.elsewhere:
+        if started or settings.epochs == 0 or self.job.elsewhere:    # 0: nothing is trained
             return replace(settings, pass_pairs=started or settings.batch)
         return choose_passes(settings, self.nets, memory_of(self.job.gpu))
 
