@@ -94,9 +94,7 @@ def _inputs(index: Index, seed: int, epochs: int, schedule: str, flip: bool) -> 
 
 def _readings(given: dict[str, str], flip: bool) -> dict[str, str]:
     """Return those of the readings that are not the default; InputError for what cannot be meant."""
-    for key, value in given.items():
-        if value not in manifests.READINGS.get(key, ()):
-            raise InputError(f"{key} {value!r}: the readings are {manifests.READINGS}")
+    manifests.check_readings(given)
     if given.get("mirror") == "both" and not flip:
         raise InputError("mirror both: nothing is mirrored here; give --flip too")
     return {key: value for key, value in given.items() if value != manifests.READINGS[key][0]}

@@ -1,6 +1,7 @@
 """Other readings of the pairs, and identities held out for validation: by hand, prepared, proved, trained."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,6 +126,14 @@ def test_a_manifest_that_claims_another_reading_is_not_proved(key, tmp_path):
     edit(tmp_path / "out/manifest.json", lambda manifest: manifest.pop("readings"))
     with pytest.raises(NotProved):
         list(check(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("readings", [{"anchors": "pairs"}, {"colour": "any"}])
+def test_a_manifest_with_an_unknown_reading_is_damaged(readings, prepared_viper, tmp_path):
+    shutil.copy(prepared_viper / "manifest.json", tmp_path)
+    edit(tmp_path / "manifest.json", lambda manifest: manifest.update(readings=readings))
+    with pytest.raises(InputError, match=r"manifest.json: damaged: \w+ '\w+': the readings are .*; delete"):
+        load_manifest(tmp_path)
 
 
 def test_the_default_readings_leave_no_trace(prepared_viper, generated_viper, tmp_path):

@@ -127,13 +127,21 @@ def read(path: Path) -> Manifest:
     manifest = _record(Manifest, content, path)
     if manifest.store not in STORES:
         raise InputError(f"{path}: damaged: store {manifest.store!r}; {REMEDY}")
-    for key, value in manifest.readings.items():
-        if value not in READINGS.get(key, ()):
-            raise InputError(f"{path}: damaged: reading {key} {value!r}; {REMEDY}")
+    try:
+        check_readings(manifest.readings)
+    except InputError as error:
+        raise InputError(f"{path}: damaged: {error}; {REMEDY}") from None
     images = manifest.images
     if len({len(images.path), len(images.identity), len(images.camera), len(images.sha256)}) != 1:
         raise InputError(f"{path}: damaged: the lists of images differ in length; {REMEDY}")
     return manifest
+
+
+def check_readings(readings: dict) -> None:
+    """InputError where {key: value} are not all readings with one of their values."""
+    for key, value in readings.items():
+        if value not in READINGS.get(key, ()):
+            raise InputError(f"{key} {value!r}: the readings are {READINGS}")
 
 
 def _split(content: object, path: Path) -> PreparedSplit:
