@@ -22,6 +22,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
+from benchmarks.timing import seconds_of
 from data_prep.people.write import write
 from data_prep.prepare import prepare
 from reid.formats import datum
@@ -51,13 +52,6 @@ def generated() -> Iterator[tuple[Path, Path]]:
         yield Path(folder) / "people", Path(folder)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def size(folder: Path) -> int:
     """Bytes of the files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -73,7 +67,7 @@ def data_prep(options: argparse.Namespace) -> list[dict]:
     with generated() as (raw, room):
         def ours(store: str) -> None:
             prepare("viper", raw, room / store, [0], epochs=EPOCHS, store=store)
-        seconds = {store: timed(partial(ours, store)) for store in ("encoded", "raw")}
+        seconds = {store: seconds_of(partial(ours, store)) for store in ("encoded", "raw")}
         paths = load_manifest(room / "raw").images.path
 
         def plain() -> None:
@@ -82,7 +76,7 @@ def data_prep(options: argparse.Namespace) -> list[dict]:
                 for place, path in enumerate(paths):
                     image = cv2.resize(cv2.imread(str(raw / path)), (256, 256))
                     writer.put(b"%08d" % place, datum.encode(image, 0))
-        loop = timed(plain)
+        loop = seconds_of(plain)
         pairs = PairStore(room / "raw/split00/train")
         (room / "pairs").mkdir()
 
@@ -94,7 +88,7 @@ def data_prep(options: argparse.Namespace) -> list[dict]:
                         key = b"%08d%s" % (number, side.encode())
                         writer.put(key, datum.encode(image, int(pair["same"])))
         sample = min(SAMPLE, len(pairs.epoch(0)))
-        whole = timed(materialised) * pairs.total / sample
+        whole = seconds_of(materialised) * pairs.total / sample
         bytes_ = size(room / "pairs") * pairs.total / sample
         how = f"{pairs.total:,} pairs as pixels, reckoned from {sample}"
         files = sum((raw / path).stat().st_size for path in paths)
@@ -200,7 +194,7 @@ def train(options: argparse.Namespace) -> list[dict]:
 def product_rate() -> float:
     """Operations a second of a large float32 matrix product."""
     a = np.ones((2048, 2048), np.float32)
-    return 2 * 2048 ** 3 / min(timed(lambda: a @ a) for _ in range(5))
+    return 2 * 2048 ** 3 / min(seconds_of(lambda: a @ a) for _ in range(5))
 
 
 def evaluate(options: argparse.Namespace) -> list[dict]:
@@ -229,20 +223,21 @@ def growth(options: argparse.Namespace) -> list[dict]:
         query = {key: array[:queries] for key, array in query.items()}
         run.forget_peak()
         before = run.status("VmRSS")
-        return timed(lambda: run.rank(query, searched)), run.status("VmHWM") - before
+        return seconds_of(lambda: run.rank(query, searched)), run.status("VmHWM") - before
 
     curve("gallery", [20_000, 60_000, 200_000, 1_000_000], lambda n: ranked(50, n, 128))
     curve("feature length", [256, 1024, 4096], lambda n: ranked(1000, run.GALLERY, n))
     with generated() as (raw, room):
         curve("pairs in epochs", [20, 80, 320],
-              lambda n: (timed(lambda: prepare("viper", raw, room / f"e{n}", [0], epochs=n)), None))
+              lambda n: (seconds_of(lambda: prepare("viper", raw, room / f"e{n}", [0], epochs=n)), None))
         curve("splits", [1, 3, 10],
-              lambda n: (timed(lambda: prepare("viper", raw, room / f"s{n}", [*range(n)], epochs=40)), None))
+              lambda n: (seconds_of(lambda: prepare("viper", raw, room / f"s{n}", [*range(n)], epochs=40)),
+                         None))
 
         def people(count: int) -> tuple[float, None]:
             write(room / f"raw{count}", "viper", identities=count, seed=0)
             out = room / f"p{count}"
-            return timed(lambda: prepare("viper", room / f"raw{count}", out, [0], epochs=10)), None
+            return seconds_of(lambda: prepare("viper", room / f"raw{count}", out, [0], epochs=10)), None
         curve("identities", [30, 100, 300], people)
     return rows
 

@@ -9,14 +9,13 @@ import ctypes
 import importlib.util
 import os
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.timing import seconds_of, timed
 from reid.metrics.distance import distance_rows
 from reid.metrics.market1501 import evaluate
 from reid.metrics.single_shot import exact
@@ -89,7 +88,7 @@ def side_by_side(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
         # written: no page faults
         out = np.ones((len(query["features"]), len(gallery["features"])), np.float32)
         product = partial(np.matmul, query["features"], gallery["features"].T, out=out)
-        products.append(timed(product)[0])
+        products.append(seconds_of(product))
         del out, product
         forget_peak()
         before = status("VmRSS")
@@ -102,7 +101,7 @@ def alone(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], repeats:
     """Seconds, the fastest of the repeats, and memory of the evaluation."""
     forget_peak()
     before = status("VmRSS")
-    return min(timed(lambda: rank(query, gallery))[0] for _ in range(repeats)), status("VmHWM") - before
+    return min(seconds_of(lambda: rank(query, gallery)) for _ in range(repeats)), status("VmHWM") - before
 
 
 def beside_torchreid(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], product: float,
@@ -125,15 +124,8 @@ def cuhk03() -> None:
     rng = np.random.default_rng(0)
     ids = np.repeat(np.arange(100), 5)
     splits = [rng.random((500, 500)) + .4 * (ids[:, None] != ids) for _ in range(20)]
-    seconds, _ = timed(lambda: [summary(exact(distances, ids, ids)) for distances in splits])
+    seconds = seconds_of(lambda: [summary(exact(distances, ids, ids)) for distances in splits])
     print(f"CUHK03, 20 splits exact  {seconds:7.2f} s")
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that `work` takes, and what it returns."""
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 def forget_peak() -> None:

@@ -125,7 +125,7 @@ def measure(driven: caffe.SGDSolver, bare: caffe.SGDSolver, folder: Path, settin
     mine, theirs, inside, steps, began = [], [], [], [], [now()]
     step = driven.step
 
-    def timed(count: int) -> None:
+    def clocked(count: int) -> None:
         start = now()
         step(count)
         steps.append(now() - start)
@@ -140,7 +140,7 @@ def measure(driven: caffe.SGDSolver, bare: caffe.SGDSolver, folder: Path, settin
         began[0] = now()
         return {"1": 0.0}
 
-    driven.step = timed
+    driven.step = clocked
     plan = Schedule(iterations, 10 ** 9, np.asarray(PairStore(options.data / "split00/train").offsets[1:]),
                     settings.batch, (0,))
     train(driven, folder, settings, plan, block, lambda line: None, {})

@@ -32,13 +32,13 @@ def main() -> None:
         elif options.compare:
             seen = training.compare(options.compare)
         else:
-            seen = timed(training, options)
+            seen = measured(training, options)
     finally:
         training.close()
     print(json.dumps(seen))
 
 
-def timed(training: "ours.Training | peer.Training", options: argparse.Namespace) -> dict[str, Any]:
+def measured(training: "ours.Training | peer.Training", options: argparse.Namespace) -> dict[str, Any]:
     """Pairs a second, the most memory, and the losses at the end."""
     for _ in range(options.warm_up):
         training.update()
