@@ -60,7 +60,8 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
         if splits is None:
             splits = [0] if DATASETS[dataset].first_only else "all"
         numbers = range(split_count(index)) if splits == "all" else splits
-        resolved = {f"split{number:02d}": (number, load_split(index, number, seed)) for number in numbers}
+        resolved = {manifests.split_name(number): (number, load_split(index, number, seed))
+                    for number in numbers}
         flip = DATASETS[dataset].flip if flip is None else flip
         inputs = _inputs(index, seed, epochs, schedule, flip)
         inputs.readings, inputs.validation = _readings(readings or {}, flip), validation

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from records import edit
 
+from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.experiments import show
 from reid.experiments.experiment import load, load_scales
@@ -17,6 +19,7 @@ from reid.experiments.rates import Rates
 from reid.formats import experiment_record
 from reid.report import paper as papers
 from reid.stages import chain, recipe
+from tools import run_experiments
 from tools.run_experiments import EXPERIMENTS, NAMES, SCALES, report
 from tools.train_stage import CHAINS, RECIPES
 
@@ -50,6 +53,12 @@ def states(made):
     return {(cell.row.name, cell.split): cell.state for cell in made.cells}
 
 
+def cells_of(made):
+    """The cells in the folder's experiment.json."""
+    cells = experiment_record.read(made.out)["experiments"]["mine"]["cells"]
+    return {(cell["row"], cell["split"]): cell for cell in cells}
+
+
 def run(task):
     done = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for command in task.commands]
     assert all(one.returncode == 0 for one in done), done
@@ -61,6 +70,13 @@ def data(prepared_viper, tmp_path_factory):
     folder = tmp_path_factory.mktemp("datasets")
     (folder / "viper").symlink_to(prepared_viper)
     return folder
+
+
+@pytest.fixture
+def two_splits(generated_viper, tmp_path):
+    """A folder of prepared datasets: viper, of splits 0 and 1."""
+    prepare("viper", generated_viper, tmp_path / "data/viper", splits=[0, 1], epochs=3)
+    return tmp_path / "data"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,7 +164,7 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     page = (again.out / "report/report.html").read_text()
     assert "tiny: generated people and a small net of our own" in page
     assert record["scale"] == "tiny" and record["about"] == SCALES["tiny"].about
-    cells = {(cell["row"], cell["split"]): cell for cell in record["experiments"]["mine"]["cells"]}
+    cells = cells_of(again)
     assert cells["ours", 0]["run"] == "tiny-vi-scratch/viper/split00"
     assert len(cells["ours", 0]["result"]) == 64
     assert "not prepared" in cells["ours", 1]["why"] and cells["alone", 0]["result"] is None
@@ -158,6 +174,52 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     edit(file, lambda content: content["settings"].update(lr=1))
     changed = next(cell for cell in plan(mine, scale(), place(data, tmp_path / "out")).cells)
     assert changed.state == IMPOSSIBLE and "was started with" in changed.why
+
+
+def test_what_is_wrong_with_one_split_is_not_with_the_others(two_splits, tmp_path):
+    """Finished stays finished: another split's settings, data or memory do not change what is known of it."""
+    rows = {"ours": {"method": "Ours (VGG16)", "base": "vgg16", "objective": "vi", "chain": "scratch"}}
+    mine, there = experiment(tmp_path, rows=rows), place(two_splits, tmp_path / "out")
+    run(plan(mine, scale(), there).tasks["stage/tiny-vi-scratch/viper/split00"])
+    other = tmp_path / "out/tiny/tiny-vi-scratch/viper/split01"
+    other.mkdir()
+    asked = yaml.safe_load((other.parent / "split00/settings.yaml").read_text())
+    asked["settings"]["lr"] = 1
+    (other / "settings.yaml").write_text(yaml.safe_dump(asked))
+    made = plan(mine, scale(), there)
+    assert states(made) == {("ours", 0): FINISHED, ("ours", 1): IMPOSSIBLE} and not made.tasks
+    (other / "settings.yaml").unlink()
+    # people are drawn for a split that is not prepared, and the one that is finished is left alone
+    drawn = scale(generated={"viper": {"layout": "viper", "identities": 24, "seed": 7, "epochs": 3}})
+    edit(two_splits / "viper/manifest.json", lambda content: content["splits"].pop("split01"))
+    made = plan(mine, drawn, there)
+    assert states(made) == {("ours", 0): FINISHED, ("ours", 1): TO_DO}
+    assert list(made.tasks) == ["people/viper", "prepare/viper", "stage/tiny-vi-scratch/viper/split01"]
+
+
+def test_a_task_that_fails_says_the_error_of_this_start(data, tmp_path, monkeypatch):
+    made = plan(experiment(tmp_path), scale(), place(data, tmp_path / "out"), rows=["ours"])
+    name, = made.tasks
+    log = made.out / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("error: the disk is full\n")
+    arguments = Namespace(profile=None, cores=1, gpus=0)
+    monkeypatch.setattr(run_experiments, "_supervise", lambda command, environment: 1)
+    run_experiments.carry_out(made, arguments, 1)
+    report(made)
+    assert cells_of(made)["ours", 0]["why"] == ""
+    with open(log, "a") as file:
+        file.write("error: no memory\n")
+    report(made)
+    assert cells_of(made)["ours", 0]["why"] == "error: no memory"
+
+
+def test_what_an_engine_that_was_killed_leaves_behind_ends_first(tmp_path):
+    """A training that goes on after the list of cells would make it say what is no longer so."""
+    training = "trap '' INT; touch begun; sleep 0.5; touch there"
+    script = f"cd {tmp_path}; ({training}) & until [ -e begun ]; do sleep 0.05; done; kill -9 $$"
+    assert run_experiments._supervise(["bash", "-c", script], {}) == -9
+    assert (tmp_path / "there").exists()
 
 
 def test_reasons_are_those_of_the_stages(data, tmp_path):

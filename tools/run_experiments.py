@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = ROOT / "tools" / "snakemake"
 NAMES = ("table1", "table2", "table3", "fig2")
 SCALES = load_scales(EXPERIMENTS / "scales.yaml")
-PR_SET_PDEATHSIG = 1    # prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36    # prctl(2)
+AGAIN = "== started again"    # in a task's log: what is above is of an earlier start
 
 
 @command_line
@@ -68,7 +70,7 @@ def main() -> int:
             print("\n".join(show.describe(made)), flush=True)
             for name in made.tasks:
                 print(f"not finished: {name}: {_said(made, name) or 'what it starts from is not'}; "
-                      f"{made.out / 'logs' / name}.log", flush=True)
+                      f"{_log(made, name)}", flush=True)
         report(made)
     return 1 if made.tasks else 0
 
@@ -122,6 +124,9 @@ def carry_out(made: Plan, arguments: argparse.Namespace, threads: int) -> None:
     state = made.out / ".running"
     shutil.rmtree(state, ignore_errors=True)    # an earlier start's, killed; nothing of it is needed
     state.mkdir(parents=True)
+    for log in filter(Path.is_file, (_log(made, name) for name in made.tasks)):
+        with open(log, "a") as file:
+            print(AGAIN, file=file)
     about = {name: {"command": _command(made, task, arguments), "needs": task.needs,
                     "megabytes": show.megabytes(task)} for name, task in made.tasks.items()}
     content = {"threads": threads, "gpus": arguments.gpus, "tasks": about}
@@ -142,7 +147,7 @@ def carry_out(made: Plan, arguments: argparse.Namespace, threads: int) -> None:
 
 def _command(made: Plan, task: Task, arguments: argparse.Namespace) -> str:
     """A task as one line of shell, run in the project's folder, its output kept in a log."""
-    log = made.out / "logs" / f"{task.name}.log"
+    log = _log(made, task.name)
     prefix = ""
     if arguments.gpus and not arguments.profile and task.trains:
         prefix = shlex.join([str(SNAKEMAKE / "on_free_gpu.sh"), str(arguments.gpus),
@@ -154,13 +159,16 @@ def _command(made: Plan, task: Task, arguments: argparse.Namespace) -> str:
 
 
 def _supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run Snakemake in a group of its own; its status.
+    """Run Snakemake in a group of its own until all of that has ended; its status.
 
     Ctrl-C and SIGTERM stop all of it as Ctrl-C does, a second one kills it.
     """
+    prctl = ctypes.CDLL(None).prctl
+
     def begin() -> None:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)    # ignored where a shell started all this with &
+    prctl(PR_SET_CHILD_SUBREAPER, 1)    # if Snakemake is killed, what it leaves behind is ours
     process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True,
                                preexec_fn=begin)
     stopped = []
@@ -172,9 +180,14 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         status = process.wait()
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.killpg(process.pid, signal.SIGINT)    # a training takes a snapshot and ends
+            while True:
+                os.waitpid(-process.pid, 0)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
     if stopped:
         raise KeyboardInterrupt
     return status
@@ -213,10 +226,15 @@ def _record(made: Plan) -> dict[str, Any]:
 
 
 def _said(made: Plan, name: str) -> str:
-    """The last error in the log of a task, "" where it has none."""
-    log = made.out / "logs" / f"{name}.log"
+    """The last error that a task has said since it was last started, "" where there is none."""
+    log = _log(made, name)
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    return next((line for line in reversed(lines) if line.startswith("error: ")), "")
+    latest = takewhile(lambda line: line != AGAIN, reversed(lines))
+    return next((line for line in latest if line.startswith("error: ")), "")
+
+
+def _log(made: Plan, name: str) -> Path:
+    return made.out / "logs" / f"{name}.log"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from reid.engine.settings import as_plain, as_text, defaults, override
 from reid.experiments.experiment import Experiment, Row, Scale
 from reid.experiments.rates import Rates
 from reid.formats import manifest as manifests, result as result_file, snapshot
+from reid.formats.manifest import split_name, split_number
 from reid.stages.chain import Chains
 from reid.stages.plan import Request, plan as plan_stages
 from reid.stages.recipe import Recipe
@@ -129,35 +130,41 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
                 asked: Sequence[int]) -> None:
     """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for."""
     out = made.out / way(row)
-    folders = {number: out / stage / f"split{number:02d}" for number in numbers}
 
     def add(numbers: Sequence[int], state: str, why: str = "") -> None:
-        made.cells.extend(Cell(row, stage, number, folders[number], state, why,
-                               f"stage/{way(row)}/{stage}/split{number:02d}" if state == TO_DO else None)
-                          for number in numbers)
+        for number in numbers:
+            name = split_name(number)
+            task = f"stage/{way(row)}/{stage}/{name}" if state == TO_DO else None
+            made.cells.append(Cell(row, stage, number, out / stage / name, state, why, task))
     try:
         path = [step.stage for step in place.chains.path_to(
             place.chains.find(stage, row.chain), stage, row.base)]
-        if missing := _to_generate(made.scale, place.data, path, numbers):
-            if asked:
-                _generate(made, place, path, missing, numbers)
-                _blind_tasks(made, place, row, path, asked)
-            add(numbers, TO_DO)
-            return
-        there = _prepared(place.data / stage)
-        wanted = [number for number in numbers if there is None or number in there]
-        if wanted:
-            checks = plan_stages(_request(made.scale, place, row, path, wanted))
     except InputError as error:
         add(numbers, IMPOSSIBLE, str(error))
         return
-    missing = [number for number in numbers if number not in wanted]
+    drawn = [number for number in numbers if _to_generate(made.scale, place.data, path, [number])]
+    if wanted := [number for number in drawn if number in asked]:
+        _generate(made, place, path, _to_generate(made.scale, place.data, path, drawn), drawn)
+        _blind_tasks(made, place, row, path, wanted)
+    add(drawn, TO_DO)
+    there = _prepared(place.data / stage)
+    missing = [number for number in numbers if number not in drawn
+               and there is not None and number not in there]
+    groups = [[number for number in numbers if number not in {*drawn, *missing}]]
+    for group in filter(None, groups):
+        try:
+            checks = plan_stages(_request(made.scale, place, row, path, group))
+        except InputError as error:
+            if len(group) > 1:
+                groups += [[number] for number in group]    # what is wrong with one is not with the others
+            else:
+                add(group, IMPOSSIBLE, str(error))
+            continue
+        todo = [split_number(run.name) for run in checks[-1].todo]
+        add([number for number in group if number not in todo], FINISHED)
+        add(todo, TO_DO)
+        _tasks(made, place, row, path, checks, [number for number in asked if number in todo])
     add(missing, IMPOSSIBLE, f"not prepared in {place.data / stage}; give python -m data_prep --split all")
-    if wanted:
-        todo = {run.name for run in checks[-1].todo}
-        add([number for number in wanted if f"split{number:02d}" not in todo], FINISHED)
-        add([number for number in wanted if f"split{number:02d}" in todo], TO_DO)
-        _tasks(made, place, row, path, checks, [number for number in asked if number in wanted])
 
 
 def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
@@ -178,15 +185,12 @@ def _assignments(scale: Scale, row: Row, path: Sequence[str]) -> list[str]:
 
 def _tasks(made: Plan, place: Place, row: Row, path: Sequence[str], checks: Sequence[StageCheck],
            asked: Sequence[int]) -> None:
-    """Add the Tasks of the runs that are to do: the parents of what is asked for, and that."""
-    names = {f"split{number:02d}" for number in asked}
-    if not any(run.name in names for run in checks[-1].todo):
-        return
+    """Add the Tasks of the splits `asked`, which are to do, and of what they start from."""
     before = None
-    for check in checks:
+    for check in checks if asked else ():
         last, name = check is checks[-1], None
         for run in check.todo:
-            if last and run.name not in names:
+            if last and split_number(run.name) not in asked:
                 continue
             name = f"stage/{way(row)}/{check.job.stage}/{run.name}"
             settings = check.job.settings
@@ -199,7 +203,7 @@ def _tasks(made: Plan, place: Place, row: Row, path: Sequence[str], checks: Sequ
             takes = GPU_HOST if place.gpus else memory_of(None).need(run.nets(), run.settings)
             made.tasks[name] = Task(
                 name, (_train(made.scale, place, row, path[:path.index(check.job.stage) + 1],
-                              int(run.name.removeprefix("split"))),),
+                              split_number(run.name)),),
                 (before,) if before else (), run.folder, takes, pairs, rate and pairs / rate[0] / 3600)
         before = name
 
@@ -224,7 +228,7 @@ def _prepared(folder: Path) -> set[int] | None:
     if not (folder / manifests.NAME).is_file():
         return None
     with contextlib.suppress(InputError):    # interrupted, or damaged, which stages.plan says
-        return {int(name.removeprefix("split")) for name in manifests.load_manifest(folder).splits}
+        return set(map(split_number, manifests.load_manifest(folder).splits))
     return set()
 
 
@@ -281,7 +285,7 @@ def _blind_tasks(made: Plan, place: Place, row: Row, path: Sequence[str], asked:
         drawn = (f"prepare/{stage}",) if f"prepare/{stage}" in made.tasks else ()
         names = []
         for number in asked if stage == path[-1] else [0]:
-            folder = made.out / way(row) / stage / f"split{number:02d}"
+            folder = made.out / way(row) / stage / split_name(number)
             if stage != path[-1] and (folder / result_file.NAME).is_file():
                 continue
             names.append(f"stage/{way(row)}/{stage}/{folder.name}")

@@ -101,6 +101,16 @@ INPUTS = tuple(one.name for one in fields(Manifest) if one.name not in ("image_l
 """The fields that describe the input."""
 
 
+def split_name(number: int) -> str:
+    """How split `number` is called in the manifest, and the folders of its pairs and of its runs."""
+    return f"split{number:02d}"
+
+
+def split_number(name: str) -> int:
+    """The opposite of `split_name`."""
+    return int(name.removeprefix("split"))
+
+
 def load_manifest(out: Path) -> Manifest:
     """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
     path = Path(out) / NAME

@@ -17,7 +17,7 @@ from reid.engine.memory import check_memory, memory_of
 from reid.engine.settings import Settings
 from reid.features.extract import extract_kept, view_settings
 from reid.formats.caffemodel import read_caffemodel
-from reid.formats.manifest import load_manifest
+from reid.formats.manifest import load_manifest, split_name
 from reid.nets import fit
 from reid.nets.build import normalises
 from reid.nets.fit import Shapes
@@ -91,7 +91,7 @@ def check_stage(job: Job, splits: Sequence[int] | None) -> StageCheck:
     manifest = load_manifest(job.data)
     preflight.check_stage_name(job.stage, manifest, job.datasets)
     preflight.check_base(job.origin, job.base)
-    names = sorted(manifest.splits) if splits is None else [f"split{number:02d}" for number in splits]
+    names = sorted(manifest.splits) if splits is None else [split_name(number) for number in splits]
     runs = [Run(job, manifest, name) for name in names]
     todo = [run for run in runs if not run.finished()]
     wanted = fit.parameters(runs[0].nets()["deploy"])
