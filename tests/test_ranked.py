@@ -140,3 +140,5 @@ def test_pictures_of_prepared_data_are_those_of_their_names(prepared_viper):
         assert shown.shape == (192, 96, 3) and np.abs(shown.astype(int) - stored).mean() < 6
     with pytest.raises(InputError, match="has no image nobody.png; give the prepared data"):
         pictures.get("nobody.png")
+    with pytest.raises(InputError, match="data_prep"):    # a .mat itself, say
+        Prepared(prepared_viper / "manifest.json")

@@ -124,7 +124,7 @@ def read(path: Path) -> Manifest:
     """Return the manifest in a file; InputError where it is missing, damaged or of another format."""
     try:
         content = json_record.load(path, REMEDY)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: there is no such file; write it with `python -m data_prep`") from error
     if content.get("format", FORMAT) != FORMAT:
         raise InputError(f"{path}: format {content['format']}; this version reads format {FORMAT}: prepare "
