@@ -62,6 +62,15 @@ def test_mean_and_deviation_over_splits_stand_under_the_papers_row(tmp_path):
     assert (row["mean"], row["std"], row["splits"]) == ("43.0", "3.6056", "3")
 
 
+def test_a_run_that_lies_there_twice_counts_once(tmp_path):
+    """As a stage that two chains start with, or a folder that was brought from another machine."""
+    for name, after in (("a", .4), ("b", .4), ("c", .3)):    # c: trained again, to other weights
+        write(tmp_path / name, 0, .05, after)
+    section, = gather(tmp_path)
+    group, = section.groups
+    assert [folder.parent.name for folder in group.folders] == ["a", "c"] and len(group.results) == 2
+
+
 def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
     write(tmp_path / "a", 0, .05, .4)
     write(tmp_path / "b", 0, .05, .3, lr=.01)

@@ -54,7 +54,10 @@ class Unfinished:
 
 
 def gather(folder: Path | str) -> list[Section]:
-    """The Sections of all result.json files under `folder`; InputError where none is there or one damaged."""
+    """The Sections of all result.json files under `folder`, a run that lies there twice once.
+
+    InputError where none is there or one damaged.
+    """
     files = sorted(Path(folder).rglob(result_file.NAME))
     if not files:
         raise InputError(f"{folder}: there is no result.json in it; runs are written by tools/train_stage.sh")
@@ -64,8 +67,11 @@ def gather(folder: Path | str) -> list[Section]:
         section = result.stage, _data(result), result.generated, result.protocol, result.data["images"]
         way = json.dumps([result.base, result.objective, _origin(result), settings_of(result),
                           result.iterations])
-        found.setdefault(section, {}).setdefault(way, []).append((result, file.parent))
-    return [Section(*section[:4], _groups(ways.values())) for section, ways in sorted(found.items())]
+        run = json.dumps([result.split, result.settings.get("seed"), result.data, result.init,
+                          result.weights, result.after])    # the same again is no second measurement
+        found.setdefault(section, {}).setdefault(way, {}).setdefault(run, (result, file.parent))
+    return [Section(*section[:4], _groups(runs.values() for runs in ways.values()))
+            for section, ways in sorted(found.items())]
 
 
 def _data(result: Result) -> str:
