@@ -18,6 +18,7 @@ from reid.common.errors import InputError
 from reid.formats import image_lmdb, pair_lmdb
 from reid.formats.pair_lmdb import PAIR
 from reid.layers import workers
+from reid.layers.feed import cut_window
 
 MEAN = [103.5, 116.25, 123.0]
 IMAGES, CLASSES, COUNTS = 12, 4, (7, 9, 5)
@@ -195,7 +196,7 @@ def test_a_killed_worker_is_an_error_that_names_it(data, net_of):
     net.forward()
     victim = worker_ids(net)[1]
     os.kill(victim, signal.SIGKILL)
-    with pytest.raises(ChildProcessError, match=f"process {victim} of the pair feed was killed by SIGKILL"):
+    with pytest.raises(ChildProcessError, match=f"process {victim} of the feed was killed by SIGKILL"):
         batches_of(net, 6)
     assert batches_of(net, 1)  # the next batch starts new workers
 
@@ -273,6 +274,19 @@ def runs(process):
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("size", [16, 19, 24])    # mirrored by eight pixels, or one by one
+@pytest.mark.parametrize("corner", [(0, 0), (-5, 3), (17, 14)])
+def test_a_window_is_mirrored_whole(size, corner):
+    image = np.random.default_rng(0).integers(0, 256, (3, 32, 30), np.uint8)
+    straight, mirrored = np.empty((2, 3, size, size), np.uint8)
+    cut_window(image, *corner, False, straight)
+    cut_window(image, *corner, True, mirrored)
+    np.testing.assert_array_equal(mirrored, straight[:, :, ::-1])
+    inside = straight[:, max(-corner[0], 0):][:, :32 - max(corner[0], 0), :30 - corner[1]]
+    np.testing.assert_array_equal(inside, image[:, max(corner[0], 0):corner[0] + size,
+                                                corner[1]:corner[1] + size])
 
 
 def test_the_benchmark_measures_and_explains(data, tmp_path):
