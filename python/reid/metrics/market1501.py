@@ -76,17 +76,24 @@ def _check(query_ids: np.ndarray, query_cams: np.ndarray, gallery_ids: np.ndarra
 def ranks_of(row: np.ndarray, good: np.ndarray) -> np.ndarray:
     """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
 
-    An image comes before another where it is nearer, or as near and earlier in the gallery. Only the images
-    as near as the furthest match are looked at. Counting those before a match takes one pass over them;
-    sorting them takes as long as many passes.
+    An image comes before another where it is nearer, or as near and earlier in the gallery. Where few images
+    are as near as the furthest match, only those are looked at. Counting those before a match takes one pass
+    over them; sorting them takes as long as many passes.
     """
     if not len(good):
         return np.empty(0, int)
-    near = np.flatnonzero(row <= row[good].max())
-    row, good = row[near], np.searchsorted(near, np.sort(good))
-    if len(near) < MANY * len(good):
+    near = row <= row[good].max()
+    count = np.count_nonzero(near)
+    if 2 * count < len(row) or count < MANY * len(good):
+        places = np.flatnonzero(near)
+        row, good = row[places], np.searchsorted(places, np.sort(good))
+    if len(row) < MANY * len(good):
         place = np.empty(len(row), int)
         place[np.argsort(row, kind="stable")] = np.arange(len(row))
         return np.sort(place[good]) + 1
-    return np.sort([1 + np.count_nonzero(row[:g] <= row[g]) + np.count_nonzero(row[g:] < row[g])
-                    for g in good])
+    before, ranks = np.empty(len(row), bool), []
+    for g in good:
+        np.less_equal(row[:g], row[g], out=before[:g])
+        np.less(row[g:], row[g], out=before[g:])
+        ranks.append(1 + np.count_nonzero(before))
+    return np.sort(ranks)
