@@ -1,23 +1,26 @@
-"""What benchmarks/run.py measures: one function an entry. Prints the rows as a line of JSON at the end.
+"""What benchmarks/run.py measures: one function an entry, whose docstring stands above its table.
 
-Each is measured on the spot, the peer and the limit in turn with this project. A row's memory is what the
-work added to its process.
+Prints as a line of JSON: the rows, that docstring, the most memory that any one process took, and what else
+the page shows of the entry. Each is measured on the spot, the peer and the limit in turn with this project. A
+row's memory is what the work added to its process, or all that a process of its own took.
 """
 
 import argparse
 import contextlib
 import importlib.util
+import inspect
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,14 +37,18 @@ ROOT = Path(__file__).resolve().parents[1]
 MIB = 2 ** 20
 PEOPLE, EPOCHS = 120, 10    # of the generated people that are prepared and fed
 SAMPLE = 500    # pairs that are materialised
+FEW = 300    # queries that torchreid ranks too
 
 
-def row(what: str, ours: float, unit: str, higher: bool = False, peer: tuple[float, str] | None = None,
-        limit: tuple[float, str] | None = None, memory: int | None = None) -> dict:
-    """A line of the table. peer, limit: a figure in the same unit, and what it is."""
-    return {"what": what, "ours": ours, "unit": unit, "higher_is_better": higher,
-            "peer": peer and peer[0], "peer_is": peer and peer[1],
-            "limit": limit and limit[0], "limit_is": limit and limit[1], "memory": memory}
+NO_TORCH = (None, "no --torch-python")
+Figure = tuple[float | None, str]    # in the row's unit, and what it is; None, and why there is none
+
+
+def row(what: str, ours: float, unit: str, higher: bool = False, peer: Figure = (None, ""),
+        limit: Figure = (None, ""), memory: int | None = None) -> dict[str, Any]:
+    """A line of the table."""
+    return {"what": what, "ours": ours, "unit": unit, "higher_is_better": higher, "peer": peer[0],
+            "peer_is": peer[1], "limit": limit[0], "limit_is": limit[1], "memory": memory}
 
 
 @contextlib.contextmanager
@@ -52,22 +59,30 @@ def generated() -> Iterator[tuple[Path, Path]]:
         yield Path(folder) / "people", Path(folder)
 
 
+def with_memory(work: Callable[[], object]) -> tuple[float, int]:
+    """Seconds that `work` takes, and bytes of memory that it adds to this process at the most."""
+    sizes = module("evaluate/run.py")
+    sizes.forget_peak()
+    before = sizes.status("VmRSS")
+    return seconds_of(work), sizes.status("VmHWM") - before
+
+
 def size(folder: Path) -> int:
     """Bytes of the files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def data_prep(options: argparse.Namespace) -> list[dict]:
+def data_prep(options: argparse.Namespace) -> dict[str, Any]:
     """Preparing beside a plain loop, and beside pairs that are written out as pixels.
 
-    The limit of time is the plain loop: each file read, decoded, resized and written, nothing checked. Pairs
+    The limit of time is a plain loop: each file read, decoded, resized and written, nothing checked. Pairs
     as pixels, as Caffe's siamese example has them: two resized images each; the first SAMPLE pairs are
     written, and the rest is reckoned from them.
     """
     with generated() as (raw, room):
-        def ours(store: str) -> None:
-            prepare("viper", raw, room / store, [0], epochs=EPOCHS, store=store)
-        seconds = {store: seconds_of(partial(ours, store)) for store in ("encoded", "raw")}
+        def ours(store: str) -> tuple[float, int]:
+            return with_memory(lambda: prepare("viper", raw, room / store, [0], epochs=EPOCHS, store=store))
+        seen = {store: ours(store) for store in ("encoded", "raw")}
         paths = load_manifest(room / "raw").images.path
 
         def plain() -> None:
@@ -93,22 +108,26 @@ def data_prep(options: argparse.Namespace) -> list[dict]:
         how = f"{pairs.total:,} pairs as pixels, reckoned from {sample}"
         files = sum((raw / path).stat().st_size for path in paths)
         rows = []
-        for store in seconds:
+        for store, (seconds, memory) in seen.items():
             what = f"{len(paths)} images, {EPOCHS} epochs, `--store {store}`"
-            rows.append(row(f"{what}: time", seconds[store], "s", peer=(whole, how),
-                            limit=(loop, "images alone, by OpenCV")))
+            rows.append(row(f"{what}: time", seconds, "s", peer=(whole, how),
+                            limit=(loop, "images alone, by OpenCV"), memory=memory))
             rows.append(row(f"{what}: on the disk", size(room / store) / MIB, "MiB", peer=(bytes_ / MIB, how),
                             limit=(files / MIB, "the raw files")))
-    return rows
+    return {"rows": rows}
 
 
-def feed(options: argparse.Namespace) -> list[dict]:
-    """Crops of 224×224 that a net of PairData alone takes in, by both stores, warm.
+def feed(options: argparse.Namespace) -> dict[str, Any]:
+    """Crops of 224×224 that a net of PairData alone takes in, by both stores, from warm files.
 
-    The limit is the one step that none can do without: bytes less the mean, written as floats by one core.
+    Beside it the faster of two ways to make the same crops with PyTorch's DataLoader and as many workers; and
+    Caffe's own Data layer, in C++ with a thread of its own. That one crops, mirrors and subtracts the mean,
+    but knows neither pairs nor translations, and takes only what is stored raw: it does not resize what it
+    decodes. The limit is the one step that none can do without: bytes less the mean, written as floats by one
+    core. Memory: of all processes, without files.
     """
     run = module("feed/run.py")
-    rows, seconds, workers = [], 5.0, os.cpu_count()
+    rows, seconds, workers = [], 4.0, os.cpu_count()
     with generated() as (raw, room):
         for store in ("encoded", "raw"):
             prepare("viper", raw, room / store, [0], epochs=EPOCHS, store=store)
@@ -116,12 +135,18 @@ def feed(options: argparse.Namespace) -> list[dict]:
                                   images=str(room / store / "images"), batch=32, crop=224, height=224,
                                   width=224, mean=(103., 115.9, 123.15), seed=0, phase="train",
                                   workers=workers)
-            ours, _ = run.measure(run.caffe_batches(settings), settings, seconds)
-            theirs = dataloader(options.torch_python, room / store, workers, seconds)
-            rows.append(row(f"`--store {store}`, {workers} workers", ours, "crops/s", True,
-                            theirs and (theirs, "PyTorch's DataLoader, the same crops"),
-                            (floats_per_second(64, seconds / 2), "bytes to floats alone")))
-    return rows
+            before, batches = run.memory(), run.caffe_batches(settings)
+            run.check(batches, settings)
+            ours, _, memory = run.measure(batches, settings, seconds)
+            limit = (floats_per_second(64, seconds / 2), "bytes to floats alone")
+            peers = [(dataloader(options.torch_python, room / store, workers, seconds),
+                      "PyTorch's DataLoader, the same crops") if options.torch_python else NO_TORCH]
+            if store == "raw":
+                peers.append((run.measure(run.own_batches(settings), settings, seconds)[0],
+                              "Caffe's own Data layer"))
+            rows += [row(f"`--store {store}`, {workers} workers", ours, "crops/s", True, peer, limit,
+                         memory - before) for peer in peers]
+    return {"rows": rows}
 
 
 def floats_per_second(crops: int, seconds: float) -> float:
@@ -153,10 +178,8 @@ print(count / (time.perf_counter() - started))
 """
 
 
-def dataloader(python: Path | None, data: Path, workers: int, seconds: float) -> float | None:
-    """Crops a second of the faster way with PyTorch's DataLoader; None without a Python that has it."""
-    if python is None:
-        return None
+def dataloader(python: Path, data: Path, workers: int, seconds: float) -> float:
+    """Crops a second of the faster way with PyTorch's DataLoader."""
     # This Python, with the other's PyTorch behind its own packages: both sides read with one LMDB and OpenCV.
     torch = subprocess.run([python, "-c", "import torch; print(torch.__path__[0])"], check=True, text=True,
                            stdout=subprocess.PIPE).stdout.strip()
@@ -168,11 +191,12 @@ def dataloader(python: Path | None, data: Path, workers: int, seconds: float) ->
     return max(float(line.split()[-1]) for line in said)
 
 
-def train(options: argparse.Namespace) -> list[dict]:
-    """A training step of ResNet-50 by benchmarks/train: PyTorch, the same threads and batch.
+def train(options: argparse.Namespace) -> dict[str, Any]:
+    """A training step of ResNet-50 on one batch in memory, beside PyTorch with the same threads and batch.
 
-    The limit is the rate of a large float32 matrix product: a crop of 224×224 takes 4.1 · 10⁹ multiply-adds
-    forward, and backward twice as many.
+    Losses and weights of both are compared before anything is timed (benchmarks/train). The limit is the rate
+    of a large float32 matrix product: a crop of 224×224 takes 4.1 · 10⁹ multiply-adds forward, and backward
+    twice as many. Memory: of the whole process.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seen.json"
@@ -186,9 +210,53 @@ def train(options: argparse.Namespace) -> list[dict]:
     pace = product_rate() / (2 * 3 * 2 * 4.1e9)    # pairs: two crops, three passes, two operations
     rates = {name: statistics.median(turn["pairs_per_second"] for turn in turns)
              for name, turns in seen.items()}
-    return [row(f"ResNet-50, {options.batch} pairs of 224×224", rates["Caffe"], "pairs/s", True,
-                (rates["PyTorch"], "PyTorch, eager") if "PyTorch" in rates else None,
-                (pace, "the matrix product's rate"), max(turn["memory"] for turn in seen["Caffe"]))]
+    return {"rows": [row(f"ResNet-50, {options.batch} pairs of 224×224", rates["Caffe"], "pairs/s", True,
+                         (rates["PyTorch"], "PyTorch, eager") if "PyTorch" in rates else NO_TORCH,
+                         (pace, "the matrix product's rate"),
+                         max(turn["memory"] for turn in seen["Caffe"]))]}
+
+
+def layers(options: argparse.Namespace) -> dict[str, Any]:
+    """Where that training step goes: each layer alone, with those that work in place on its blob.
+
+    The limit counts the convolutions' multiplications and additions, forward and twice as many backward, at
+    the rate of a large float32 matrix product. Memory: of the whole process.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "seen.json"
+        command = [sys.executable, ROOT / "benchmarks/train/layers.py", "--input", "224x224", "--batch",
+                   str(options.batch), "--repeats", "2", "--json", file]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        seen = json.loads(file.read_text())
+    convolutions = sum(there + back for kind, _, there, back in seen["kinds"]
+                       if kind.startswith("Convolution"))
+    least = 1e3 * 3 * seen["operations"] / product_rate()
+    return {"rows": [row("Convolutions and what is fused with them, forward and backward", convolutions, "ms",
+                         peer=(None, "PyTorch's layers are in its step above"),
+                         limit=(least, "the matrix product's rate"), memory=seen["memory"])],
+            "text": ended.stdout.partition("\n\n")[2].strip()}
+
+
+def extract(options: argparse.Namespace) -> dict[str, Any]:
+    """Features of stored images by ResNet-50 with random weights, in batches of 8.
+
+    Here: reid.features.extract, from the image LMDB, with images prepared by worker processes. The peers get
+    the same images ready in memory: PyTorch with the same weights, OpenCV's dnn with the same prototxt and
+    caffemodel. In every process the features are compared with Caffe's before it is timed; the faster of two
+    turns counts. The limit is the convolutions' multiplications and additions at the rate of a large float32
+    matrix product. Memory: of the whole process.
+    """
+    run = module("extract/run.py")
+    rows = []
+    for size, images in run.IMAGES.items():
+        seen = run.compare(size, images, 2, options.torch_python)
+        ours, *peers = [seen["sides"].get(side) for side in run.SIDES]
+        limit = (product_rate() / seen["operations"], "the matrix product's rate")
+        for side, found in zip(run.SIDES[1:], peers):
+            peer = (found["images_per_second"], run.NAMES[side]) if found else NO_TORCH
+            rows.append(row(f"{images} images of {size.replace('x', '×')}", ours["images_per_second"],
+                            "images/s", True, peer, limit, int(ours["memory"])))
+    return {"rows": rows}
 
 
 def product_rate() -> float:
@@ -197,61 +265,112 @@ def product_rate() -> float:
     return 2 * 2048 ** 3 / min(seconds_of(lambda: a @ a) for _ in range(5))
 
 
-def evaluate(options: argparse.Namespace) -> list[dict]:
-    """Market-1501's evaluation; the limit is its one matrix product, without ranks and scores."""
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """Market-1501's evaluation of made-up features: from features in memory to CMC and mAP.
+
+    The limit is the one float32 matrix product of that size, without ranks and scores. torchreid takes no
+    junk, and so long for a query that only the first ones are measured; it must come to the same rank-1 and
+    mAP. It is 0.2.5 of its pip package, pure Python with --no-deps, of which its metrics alone are loaded.
+    """
     run = module("evaluate/run.py")
     query, gallery = run.market(2048, run.GALLERY)
     product, seconds, memory, _ = run.side_by_side(query, gallery, 3)
-    return [row(f"{run.QUERIES:,} queries in {run.GALLERY:,}, features of 2048", seconds, "s",
-                limit=(product, "the matrix product"), memory=memory)]
+    rows = [row(f"{run.QUERIES:,} queries in {run.GALLERY:,}, features of 2048", seconds, "s",
+                peer=(None, "torchreid: below"), limit=(product, "the matrix product"), memory=memory)]
+    query, gallery = {key: array[:FEW] for key, array in query.items()}, run.without_junk(gallery)
+    product, seconds, memory, figures = run.side_by_side(query, gallery, 2)
+    if options.torch_python and run.has_torchreid(options.torch_python):
+        peer = (run.torchreid(options.torch_python, query, gallery, figures), "torchreid")
+    else:
+        peer = (None, "no torchreid: `pip install --no-deps torchreid==0.2.5` beside PyTorch")
+    rows.append(row(f"{FEW} queries in {len(gallery['ids']):,}, without junk", seconds, "s", peer=peer,
+                    limit=(product, "the matrix product"), memory=memory))
+    return {"rows": rows}
 
 
-def growth(options: argparse.Namespace) -> list[dict]:
-    """Time against size on logarithmic axes; the slope is the power with which cost grows."""
+def report(options: argparse.Namespace) -> dict[str, Any]:
+    """The paper's tables beside the measured runs that are committed: HTML, text, Markdown and CSV.
+
+    There is no peer: no other program sets runs beside this paper. The limit is a Python that imports the
+    same modules and ends. Memory: of the whole process.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [ROOT / "tools/report.py", "--runs", ROOT / "experiments/measured", "--out", folder]
+        seconds, memory = min(child(sys.executable, *command) for _ in range(3))
+    start, _ = min(child(sys.executable, "-c", "import tools.report") for _ in range(3))
+    return {"rows": [row("`tools/report.py --runs experiments/measured`", seconds, "s",
+                         peer=(None, "none exists"), limit=(start, "Python and its imports"), memory=memory)]}
+
+
+def setup(options: argparse.Namespace) -> dict[str, Any]:
+    """From a fresh clone to a Caffe that can be imported: tools/install_caffe.sh with nothing there yet.
+
+    Debian's packages that are installed already are not fetched again; Caffe's source is, and compiled. There
+    is no peer and no limit: how long it takes is the compiler's and the network's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        seconds, memory = child(clone / "tools/install_caffe.sh", "--cpu")
+        child(clone / ".venv/bin/python", "-c", "import caffe")
+        bytes_ = size(clone / ".venv") + size(clone / "build")
+    none = {"peer": (None, "none"), "limit": (None, "none")}
+    return {"rows": [row("`tools/install_caffe.sh` in a fresh clone", seconds, "s", memory=memory, **none),
+                     row("`.venv` and `build` on the disk", bytes_ / MIB, "MiB", **none)]}
+
+
+def child(*command: str | Path) -> tuple[float, int]:
+    """Seconds that a command takes, and bytes of memory of the largest of its processes."""
+    started = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return time.perf_counter() - started, 1024 * usage.ru_maxrss
+
+
+def growth(options: argparse.Namespace) -> dict[str, Any]:
+    """Time against size on logarithmic axes; the slope is the power with which cost grows; the limit is 1.
+
+    The first two are Market-1501's evaluation, the others the preparation of generated people. What does not
+    grow, such as reading the images where pairs are counted, makes the slope smaller. Memory: at the largest
+    size; beside it, where the data stream, at the smallest.
+    """
     run = module("evaluate/run.py")
-    rows = []
+    rows, curves = [], []
 
-    def curve(name: str, sizes: list[int], cost: Callable[[int], tuple[float, int | None]]) -> None:
-        seconds, memory = zip(*map(cost, sizes))
+    def curve(name: str, unit: str, points: list[tuple[int, tuple[float, int]]], streams: bool) -> None:
+        sizes, costs = zip(*points)
+        seconds, memory = zip(*costs)
         slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-        plot(options.plots / f"growth-{name.replace(' ', '-')}.png", name, sizes, seconds, slope)
-        rows.append(row(f"{name}, {sizes[0]:,} to {sizes[-1]:,}: power of growth", slope, "",
-                        limit=(1, "in proportion"), memory=memory[-1]))
+        curves.append({"name": name, "unit": unit, "sizes": sizes, "seconds": seconds, "slope": slope})
+        rows.append(row(f"{name}, {sizes[0]:,} to {sizes[-1]:,} {unit}: power of growth", slope, "",
+                        peer=(None, "none"), limit=(1, "in proportion"), memory=memory[-1]))
+        if streams:
+            rows.append(row(f"{name}: memory at the largest", memory[-1] / MIB, "MiB", peer=(None, "none"),
+                            limit=(memory[0] / MIB, "at the smallest"), memory=memory[-1]))
 
     def ranked(queries: int, gallery: int, values: int) -> tuple[float, int]:
         query, searched = run.market(values, gallery)
         query = {key: array[:queries] for key, array in query.items()}
-        run.forget_peak()
-        before = run.status("VmRSS")
-        return seconds_of(lambda: run.rank(query, searched)), run.status("VmHWM") - before
+        return with_memory(lambda: run.rank(query, searched))
 
-    curve("gallery", [20_000, 60_000, 200_000, 1_000_000], lambda n: ranked(50, n, 128))
-    curve("feature length", [256, 1024, 4096], lambda n: ranked(1000, run.GALLERY, n))
+    curve("gallery", "images", [(n, ranked(50, n, 128)) for n in (20_000, 60_000, 200_000, 1_000_000)], True)
+    curve("feature length", "values", [(n, ranked(1000, run.GALLERY, n)) for n in (256, 1024, 4096)], False)
     with generated() as (raw, room):
-        curve("pairs in epochs", [20, 80, 320],
-              lambda n: (seconds_of(lambda: prepare("viper", raw, room / f"e{n}", [0], epochs=n)), None))
-        curve("splits", [1, 3, 10],
-              lambda n: (seconds_of(lambda: prepare("viper", raw, room / f"s{n}", [*range(n)], epochs=40)),
-                         None))
+        def prepared(out: str, raw: Path, splits: int, epochs: int) -> tuple[float, int]:
+            return with_memory(lambda: prepare("viper", raw, room / out, [*range(splits)], epochs=epochs))
 
-        def people(count: int) -> tuple[float, None]:
-            write(room / f"raw{count}", "viper", identities=count, seed=0)
-            out = room / f"p{count}"
-            return seconds_of(lambda: prepare("viper", room / f"raw{count}", out, [0], epochs=10)), None
-        curve("identities", [30, 100, 300], people)
-    return rows
-
-
-def plot(file: Path, name: str, sizes: list[int], seconds: list[float], slope: float) -> None:
-    """A curve of growth as a PNG."""
-    import matplotlib
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(4, 3), layout="constrained")
-    axes.loglog(sizes, seconds, "o-")
-    axes.set(xlabel=name, ylabel="seconds", title=f"grows with power {slope:.2f}")
-    figure.savefig(file, dpi=100)
+        costs = {f"e{n}": prepared(f"e{n}", raw, 1, n) for n in (20, 80, 320)}
+        totals = [PairStore(room / out / "split00/train").total for out in costs]
+        curve("pairs", "pairs", [*zip(totals, costs.values())], False)
+        curve("splits", "splits", [(n, prepared(f"s{n}", raw, n, 40)) for n in (1, 3, 10)], True)
+        for n in (30, 100, 300):
+            write(room / f"raw{n}", "viper", identities=n, seed=0)
+        curve("identities", "people",
+              [(n, prepared(f"p{n}", room / f"raw{n}", 1, 10)) for n in (30, 100, 300)], True)
+    return {"rows": rows, "curves": curves}
 
 
 def module(path: str) -> ModuleType:
@@ -264,9 +383,12 @@ def module(path: str) -> ModuleType:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("entry", choices=("data_prep", "feed", "train", "evaluate", "growth"))
+    parser.add_argument("entry", choices=("setup", "data_prep", "feed", "train", "layers", "extract",
+                                          "evaluate", "report", "growth"))
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--torch-python", type=Path)
-    parser.add_argument("--plots", type=Path, required=True)
     options = parser.parse_args()
-    print(json.dumps(globals()[options.entry](options)))
+    measure = globals()[options.entry]
+    found = measure(options)
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps({**found, "about": inspect.getdoc(measure), "peak": 1024 * peak}))

@@ -1,28 +1,37 @@
 """All benchmarks that docs/performance.md shows, each beside its peer and its limit.
 
-    .venv/bin/python benchmarks/run.py --torch-python /tmp/torch/bin/python
+    .venv/bin/python benchmarks/run.py --markdown docs/performance.md --torch-python /tmp/torch/bin/python
 
 An entry's figures are kept in OUT/NAME.json as soon as they are there, and are not measured again: a run that
-was interrupted resumes. The table is written from all files in OUT. Where other processes use the machine
-before or after an entry no ratio is given; --loaded measures all the same and marks what it writes.
+was interrupted resumes. The page, and the pictures of growth beside it, are drawn from all files in OUT.
+`setup` takes minutes and is measured only with `--entry setup`. Where other processes use the machine before
+or after an entry no ratio is given; --loaded measures all the same and marks what it writes.
 """
 
 import argparse
 import datetime
+import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
 
 from reid.common.errors import InputError, command_line
+from reid.common.files import write_whole
 from reid.common.machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = {"data_prep": "preparing data", "feed": "feeding pairs", "train": "a training step",
-           "evaluate": "evaluation", "growth": "how cost grows"}
+           "layers": "where a training step goes", "extract": "extracting features",
+           "evaluate": "evaluation", "report": "the report", "growth": "how cost grows",
+           "setup": "set-up from nothing"}
+ASKED = ("setup",)    # measured only when it is named
 BUSY = .15    # cores in use by others, from which on a machine is not idle
 WATCHED = 2.0    # seconds for which it is watched
 MIB = 2 ** 20
@@ -32,7 +41,7 @@ MIB = 2 ** 20
 def main() -> int:
     options = parse_options()
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.entry or ENTRIES:
+    for name in options.entry or [name for name in ENTRIES if name not in ASKED]:
         file = options.out / f"{name}.json"
         if file.exists() and not options.again:
             print(f"{name}: in {file}")
@@ -42,22 +51,25 @@ def main() -> int:
             raise InputError(f"{name}: others use {before:.1f} cores of this machine; measure when it is "
                              "idle, or give --loaded, which marks the figures")
         started = time.monotonic()
-        rows = measured(name, options)
-        after = busy()
+        found = measured(name, options)
+        seconds, after = round(time.monotonic() - started), busy()
         entry = {"entry": name, "machine": describe(), "date": f"{datetime.date.today()}",
-                 "seconds": round(time.monotonic() - started), "busy_before": before, "busy_after": after,
-                 "idle": max(before, after) <= BUSY, "rows": rows}
-        file.write_text(json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
-        print(table(entry))
+                 "seconds": seconds, "busy_before": before, "busy_after": after,
+                 "idle": max(before, after) <= BUSY, **found}
+        write_whole(file, json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
+        print("\n".join([measured_on(entry), table(entry)]), flush=True)
     if options.markdown:
-        files = [file for name in ENTRIES if (file := options.out / f"{name}.json").exists()]
-        options.markdown.write_text(page([json.loads(file.read_text()) for file in files]))
+        files = {name: options.out / f"{name}.json" for name in ENTRIES}
+        entries = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+        for curve in entries.get("growth", {}).get("curves", []):
+            write_whole(options.markdown.parent / picture(curve), plot(curve))
+        write_whole(options.markdown, page(entries))
     return 0
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--entry", nargs="+", choices=ENTRIES, help="only these (default: all)")
+    parser.add_argument("--entry", nargs="+", choices=ENTRIES, help="only these (default: all but setup)")
     parser.add_argument("--out", type=Path, default=ROOT / "build/benchmarks", metavar="DIR",
                         help="where figures are kept (default: build/benchmarks)")
     parser.add_argument("--again", action="store_true", help="measure what is there already")
@@ -82,20 +94,17 @@ def busy() -> float:
     return (used() - before) / os.sysconf("SC_CLK_TCK") / WATCHED
 
 
-def measured(name: str, options: argparse.Namespace) -> list[dict]:
-    """The rows of an entry, from a process of its own, whose highest memory counts for it alone."""
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What an entry found, from a process of its own, whose highest memory counts for it alone."""
     command = [sys.executable, str(ROOT / "benchmarks/entries.py"), name, "--batch", str(options.batch)]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT / "python"), str(ROOT)]),
                        GLOG_minloglevel="2")
     if options.torch_python:
         command += ["--torch-python", str(options.torch_python)]
-    command += ["--plots", str(options.out)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
     if ended.returncode:
         raise InputError(f"{name}: ended with status {ended.returncode}; what it said is above")
-    rows = json.loads(ended.stdout.splitlines()[-1])
-    print(f"{name}: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB at the highest")
-    return rows
+    return json.loads(ended.stdout.splitlines()[-1])
 
 
 def ratio(row: dict, other: float | None, entry: dict) -> str:
@@ -112,14 +121,17 @@ def table(entry: dict) -> str:
     lines = ["| | here | beside it | ratio | limit | of the limit | memory |",
              "| --- | --- | --- | --- | --- | --- | --- |"]
     for row in entry["rows"]:
-        unit = row["unit"]
-        beside = "–" if row["peer"] is None else f"{figure(row['peer'])} {unit} ({row['peer_is']})"
-        limit = "–" if row["limit"] is None else f"{figure(row['limit'])} {unit} ({row['limit_is']})"
-        lines.append(f"| {row['what']} | {figure(row['ours'])} {unit} | {beside} | "
-                     f"{ratio(row, row['peer'], entry)} | {limit} | "
-                     f"{ratio(row, row['limit'], entry)} | "
-                     f"{'–' if row['memory'] is None else format(row['memory'] / MIB, '.0f') + ' MiB'} |")
+        memory = "–" if row["memory"] is None else f"{row['memory'] / MIB:.0f} MiB"
+        cells = (row["what"], f"{figure(row['ours'])} {row['unit']}", other(row, "peer"),
+                 ratio(row, row["peer"], entry), other(row, "limit"), ratio(row, row["limit"], entry), memory)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def other(row: dict, side: str) -> str:
+    """The peer or the limit of a row, with what it is; or why there is none."""
+    what = row[f"{side}_is"]
+    return f"{figure(row[side])} {row['unit']} ({what})" if row[side] is not None else what or "–"
 
 
 def figure(value: float) -> str:
@@ -127,18 +139,59 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def page(entries: list[dict]) -> str:
-    """docs/performance.md."""
+def measured_on(entry: dict) -> str:
+    """Where and when an entry was measured, and whether anything else was running."""
+    state = "" if entry["idle"] else "**not idle**: "
+    return (f"{entry['machine']}, {entry['date']}; {state}others used {entry['busy_before']:.2f} cores "
+            f"before and {entry['busy_after']:.2f} after. {entry['seconds']} s in all, "
+            f"{entry['peak'] / MIB:,.0f} MiB at most in one process, the peers' among them.")
+
+
+def page(entries: dict[str, dict]) -> str:
+    """docs/performance.md, from entries by their names; what is missing is said to be so."""
     lines = ["# Performance", "",
-             "Written by `benchmarks/run.py --markdown`. A ratio above 1 says that this project is better.",
-             "What is measured, and how each limit is worked out:",
-             "[benchmarks/entries.py](../benchmarks/entries.py)."]
-    for entry in entries:
-        state = "nothing else running" if entry["idle"] else (
-            f"**not idle: others used {max(entry['busy_before'], entry['busy_after']):.1f} cores**")
-        lines += ["", f"## {ENTRIES[entry['entry']].capitalize()}", "",
-                  f"{entry['machine']}, {entry['date']}, {state}, {entry['seconds']} s.", "", table(entry)]
+             "Written, with its pictures, by one command on an idle machine:", "",
+             "```",
+             ".venv/bin/python benchmarks/run.py --markdown docs/performance.md "
+             "--torch-python /tmp/torch/bin/python",
+             "```", "",
+             "A ratio above 1 says that this project is better; of the limit, 1 is all that can be reached.",
+             "[benchmarks](../benchmarks/README.md) says how the peers are set up. No ratio is given",
+             "where others used the machine."]
+    for name, title in ENTRIES.items():
+        lines += ["", f"## {title.capitalize()}", ""]
+        if name not in entries:
+            lines.append(f"Not measured: `.venv/bin/python benchmarks/run.py --entry {name}`")
+            continue
+        entry = entries[name]
+        lines += [entry["about"], "", measured_on(entry), "", table(entry)]
+        lines += ["", entry["text"]] if "text" in entry else []
+        for curve in entry.get("curves", []):
+            lines += ["", f"![Seconds by {curve['name']}, with slope {curve['slope']:.2f}]({picture(curve)})"]
     return "\n".join(lines) + "\n"
+
+
+def picture(curve: dict) -> str:
+    """The name of the file that shows a curve."""
+    return f"growth-{curve['name'].replace(' ', '-')}.svg"
+
+
+def plot(curve: dict) -> str:
+    """A curve of growth as SVG, with the line that its slope is taken from."""
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    sizes, seconds = np.array(curve["sizes"], float), np.array(curve["seconds"])
+    with pyplot.rc_context({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9}):
+        drawn, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
+        axes.loglog(sizes, seconds, "o", label="measured")
+        line = np.exp(np.polyval(np.polyfit(np.log(sizes), np.log(seconds), 1), np.log(sizes)))
+        axes.loglog(sizes, line, "-", color="tab:gray", label=f"slope {curve['slope']:.2f}")
+        axes.set(xlabel=", ".join(dict.fromkeys((curve["name"], curve["unit"]))), ylabel="time, seconds")
+        axes.legend()
+        file = io.StringIO()
+        drawn.savefig(file, format="svg", metadata={"Date": None})
+        pyplot.close(drawn)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 if __name__ == "__main__":

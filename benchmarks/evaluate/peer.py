@@ -1,5 +1,13 @@
-"""The same evaluation by torchreid."""
+"""The same evaluation by torchreid, of the query.npz and gallery.npz in a folder; prints a line of JSON.
+
+    PYTHON benchmarks/evaluate/peer.py [FOLDER]
+
+Without a folder it only finds out whether torchreid is there.
+"""
 import importlib.util
+import json
+import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -28,3 +36,10 @@ def rank(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray]) -> tuple[
     cmc, precision = ranking.evaluate_rank(distances, query["ids"], gallery["ids"], query["cams"],
                                            gallery["cams"])
     return float(cmc[0]), float(precision)
+
+
+if __name__ == "__main__" and len(sys.argv) > 1:
+    sides = [dict(np.load(Path(sys.argv[1]) / f"{side}.npz")) for side in ("query", "gallery")]
+    began = time.perf_counter()
+    found = rank(*sides)
+    print(json.dumps({"figures": found, "seconds": time.perf_counter() - began}))

@@ -6,9 +6,11 @@ README.md beside this file says what is measured and how to get torchreid.
 """
 import argparse
 import ctypes
-import importlib.util
+import json
 import os
+import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import seconds_of, timed
+from reid.common.errors import InputError, command_line
 from reid.metrics.distance import distance_rows
 from reid.metrics.market1501 import evaluate
 from reid.metrics.single_shot import exact
@@ -26,29 +29,34 @@ PEOPLE, CAMERAS = 750, 6
 MIB = 2 ** 20
 
 
-def main() -> None:
+@command_line
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--values", type=int, default=2048,
                         help="length of a feature (default: 2048, ResNet-50's)")
     parser.add_argument("--repeats", type=int, default=5,
                         help="runs of which the fastest counts (default: 5)")
+    parser.add_argument("--torch-python", type=Path, metavar="FILE",
+                        help="a Python with PyTorch and torchreid; default: without it")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; fastest of {options.repeats}")
     query, gallery = market(options.values, GALLERY)
-    product, seconds, memory, figures = side_by_side(query, gallery, options.repeats)
+    product, seconds, memory, _ = side_by_side(query, gallery, options.repeats)
     print(f"{QUERIES} x {GALLERY} features of {options.values}")
     print(f"  the product alone      {product:7.2f} s")
     print(f"  ranked and scored      {seconds:7.2f} s  {seconds / product:5.2f} x the product, "
           f"{memory / MIB:.0f} MiB over the features")
-    if importlib.util.find_spec("torchreid"):
-        beside_torchreid(query, gallery, product, figures)
-    else:
-        print("  torchreid is not installed (README.md says how to get it)")
+    if options.torch_python:
+        gallery = without_junk(gallery)
+        theirs = torchreid(options.torch_python, query, gallery, rank(query, gallery))
+        print(f"  torchreid              {theirs:7.2f} s  {theirs / product:5.2f} x the product; "
+              "the same rank-1 and mAP")
     del gallery
     large, memory = alone(query, market(options.values, 10 * GALLERY)[1], max(1, options.repeats // 2))
     print(f"10 x the gallery         {large:7.2f} s  {large / seconds:5.2f} x the time, "
           f"{memory / MIB:.0f} MiB over the features")
     cuhk03()
+    return 0
 
 
 def market(values: int, gallery_size: int) -> list[dict[str, np.ndarray]]:
@@ -104,19 +112,31 @@ def alone(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], repeats:
     return min(seconds_of(lambda: rank(query, gallery)) for _ in range(repeats)), status("VmHWM") - before
 
 
-def beside_torchreid(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray], product: float,
-                     figures: dict[str, Any]) -> None:
-    """The same by torchreid, which takes no junk, and knows mAP as step only; its figures must be ours."""
-    import peer  # of this folder; only here, because torchreid is no part of the project
-
+def without_junk(gallery: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What torchreid can take of a gallery: it knows no junk."""
     kept = gallery["ids"] != -1
-    gallery = {name: array[kept] for name, array in gallery.items()}
-    seconds, (rank_1, precision) = timed(lambda: peer.rank(query, gallery))
-    ours = figures["cmc"]["1"], figures["mAP"]["step"]
-    if not np.allclose((rank_1, precision), ours, atol=1e-4):
-        sys.exit(f"torchreid says rank-1 {rank_1}, mAP {precision}, and this project {ours}")
-    print(f"  torchreid              {seconds:7.2f} s  {seconds / product:5.2f} x the product; "
-          "the same rank-1 and mAP")
+    return {name: array[kept] for name, array in gallery.items()}
+
+
+def has_torchreid(python: Path) -> bool:
+    """Whether a Python has torchreid and what its metrics need."""
+    looked = subprocess.run([python, Path(__file__).with_name("peer.py")], capture_output=True)
+    return looked.returncode == 0
+
+
+def torchreid(python: Path, query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+              figures: dict[str, Any]) -> float:
+    """Seconds of the same by torchreid, which knows mAP as step only; its figures must be ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        for side, part in (("query", query), ("gallery", gallery)):
+            np.savez(Path(folder) / f"{side}.npz", **part)
+        ended = subprocess.run([python, Path(__file__).with_name("peer.py"), folder], check=True, text=True,
+                               stdout=subprocess.PIPE)
+    seen = json.loads(ended.stdout.splitlines()[-1])
+    ours = [figures["cmc"]["1"], figures["mAP"]["step"]]
+    if not np.allclose(seen["figures"], ours, atol=1e-4):
+        raise InputError(f"torchreid says rank-1 and mAP {seen['figures']}, and this project {ours}")
+    return seen["seconds"]
 
 
 def cuhk03() -> None:
@@ -141,4 +161,4 @@ def status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

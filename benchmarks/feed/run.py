@@ -1,4 +1,4 @@
-"""Crops a second that PairData feeds to Caffe, beside PyTorch's DataLoader doing the same on the same images.
+"""Crops a second that PairData feeds to Caffe, beside PyTorch's DataLoader and Caffe's own Data layer.
 
     .venv/bin/python benchmarks/feed/run.py --data DIR
 
@@ -21,6 +21,8 @@ import caffe
 import numpy as np
 
 from reid.common.errors import command_line
+from reid.formats.datum import Datum
+from reid.formats.image_lmdb import ImageStore, image_key
 from reid.layers.feed import PairFeed
 from reid.layers.source import Source
 
@@ -28,6 +30,12 @@ CHECKED = 3  # batches of every contender that are compared
 NET = """
 layer {{ name: "data" type: "Python" top: "data" top: "label_a" top: "label_b" top: "same"
          python_param {{ module: "reid.layers.pair_data" layer: "PairData" param_str: {param} }} }}
+"""
+OWN = """
+layer {{ name: "data" type: "Data" top: "data" top: "label"
+         transform_param {{ crop_size: {crop} mirror: {mirror} mean_value: {mean[0]} mean_value: {mean[1]}
+                            mean_value: {mean[2]} }}
+         data_param {{ source: "{images}" backend: LMDB batch_size: {crops} }} }}
 """
 
 
@@ -49,11 +57,24 @@ def main() -> None:
     print(f"{options.batch} pairs of {options.data} a batch, {options.workers} workers")
     rates = {}
     for name, batches in contenders.items():
-        rates[name], processor = measure(batches(settings), settings, options.seconds)
-        print(f"{name:27} {rates[name]:6.0f} crops/s  {1e6 * processor:4.0f} µs of processor a crop")
+        started = batches(settings)
+        check(started, settings)
+        rates[name] = tell(name, started, settings, options.seconds)
     ours, *theirs = rates.values()
+    if stored_raw(settings):
+        tell("Caffe's own Data", own_batches(settings), settings, options.seconds)
+    else:
+        print("Caffe's own Data is left out: it does not resize an image that it decodes (--store raw)")
     if theirs:
         print(f"PairData / the faster DataLoader: {ours / max(theirs):.2f}")
+
+
+def tell(name: str, batches: Generator[np.ndarray], settings: Source, seconds: float) -> float:
+    """Measure and print; crops per second."""
+    rate, processor, memory = measure(batches, settings, seconds)
+    print(f"{name:27} {rate:6.0f} crops/s  {1e6 * processor:4.0f} µs of processor a crop  "
+          f"{memory / 2 ** 20:4.0f} MiB")
+    return rate
 
 
 def parse_options() -> argparse.Namespace:
@@ -80,23 +101,71 @@ def caffe_batches(settings: Source) -> Iterator[np.ndarray]:
         net.layers[0].close()
 
 
-def measure(batches: Generator[np.ndarray], settings: Source, seconds: float) -> tuple[float, float]:
-    """Crops per second and processor seconds per crop, after the first batches have been found right."""
+def own_batches(settings: Source) -> Iterator[np.ndarray]:
+    """As many crops a batch by Caffe's own Data layer, which takes single images in the database's order.
+
+    Of an image as it is stored, neither translated nor paired; crop, mirror and mean as PairData has them.
+    Before it starts, its centre crops are compared with the stored images.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        def net(mirror: str, phase: int) -> caffe.Net:
+            (Path(folder) / mirror).write_text(OWN.format(**vars(settings), crops=2 * settings.batch,
+                                                                mirror=mirror))
+            return caffe.Net(f"{folder}/{mirror}", phase)
+
+        straight = net("false", caffe.TEST)
+        straight.forward()
+        store = ImageStore(Path(settings.images))
+        edge = (store.get(0)[0].shape[-1] - settings.crop) // 2
+        centre = slice(edge, edge + settings.crop)
+        mean = np.float32(settings.mean).reshape(3, 1, 1)
+        for place, crop in zip(range(len(store)), straight.blobs["data"].data):
+            if not np.array_equal(crop, store.get(place)[0][:, centre, centre] - mean):
+                sys.exit(f"Caffe's Data reads another image {place} than is stored")
+        del straight
+        drawn = net("true", caffe.TRAIN)
+    while True:
+        drawn.forward()
+        yield drawn.blobs["data"].data
+
+
+def stored_raw(settings: Source) -> bool:
+    """Whether images are stored as Caffe's Data layer can use them: it does not resize what it decodes."""
+    value = Datum.FromString(bytes(ImageStore(Path(settings.images)).read(image_key(0))))
+    return not value.encoded
+
+
+def check(batches: Iterator[np.ndarray], settings: Source) -> None:
+    """The first batches are those of this process; else the program ends."""
     feed, crops = PairFeed(settings), None
     for k, batch in zip(range(CHECKED), batches):
         crops = np.empty(batch.shape, np.uint8) if crops is None else crops
         feed.fill(k, crops)
         if not np.array_equal(batch, crops - np.float32(settings.mean).reshape(3, 1, 1)):
             sys.exit(f"batch {k} is not what it must be")
-    for _ in range(4 * settings.workers):  # past what was prepared while the check ran
+
+
+def measure(batches: Generator[np.ndarray], settings: Source, seconds: float) -> tuple[float, float, int]:
+    """Crops per second, processor seconds per crop, and bytes of memory of this process and its workers."""
+    for _ in range(4 * settings.workers + 1):  # past what was prepared while a check ran
         next(batches)
     count, started, used = 0, time.perf_counter(), processor_seconds()
     while time.perf_counter() - started < seconds:
         next(batches)
         count += 2 * settings.batch
     elapsed, used = time.perf_counter() - started, processor_seconds() - used
+    taken = memory()
     batches.close()
-    return count / elapsed, used / count
+    return count / elapsed, used / count, taken
+
+
+def memory() -> int:
+    """Bytes that this process and its workers hold, what they share counted once, without mapped files."""
+    held = 0
+    for process in ("self", *(process.pid for process in multiprocessing.active_children())):
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        held += sum(int(line.split()[1]) for line in rollup if line.startswith(("Pss_Anon", "Pss_Shmem")))
+    return 1024 * held
 
 
 def processor_seconds() -> float:

@@ -134,3 +134,13 @@ def weights(net: caffe.Net) -> dict[str, np.ndarray]:
     """{"layer/number": array} of all parameters."""
     return {f"{name}/{i}": blob.data.copy() for name, blobs in net.params.items()
             for i, blob in enumerate(blobs)}
+
+
+def operations(net: caffe.Net) -> int:
+    """Multiplications and additions of the net's convolutions, forward over one batch."""
+    count = 0
+    for name, layer in zip(net._layer_names, net.layers):
+        if layer.type == "Convolution":
+            out = net.blobs[net.top_names[name][0]]
+            count += 2 * net.params[name][0].count * out.count // out.channels
+    return count

@@ -4,7 +4,7 @@ Not generated from our prototxt, so that `compare`, which shows that both comput
 Nothing of Caffe is imported here, and of this project only what feeds pairs.
 """
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ class Training:
         of the weights themselves to float32 explains.
         """
         kept = np.load(file)
-        fill(self.net, {key.removeprefix("before/"): kept[key] for key in kept.files
+        fill(layers_of(self.net), {key.removeprefix("before/"): kept[key] for key in kept.files
                         if key.startswith("before/")})
         before, losses, i = values(self.net), [], 0
         while f"losses/{i}" in kept:
@@ -207,7 +207,7 @@ def groups(net: Siamese, rate: float) -> list[dict[str, Any]]:
     BatchNorm's shift.
     """
     by_settings: dict[tuple[float, float], list[torch.Tensor]] = {}
-    for prefix, module in (*net.backbone.layers.items(), *net.heads.items()):
+    for prefix, module in layers_of(net):
         own, normal = rate * (10 if prefix in net.heads else 1), isinstance(module, nn.BatchNorm2d)
         by_settings.setdefault((own, DECAY), []).append(module.weight)
         if module.bias is not None:
@@ -217,22 +217,28 @@ def groups(net: Siamese, rate: float) -> list[dict[str, Any]]:
             for (lr, decay), params in by_settings.items()]
 
 
-def by_caffe_name(net: Siamese) -> dict[str, torch.Tensor]:
+def by_caffe_name(layers: Iterable[tuple[str, nn.Module]]) -> dict[str, torch.Tensor]:
     """{"layer/number": tensor} of all that learns, named as in Caffe: BatchNorm has no scale and shift."""
     named = {}
-    for name, module in (*net.backbone.layers.items(), *net.heads.items()):
+    for name, module in layers:
         name = name.replace("bn", "scale") if isinstance(module, nn.BatchNorm2d) else name
         named |= {f"{name}/{i}": tensor for i, tensor in enumerate((module.weight, module.bias))
                   if tensor is not None}
     return named
 
 
-def fill(net: Siamese, arrays: dict[str, np.ndarray]) -> None:
-    """Copy Caffe's parameters into the net."""
+def layers_of(net: Siamese) -> list[tuple[str, nn.Module]]:
+    """The layers of the backbone and the heads, with their names."""
+    return [*net.backbone.layers.items(), *net.heads.items()]
+
+
+def fill(layers: Iterable[tuple[str, nn.Module]], arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy Caffe's parameters into layers with names."""
+    layers = list(layers)
     with torch.no_grad():
-        for key, tensor in by_caffe_name(net).items():
+        for key, tensor in by_caffe_name(layers).items():
             tensor.copy_(torch.from_numpy(arrays[key]))
-        for name, module in net.backbone.layers.items():
+        for name, module in layers:
             if isinstance(module, nn.BatchNorm2d):
                 mean, variance, factor = (arrays[f"{name}/{i}"] for i in range(3))
                 module.running_mean.copy_(torch.from_numpy(mean / factor))
@@ -240,7 +246,7 @@ def fill(net: Siamese, arrays: dict[str, np.ndarray]) -> None:
 
 
 def values(net: Siamese) -> dict[str, np.ndarray]:
-    return {key: tensor.detach().numpy().copy() for key, tensor in by_caffe_name(net).items()}
+    return {key: tensor.detach().numpy().copy() for key, tensor in by_caffe_name(layers_of(net)).items()}
 
 
 def repeated(options: argparse.Namespace, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:
