@@ -212,6 +212,15 @@ def test_a_task_that_fails_says_the_error_of_this_start(data, tmp_path, monkeypa
         file.write("error: no memory\n")
     report(made)
     assert cells_of(made)["ours", 0]["why"] == "error: no memory"
+    assert list(run_experiments.left(made)) == [f"not finished: {name}: error: no memory; {log}"]
+
+
+def test_what_is_left_says_whether_it_was_stopped_or_waits_for_another(tmp_path):
+    table = load(EXPERIMENTS / "table1.yaml", PAPER)
+    made = plan(table, SCALES["tiny"], place(tmp_path / "data", tmp_path / "out"), rows=["resnet50-ours"])
+    said = dict(zip(made.tasks, run_experiments.left(made)))
+    assert "not finished: people/viper: stopped; " in said["people/viper"]
+    assert ": what it needs is not finished; " in said["stage/tiny-vi-paper/viper/split01"]
 
 
 def test_what_an_engine_that_was_killed_leaves_behind_ends_first(tmp_path):

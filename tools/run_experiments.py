@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -68,9 +68,8 @@ def main() -> int:
             carry_out(made, arguments, threads)
             made = planned()
             print("\n".join(show.describe(made)), flush=True)
-            for name in made.tasks:
-                print(f"not finished: {name}: {_said(made, name) or 'what it starts from is not'}; "
-                      f"{_log(made, name)}", flush=True)
+            for line in left(made):
+                print(line, flush=True)
         report(made)
     return 1 if made.tasks else 0
 
@@ -141,8 +140,11 @@ def carry_out(made: Plan, arguments: argparse.Namespace, threads: int) -> None:
     else:
         command += ["--cores", arguments.cores, "--resources", f"mem_mb={memory()[1] // 10**6}",
                     f"gpu={arguments.gpus}"]
-    if _supervise(list(map(str, command)), {"XDG_CACHE_HOME": str(state / "cache")}) == 0:
+    status = _supervise(list(map(str, command)), {"XDG_CACHE_HOME": str(state / "cache")})
+    if status == 0:
         shutil.rmtree(state, ignore_errors=True)
+    elif status < 0:
+        print(f"Snakemake was killed by {signal.Signals(-status).name}", flush=True)
 
 
 def _command(made: Plan, task: Task, arguments: argparse.Namespace) -> str:
@@ -191,6 +193,14 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
     if stopped:
         raise KeyboardInterrupt
     return status
+
+
+def left(made: Plan) -> Iterator[str]:
+    """A line for each task that is not finished, with the reason."""
+    for name, task in made.tasks.items():
+        waits = made.tasks.keys() & set(task.needs)
+        why = _said(made, name) or ("what it needs is not finished" if waits else "stopped")
+        yield f"not finished: {name}: {why}; {_log(made, name)}"
 
 
 def report(made: Plan) -> None:
