@@ -154,7 +154,9 @@ def floats_per_second(crops: int, seconds: float) -> float:
     pixels, out = np.zeros((crops, 3, 224, 224), np.uint8), np.zeros((crops, 3, 224, 224), np.float32)
     mean, count, started = np.ones((3, 1, 1), np.float32), 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        np.subtract(pixels, mean, out=out)
+        for image, target in zip(pixels, out):
+            target[...] = image    # as the feed does it: faster than letting the subtraction convert
+            target -= mean
         count += crops
     return count / (time.perf_counter() - started)
 
