@@ -38,6 +38,8 @@ MIB = 2 ** 20
 PEOPLE, EPOCHS = 120, 10    # of the generated people that are prepared and fed
 SAMPLE = 500    # pairs that are materialised
 FEW = 300    # queries that torchreid ranks too
+GROWTH = {"gallery": (20_000, 60_000, 200_000, 1_000_000), "values": (256, 1024, 4096),
+          "epochs": (20, 80, 320), "splits": (1, 3, 10), "people": (30, 100, 300)}
 
 
 NO_TORCH = (None, "no --torch-python")
@@ -358,20 +360,20 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
         query = {key: array[:queries] for key, array in query.items()}
         return with_memory(lambda: run.rank(query, searched))
 
-    curve("gallery", "images", [(n, ranked(50, n, 128)) for n in (20_000, 60_000, 200_000, 1_000_000)], True)
-    curve("feature length", "values", [(n, ranked(1000, run.GALLERY, n)) for n in (256, 1024, 4096)], False)
+    curve("gallery", "images", [(n, ranked(50, n, 128)) for n in GROWTH["gallery"]], True)
+    curve("feature length", "values", [(n, ranked(1000, run.GALLERY, n)) for n in GROWTH["values"]], False)
     with generated() as (raw, room):
         def prepared(out: str, raw: Path, splits: int, epochs: int) -> tuple[float, int]:
             return with_memory(lambda: prepare("viper", raw, room / out, [*range(splits)], epochs=epochs))
 
-        costs = {f"e{n}": prepared(f"e{n}", raw, 1, n) for n in (20, 80, 320)}
+        costs = {f"e{n}": prepared(f"e{n}", raw, 1, n) for n in GROWTH["epochs"]}
         totals = [PairStore(room / out / "split00/train").total for out in costs]
         curve("pairs", "pairs", [*zip(totals, costs.values())], False)
-        curve("splits", "splits", [(n, prepared(f"s{n}", raw, n, 40)) for n in (1, 3, 10)], True)
-        for n in (30, 100, 300):
+        curve("splits", "splits", [(n, prepared(f"s{n}", raw, n, 40)) for n in GROWTH["splits"]], True)
+        for n in GROWTH["people"]:
             write(room / f"raw{n}", "viper", identities=n, seed=0)
         curve("identities", "people",
-              [(n, prepared(f"p{n}", room / f"raw{n}", 1, 10)) for n in (30, 100, 300)], True)
+              [(n, prepared(f"p{n}", room / f"raw{n}", 1, 10)) for n in GROWTH["people"]], True)
     return {"rows": rows, "curves": curves}
 
 

@@ -1,6 +1,7 @@
 """benchmarks/run.py: what it says of a busy machine, which figure it calls better, and the page it writes."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -85,6 +86,21 @@ def test_every_entry_is_a_function_and_says_how_its_limit_was_worked_out():
 def test_memory_counts_what_was_given_back():
     _, memory = entries.with_memory(lambda: np.ones(2 ** 23))
     assert 50 * 2 ** 20 < memory < 100 * 2 ** 20
+
+
+def test_growth_is_drawn_from_what_was_measured(monkeypatch):
+    tiny = {"gallery": (17_000, 20_000), "values": (4, 8), "epochs": (1, 3), "splits": (1, 2),
+            "people": (4, 8)}
+    monkeypatch.setattr(entries, "GROWTH", tiny)
+    monkeypatch.setattr(entries, "PEOPLE", 6)
+    found = entries.growth(None)
+    assert [curve["name"] for curve in found["curves"]] == ["gallery", "feature length", "pairs", "splits",
+                                                            "identities"]
+    pairs = found["curves"][2]["sizes"]
+    assert pairs[1] > 2 * pairs[0] > 0
+    for curve in json.loads(json.dumps(found["curves"])):
+        assert ElementTree.fromstring(run.plot(curve)).tag.endswith("svg")
+    assert run.table({"idle": True, **found}).count("power of growth") == 5
 
 
 def test_features_are_compared_before_they_are_timed(tmp_path):
