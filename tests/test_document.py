@@ -222,14 +222,19 @@ def test_the_experiment_its_scale_and_what_stood_in_the_way_are_said(runs):
     cell = {"row": "baseline", "base": "resnet50", "objective": "i", "chain": "direct", "stage": "viper",
             "split": "split00", "run": "x", "state": "cannot be run", "why": "no weights resnet50",
             "result": None}
+    small = {**cell, "method": "VGG16-Baseline [17]", "base": "tiny", "state": "finished", "why": "",
+             "result": 64 * "0"}
     (runs / "experiment.json").write_text(json.dumps({
         "scale": "short", "about": "a small one", "experiments": {
-            "table1": {"title": "Table I", "table": "table1", "cells": [cell]}}}))
+            "table2": {"title": "Table II", "table": "table2", "cells": []},
+            "table1": {"title": "Table I", "table": "table1", "cells": [cell, small]}}}))
     text = page_of(runs)
-    assert "<dt>Experiments</dt><dd>Table I</dd><dt>Scale</dt><dd>short: a small one</dd>" in text
+    assert ("<dt>Experiments</dt><dd>Table I<br>Table II</dd><dt>Scale</dt><dd>short: a small one</dd>"
+            in text)
     rows = tables(text, "VIPeR", "Whose")[0]
-    assert [row[2] for row in rows
-            if row[0] == "ResNet-50-Baseline [18]"][1] == "not run: no weights resnet50"
+    said = [[row[2] for row in rows if row[0] == method][1]
+            for method in ("ResNet-50-Baseline [18]", "VGG16-Baseline [17]")]
+    assert said == ["not run: no weights resnet50", "run with tiny in its place"]
 
 
 def test_markdown_and_csv_have_the_same_figures(runs):

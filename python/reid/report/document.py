@@ -57,11 +57,10 @@ class Report:
                                     self.planned())
 
     def planned(self) -> list[dict[str, Any]]:
-        """The cells of experiment.json that have no result, each with the name of its table."""
+        """The cells of experiment.json, each with the name of its table."""
         experiments = (self.experiment or {}).get("experiments", {})
         return [{**cell, "table": part.get("table")} for part in experiments.values()
-                for cell in part["cells"]
-                if not cell.get("result")]
+                for cell in part["cells"]]
 
     def claims(self, generated: bool) -> list[Claim]:
         """The Claims, judged by the real or by the generated results."""
@@ -99,7 +98,7 @@ def _about(report: Report) -> Html:
     scales = sorted({_scale(group) for section in report.sections for group in section.groups})
     dates = sorted(result.finished for result in results if result.finished)
     versions = [result.versions or {} for result in results]
-    titles = [part.get("title", name) for name, part in given.get("experiments", {}).items()]
+    titles = sorted(part.get("title", name) for name, part in given.get("experiments", {}).items())
     scale = ": ".join(filter(None, (given.get("scale"), given.get("about"))))
     rows = [("Experiments", _lines(titles)), ("Scale", scale),
             ("Trained at", _lines(scales)), ("The paper's scale", PAPER_SCALE),

@@ -179,11 +179,14 @@ class Layout:
                 return f"being trained: {run.iterations:,} iterations so far"
         for cell in self.planned:
             same = all(cell.get(key) == value for key, value in (
-                ("table", table), ("stage", head.dataset), ("base", row["base"]),
-                ("objective", row["objective"])))
+                ("table", table), ("stage", head.dataset), ("objective", row["objective"])))
             scratch = "pretrained" in row and (cell.get("chain") == "scratch") == row["pretrained"]
-            if same and not scratch and cell.get("why"):
+            if not same or scratch:
+                continue
+            if cell.get("base") == row["base"] and cell.get("why"):
                 return f"not run: {cell['why']}"
+            if cell.get("base") != row["base"] and cell.get("method") == row["method"] and cell.get("result"):
+                return f"run with {NETS.get(cell['base'], cell['base'])} in its place"
         near = [why for group in groups if (why := self._unlike(group, row)) != "another net or loss"]
         if near:
             return near[0]
