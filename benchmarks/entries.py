@@ -78,7 +78,7 @@ def data_prep(options: argparse.Namespace) -> dict[str, Any]:
     """Preparing beside a plain loop, and beside pairs that are written out as pixels.
 
     The limit of time is a plain loop: each file read, decoded, resized and written, nothing checked. Pairs
-    as pixels, as Caffe's siamese example has them: two resized images each; the first SAMPLE pairs are
+    as pixels, as Caffe's siamese example has them: two resized images each; the first pairs are
     written, and the rest is reckoned from them.
     """
     with generated() as (raw, room):
