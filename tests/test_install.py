@@ -34,9 +34,9 @@ def clone(tmp_path):
     return tmp_path / "clone"
 
 
-def install(clone, *arguments, **environment):
+def install(clone, *arguments, where=None, **environment):
     return subprocess.run([clone / "tools/install_caffe.sh", *arguments], env={**os.environ, **environment},
-                          capture_output=True, text=True)
+                          cwd=where, capture_output=True, text=True)
 
 
 def test_a_second_call_does_nothing():
@@ -49,10 +49,10 @@ def test_a_second_call_does_nothing():
     (None, "cannot be read"),
     (b"not Caffe", "expected e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c")])
 def test_a_source_that_is_not_caffes_is_refused(clone, content, words):
-    source = clone / "source.tar.gz"
+    source = clone.parent / "source.tar.gz"
     if content:
         source.write_bytes(content)
-    run = install(clone, CAFFE_SOURCE=str(source))
+    run = install(clone, where=clone.parent, CAFFE_SOURCE=source.name)
     assert run.returncode == 2 and run.stderr.startswith("error: ") and words in run.stderr
     assert str(source) in run.stderr
     assert not (clone / "build/caffe/source").exists()

@@ -209,19 +209,6 @@ def test_a_damaged_feature_file(tmp_path):
             assert all(np.array_equal(found[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize("how", ["link", "cdpath"])
-@pytest.mark.parametrize("name", ["train_stage.sh", "doctor", "bundle.sh", "lint.sh"])
-def test_the_script_finds_its_python_from_anywhere(tmp_path, name, how):
-    (tmp_path / "script").symlink_to(ROOT / "tools" / name)
-    (tmp_path / "tools").mkdir()
-    script, where, environment = {"link": (tmp_path / "script", tmp_path, {}),
-                                  "cdpath": (f"tools/{name}", ROOT, {"CDPATH": f"{tmp_path}:."})}[how]
-    script = [*(["bash"] if name == "lint.sh" else ["sh"]), script]
-    done = subprocess.run([*script, "--help"], cwd=where, env={**os.environ, **environment},
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_record_of_a_base_that_is_not_known(tmp_path):
     file = tmp_path / "w.caffemodel"
     file.write_bytes(b"x")

@@ -4,6 +4,7 @@
 #   tools/caffe_gtest.sh [FILTER]      for example '*Convolution*'; default: all
 # Tests that need a card run where the GPU build is installed and a card is present. TF32 is off: they expect float32.
 set -euo pipefail
+unset CDPATH  # `cd` goes where it says
 cd "$(dirname "$(readlink -f -- "$0")")/.."
 tools/install_caffe.sh
 filter=${1:-*}

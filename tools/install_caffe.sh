@@ -11,7 +11,8 @@
 #   CAFFE_MIRROR=URL    take Caffe's source from this Debian mirror or archive, not from the one that apt uses
 #   CAFFE_SOURCE=FILE   take it from FILE, not through apt (in both cases with the checksum of tools/caffe/pins)
 set -euo pipefail
-cd "$(dirname "$0")/.."
+[ -z "${CAFFE_SOURCE:-}" ] || CAFFE_SOURCE=$(realpath -m -- "$CAFFE_SOURCE")  # from where it was given
+cd "$(dirname "$(readlink -f -- "$0")")/.."
 fail() { echo "error: $*" >&2; exit 2; }
 venv=.venv work=build/caffe
 all="75 80 86 89 90 100 120" known="75 80 86 87 88 89 90 100 103 110 120 121"  # of CUDA 13.0
@@ -73,7 +74,7 @@ need() {
 sum() { sha256sum | cut -d' ' -f1; }
 wheels=tools/caffe/cuda-requirements.txt
 build=$work/build lists="tools/caffe/packages-use tools/caffe/packages" about=""
-recipe="tools/install_caffe.sh tools/caffe/CMakeLists.txt tools/caffe/engine/*"
+recipe="tools/caffe/CMakeLists.txt tools/caffe/engine/*"
 if [ "$kind" = gpu ]; then
   architectures=$(tr ' ' '\n' <<<"${architectures:-$all}" | sort -nu | xargs)
   build=$work/build-gpu lists="$lists tools/caffe/packages-gpu" recipe="$recipe tools/caffe/cuda.cmake $wheels"
@@ -86,6 +87,7 @@ finish_if_there() {  # the same recipe, and the same versions of what Caffe runs
   stamp=$({
     echo "$source_stamp $kind $architectures"
     cat $recipe
+    sed -n '/^# What follows is built/,$p' tools/install_caffe.sh
     installed $(listed tools/caffe/packages-use)
   } | sum)
   ! grep -qs "$stamp" "$venv/caffe-build.json" || { echo "Caffe is in $venv already"; exit 0; }
@@ -153,6 +155,7 @@ if [ "$(cat "$work/source/.stamp" 2>/dev/null)" != "$source_stamp" ]; then
   echo "$source_stamp" >"$work/source/.stamp"
 fi
 
+# What follows is built again where a line of it changes, what is above is not.
 # A clone that was moved keeps its old place in CMake's cache.
 grep -qs "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD/tools/caffe$" "$build/CMakeCache.txt" || rm -rf "$build"
 [ -x "$venv/bin/python" ] || /usr/bin/python3 -m venv --system-site-packages --without-pip "$venv"

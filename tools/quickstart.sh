@@ -4,6 +4,7 @@
 # Interrupted, it resumes when called again. Once Caffe is built, about 4 minutes of one core.
 #   tools/quickstart.sh [--out DIR] [--seed N]        default: runs/quickstart, seed 0; another seed draws other people
 set -euo pipefail
+unset CDPATH  # `cd` goes where it says
 usage() { echo "usage: tools/quickstart.sh [--out DIR] [--seed N]" >&2; exit 2; }
 out=runs/quickstart seed=0
 while [ $# -gt 0 ]; do
@@ -14,8 +15,8 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
+mkdir -p -- "$out"
+out=$(cd -- "$out" && pwd)
 cd "$(dirname "$(readlink -f -- "$0")")/.."
 step() { printf '\n== %s\n' "$*"; }
 # people STAGE LAYOUT IDENTITIES TESTED NUMBER: nobody is in two stages, as nobody is in two of the paper's datasets

@@ -9,7 +9,8 @@
 # with --with-gtest, and are compiled in a checkout: tools/caffe_gtest.sh before, once). Nothing else may use the card.
 [ $# -ge 2 ] || { sed -n '2,9s/^# //p' "$0" >&2; exit 2; }
 part=$1 torch=${3:+--torch-python=$3}
-mkdir -p "$2" && out=$(cd "$2" && pwd) && cd "$(dirname "$0")/../.." || exit 2
+unset CDPATH    # `cd` goes where it says
+mkdir -p -- "$2" && out=$(cd -- "$2" && pwd) && cd "$(dirname "$(readlink -f -- "$0")")/../.." || exit 2
 python=.venv/bin/python failed=0
 end=$(($(date +%s) + 570))
 
