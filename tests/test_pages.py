@@ -1,6 +1,8 @@
 """Pages are written whole: a full disk leaves the older one."""
 
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from test_report import write
 
 from reid.formats.feature_file import write_features
+from tools import report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +45,27 @@ def test_the_command_line_on_a_full_disk(query, tmp_path):
     done = lists(out, query, tmp_path, 2000)
     assert done.returncode == 2 and f"'{out}'" in done.stderr and len(done.stderr.splitlines()) == 1
     assert out.read_bytes() == before
+
+
+def test_a_page_names_a_folder_whose_name_is_not_utf_8(query, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    shutil.copytree(tmp_path, folder)
+    done = lists(folder / "page.html", folder / query.name, folder)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/\\udcff/{query.name}" in (folder / "page.html").read_text()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_report_says_why_it_has_no_ranked_lists(query, tmp_path, there):
+    run = tmp_path / "runs/split00"
+    write(tmp_path / "runs", 0, .1, .2, about={"data_folder": "../moved"})
+    (run / "features/after").mkdir(parents=True)
+    if there:
+        for side in ("query", "gallery"):
+            shutil.copy(query, run / f"features/after/{side}.npz")
+    page = report.write(report.load(tmp_path / "runs", 1))
+    gone = f"{tmp_path}/runs/moved" if there else f"{run}/features/after/query.npz"
+    assert f"No ranked lists: {gone} is not there" in page
 
 
 def test_an_ending_that_is_no_page_is_refused(query, tmp_path):

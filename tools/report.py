@@ -74,12 +74,15 @@ def markdown(report: Report, competitors: bool = False) -> str:
 
 
 def ranked_of(section: Section, group: Group, count: int) -> Html | None:
-    """Ranked lists of the first run of a Group as HTML; None where its features or its data are gone."""
+    """Ranked lists of the first run of a Group, or why there are none; None where it names no data."""
     folder, result = group.folders[0], group.results[0]
-    files = {side: folder / "features/after" / f"{side}.npz" for side in ("query", "gallery")}
-    data = folder / (result.data_folder or "")
-    if not all(file.is_file() for file in files.values()) or not result.data_folder or not data.is_dir():
+    if not result.data_folder:
         return None
+    files = {side: folder / "features/after" / f"{side}.npz" for side in ("query", "gallery")}
+    data = (folder / result.data_folder).resolve()
+    gone = [path for path in (*files.values(), data) if not path.exists()]
+    if gone:
+        return tag("p", f"No ranked lists: {gone[0]} is not there")
     query, gallery = (read_features(files[side]) for side in ("query", "gallery"))
     try:
         pictures = ranked.Prepared(data)

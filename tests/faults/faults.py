@@ -17,6 +17,8 @@ from pathlib import Path
 
 from world import COMMANDS, RUN, Running, outcome, run
 
+from reid.report.html import join
+
 LOSS, SILENT, TRACEBACK, ABORT, ORPHAN = "loss", "silent change", "traceback", "abort", "orphan"
 WRONG = LOSS, SILENT, TRACEBACK, ABORT, ORPHAN
 TRACES = "Traceback", "unexpected ", "HDF5-DIAG", "Check failure", "terminate called", "core dumped"
@@ -326,12 +328,19 @@ def odd_name(world, random):
         folder = outer / word
         folder.mkdir()
         world.fill(folder, *COMMANDS[name].reads)
+        if name == "report":    # the runs say that their data lie where they were trained
+            world.fill(outer, "data")
         ending = case.judge(run(name, folder))
         if ending.status == 0 and name != "lineage":    # which says that the data are not where they were
             # Weights and pages hold the path of the data, and records the checksum of the weights.
             paths = [key for key in world.outcomes[name]
                      if key.endswith((".caffemodel", "result.json", "start.json", ".html"))]
             case.compare(world, name, folder, ending, SILENT, paths)
+            for page in (key for key in paths if key.endswith(".html")):
+                plain, odd = ((where / page).read_text().replace(str(join(path)), "@")
+                              for where, path in ((world.base, world.case), (folder, folder)))
+                if plain != odd:
+                    case.wrong[SILENT] = f"{page} says more than another name of its folder"
     return case
 
 

@@ -28,7 +28,8 @@ from weights import inspect
 
 RUN = "runs/viper/split00"
 SETTINGS = ("batch=4", "max_iter=4", "snapshot_every=1", "keep_snapshots=3", "test_every=2",
-            "evaluate_every=2", "display=2", "workers=1", "test_pairs=8")
+            "evaluate_every=2", "display=2", "workers=1", "test_pairs=8",
+            "threads=1")    # with another number, as on a machine that grants fewer cores, sums round differently
 TIMES = {"seconds", "pairs_per_second", "checksum", "finished"}    # of result.json: no two runs have the same
 ROOM = 1 << 20    # bytes that a command may write to its output
 NO_FIGURES = "log.txt", "snapshot.json"    # they say how long it took
@@ -89,14 +90,14 @@ class Running:
     """A command in a forked child, with a session of its own."""
 
     def __init__(self, name, folder, before=lambda: None):
-        """name: of COMMANDS; before: called in the child, before anything else."""
-        command = COMMANDS[name]
+        """name: of COMMANDS, or a Command; before: called in the child, before anything else."""
+        command = name if isinstance(name, Command) else COMMANDS[name]
         arguments = [str(Path(folder, part[1:])) if part[:1] == "@" else part for part in command.arguments]
         self.folder, self.pipes = folder, [os.pipe() for _ in range(2)]    # no limit on files is one on them
         self.began = time.monotonic()
         self.pid = os.fork()
         if not self.pid:
-            self._live(command.main, [name, *arguments], before)
+            self._live(command.main, ["command", *arguments], before)
         for mine, others in self.pipes:
             fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, ROOM)
             os.set_blocking(mine, False)

@@ -28,8 +28,9 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def join(*children: object) -> Html:
-    """Several pieces as one."""
-    return Html("".join(child if isinstance(child, Html) else escape(str(child))
+    """Several pieces as one. Bytes of a file's name that are not UTF-8 are shown as escapes."""
+    return Html("".join(child if isinstance(child, Html)
+                        else escape(str(child).encode(errors="backslashreplace").decode())
                         for child in children if child is not None))
 
 
