@@ -101,10 +101,10 @@ def camera_number(where: str | Path, text: str) -> int:
 
 
 def check_cameras(root: Path, images: Sequence[Image]) -> None:
-    """Raise InputError where a training or query identity was seen by one camera only.
+    """Raise InputError where a training or query identity was seen by one camera only, or is called junk.
 
     Such an identity has no positive pair across cameras and no match to be found. Gallery images without a
-    query (distractors) may come from one camera.
+    query (distractors) may come from one camera, and be junk.
     """
     shown = {image.identity for image in images if image.role in (None, "train", "query")}
     cameras = defaultdict(set)
@@ -112,6 +112,9 @@ def check_cameras(root: Path, images: Sequence[Image]) -> None:
     for image in images:
         cameras[image.identity].add(image.camera)
         example.setdefault(image.identity, image.path)
+    if JUNK in shown:
+        raise InputError(f"{Path(root) / example[JUNK]}: identity {JUNK} stands for boxes that do not count "
+                         "(junk), which are nobody's match; give this person another name")
     alone = sorted(identity for identity in shown if len(cameras[identity]) < 2)
     if alone:
         first = alone[0]

@@ -89,6 +89,31 @@ def test_a_table_in_utf_8_is_read(tmp_path, encoding):
     assert len(read("csv", table(tmp_path, (HEAD + ROWS).encode(encoding))).images) == 4
 
 
+@pytest.mark.parametrize("role", [None, "query", "train", "gallery"])
+def test_junk_is_nobody_who_trains_or_is_searched_for(tmp_path, role):
+    """Once a traceback of NumPy: the gallery held no match of a query called -1."""
+    rows = ROWS.replace("b", "c") + ROWS.replace("Zo\u00eb", "-1").replace("1_", "2_").replace("0_", "3_")
+    head, roles = HEAD, [""] * 8
+    if role:
+        head = HEAD.replace("camera", "camera,split")
+        roles = [",query", ",gallery", ",train", ",train", f",{role}", f",{role}", ",train", ",train"]
+    rows = "".join(f"{row}{end}\n" for row, end in zip(rows.split(), roles))
+    file = table(tmp_path, head + rows)
+    if role == "gallery":
+        assert len(read("csv", file).images) == 8
+    else:
+        with pytest.raises(InputError, match="3_1.png: identity -1 .*another name"):
+            read("csv", file)
+
+
+def test_a_picture_called_readme_is_not_left_out(tmp_path):
+    """README files are passed over; those with a picture's ending once were too."""
+    raw = own_folder(tmp_path / "raw")
+    (raw / "p0/1/README.txt").write_text("about")
+    shutil.move(raw / "p0/1/x.png", raw / "p0/1/readme_1.PNG")
+    assert [image.path for image in read("folder", raw).images][:2] == ["p0/1/readme_1.PNG", "p0/2/x.png"]
+
+
 def own_folder(root, camera="2", identity=b"p"):
     for number in range(3):
         for lens in ("1", camera):

@@ -1,5 +1,7 @@
 """Each parser that is ours reads what it wrote, and ends in an InputError at anything else."""
 
+import csv
+import io
 import json
 import string
 from pathlib import Path
@@ -17,6 +19,7 @@ from reid.formats import datum, json_record, manifest, picture, result, snapshot
 from reid.formats.caffemodel import fits, parse_caffemodel, serialise, shape, values
 from reid.formats.feature_file import read_features, write_features
 from reid.layers.source import Source
+from reid.metrics import per_query
 from reid.stages import chain, recipe
 from weights import formats, pth
 
@@ -180,3 +183,12 @@ def test_a_changed_feature_file_is_refused_or_the_same(tmp_path, changes):
     if found is not None:
         np.testing.assert_array_equal(found["features"], features)
         assert found["ids"].tolist() == ["a", "b", "c"] and found["cams"].tolist() == [1, 2, 3]
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0/"), min_size=1))
+@example("carriage\rreturn")
+@example('quote"d, and\nmore')
+def test_a_table_of_queries_gives_back_any_name(name):
+    text = per_query.as_csv([{"split": 0, "name": name, "camera": 1}])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["split", "name", "camera"], ["0", name, "1"]]
+    assert text.startswith("split,name,camera\n") and text.endswith(",1\n")

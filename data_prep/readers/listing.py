@@ -8,14 +8,15 @@ from data_prep.readers.generated import MARK
 from reid.common.errors import InputError
 
 _STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", MARK}
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def list_files(root: Path) -> list[str]:
     """Return the files under `root`, sorted, relative, with forward slashes. Symbolic links are followed.
 
-    Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, README*) are left
-    out. Raises InputError where `root` is not a folder, and at anything in it that is neither file nor
-    folder, such as a broken link: no image is left out silently.
+    Files that operating systems and archives leave behind (Thumbs.db, .DS_Store, __MACOSX, a README* that is
+    no picture) are left out. Raises InputError where `root` is not a folder, and at anything in it that is
+    neither file nor folder, such as a broken link: no image is left out silently.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; --raw names the folder of the raw dataset")
@@ -30,7 +31,7 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
         if not _is_utf_8(path.name):
             raise InputError(f"{ascii(str(path))}: its name is not UTF-8; rename it")
         if path.is_file():
-            if not path.name.upper().startswith("README"):
+            if not path.name.upper().startswith("README") or path.suffix.lower() in _PICTURES:
                 yield path
         elif path.is_dir():
             target = path.resolve()

@@ -15,16 +15,18 @@ from collections import Counter
 from pathlib import Path
 
 from faults import FAULTS, WRONG, Damage, can_mount, damage
+from names import odd_identities
 from world import COMMANDS, World
 from yaml import safe_load
 
 from reid.common.errors import command_line
 from reid.common.rng import generator
 
+FAULTS = {**FAULTS, "odd names of people": odd_identities}
 DEFAULT = {"kills": 300, "full disks": 100, "file-size limits": 100, "damaged files": 2000, "two at once": 40,
-           "clock set back": 40, "odd names": 100}
+           "clock set back": 40, "odd names": 100, "odd names of people": 10}
 OPTIONS = {"damaged files": "files", "two at once": "twice", "clock set back": "clocks", "odd names": "names",
-           "file-size limits": "limits"}
+           "file-size limits": "limits", "odd names of people": "people"}
 
 
 @command_line

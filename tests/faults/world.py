@@ -29,7 +29,7 @@ from weights import inspect
 RUN = "runs/viper/split00"
 SETTINGS = ("batch=4", "max_iter=4", "snapshot_every=1", "keep_snapshots=3", "test_every=2",
             "evaluate_every=2", "display=2", "workers=1", "test_pairs=8",
-            "threads=1")    # with another number, as on a machine that grants fewer cores, sums round differently
+            "threads=1")    # with another number sums round differently
 TIMES = {"seconds", "pairs_per_second", "checksum", "finished"}    # of result.json: no two runs have the same
 ROOM = 1 << 20    # bytes that a command may write to its output
 NO_FIGURES = "log.txt", "snapshot.json"    # they say how long it took

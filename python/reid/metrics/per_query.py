@@ -35,8 +35,11 @@ def per_query(split: int, query: dict[str, np.ndarray], ranking: Ranking,
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """The rows of one or more splits as CSV."""
+    return "".join(map(_line, (rows[0], *(row.values() for row in rows))))
+
+
+def _line(cells: Iterable[Any]) -> str:
+    """A line. Python quotes a carriage return only where its lines end with one too."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    csv.writer(file).writerow(cells)
+    return file.getvalue().removesuffix("\r\n") + "\n"
