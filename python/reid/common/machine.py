@@ -46,7 +46,8 @@ def memory() -> tuple[int, int]:
 
 def loaded(part: str) -> list[str]:
     """Paths of the shared libraries in this process whose file name holds `part`."""
-    lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines())
+    maps = os.fsdecode(Path("/proc/self/maps").read_bytes())    # names need not be UTF-8
+    lines = (line.split(maxsplit=5) for line in maps.splitlines())
     paths = {words[5] for words in lines if len(words) == 6}
     return sorted(path for path in paths if part in Path(path).name and ".so" in path)
 

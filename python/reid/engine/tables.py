@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.common.errors import InputError
-from reid.common.files import write_whole
+from reid.common.files import read_bytes, write_whole
 from reid.formats.snapshot import Snapshot
 
 KEPT = ("losses.csv", "test.csv", "evaluation.csv", "alarms.csv")    # whose state a snapshot holds
@@ -136,7 +136,7 @@ def _is_number(text: str) -> bool:
 
 def _content(path: Path) -> bytes:
     """The bytes of a file; none where there is no file."""
-    return path.read_bytes() if path.exists() else b""
+    return read_bytes(path) if path.exists() else b""
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 
 OLD_SHAPE = ("num", "channels", "height", "width")    # BlobProto's fields 1 to 4
 PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length-delimited
@@ -24,7 +25,7 @@ def read_caffemodel(path: Path | str) -> dict[str, list[caffe_pb2.BlobProto]]:
     generations or one layer twice, or a blob whose numbers are not as many as its shape says.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot read the weights: {error.strerror}") from None
     return parse_caffemodel(content, path)

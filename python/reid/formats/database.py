@@ -18,7 +18,7 @@ class Writer:
     def __init__(self, folder: Path, size: int) -> None:
         self.folder, self.count = Path(folder), 0
         try:
-            self.environment = lmdb.open(str(folder), map_size=size + (1 << 20), lock=False)
+            self.environment = lmdb.open(os.fsencode(folder), map_size=size + (1 << 20), lock=False)
             self.transaction = self.environment.begin(write=True)
         except lmdb.Error as error:
             raise self._failure(error) from error
@@ -88,7 +88,8 @@ class Store:
     def _snapshot(self) -> lmdb.Transaction:
         if self._process != os.getpid():
             try:
-                self._environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False)
+                self._environment = lmdb.open(os.fsencode(self.path), readonly=True, lock=False,
+                                              readahead=False)
                 self._transaction = self._environment.begin(buffers=True)
             except lmdb.Error as error:
                 raise self.damaged(f"not an LMDB that can be read: {error}") from error

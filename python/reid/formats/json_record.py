@@ -15,7 +15,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.common.files import write_whole
+from reid.common.files import read_bytes, write_whole
 
 Kind = typing.TypeVar("Kind")
 CHECKSUM = "checksum"
@@ -35,7 +35,7 @@ def load(file: Path, remedy: str, needed: bool = False) -> dict:
     where it is not there. remedy: what to do about a damaged one; needed: one without a checksum is damaged.
     """
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(file).decode())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
     except (ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError too

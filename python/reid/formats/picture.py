@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 
 LARGEST = 2 ** 26    # pixels; decoded they take 200 MB
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "PPM")    # and WebP, for which Pillow would decode
@@ -33,7 +34,7 @@ def read_picture(path: Path) -> np.ndarray:
     than LARGEST pixels, or is a JPEG that libjpeg calls corrupt.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it from the dataset") from error
     with _heard() as lines:

@@ -8,7 +8,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from reid.common.errors import InputError
-from reid.common.files import sha256_file
+from reid.common.files import read_bytes, sha256_file
 from reid.formats import json_record
 
 WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
@@ -54,7 +54,7 @@ def read_state(path: Path) -> caffe_pb2.SolverState:
     """The solver's state in a file of Caffe's; InputError where it is cut short."""
     state = caffe_pb2.SolverState()
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
         with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
             if state.ParseFromString(content) < len(content):
                 raise DecodeError

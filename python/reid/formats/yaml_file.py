@@ -5,15 +5,16 @@ from pathlib import Path
 import yaml
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 
 
 def read(path: Path) -> object:
     """The contents of a YAML file; InputError where it is missing or is not YAML."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(read_bytes(path).decode())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:    # not UTF-8: a ValueError
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
 
 

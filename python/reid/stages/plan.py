@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
-from reid.common.lock import in_use
+from reid.common.lock import clear, in_use
 from reid.engine import snapshots
 from reid.engine.settings import Settings, defaults, override
 from reid.formats import snapshot
@@ -61,6 +61,8 @@ def run(request: Request) -> list[Path]:
         checks = plan(request)
         todo = next((check for check in checks if check.todo), None)
         if todo is None:
+            for run in (run for check in checks for run in check.runs):
+                clear(run.folder)
             return [run.folder for run in checks[-1].runs]
         with contextlib.ExitStack() as held:
             for one in todo.todo:

@@ -49,6 +49,16 @@ def refuse_surprises(where: str, rows: Sequence[Row]) -> None:
         raise InputError(f"{where}: --strict refuses {'; '.join(found)}")
 
 
+def check_paths(*folders: Path | str) -> None:
+    """InputError for a folder whose name is not UTF-8: Caffe's nets hold the paths of what they read."""
+    for folder in map(Path, folders):
+        try:
+            str(folder.absolute()).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{ascii(str(folder))}: its name is not UTF-8, as Caffe's nets need it; rename "
+                             "the folder") from None
+
+
 def check_stage_name(name: str, manifest: Manifest, datasets: Collection[str]) -> None:
     """InputError where a stage has the name of a dataset, one of `datasets`, and its data are of another."""
     if not name.replace("-", "").replace("_", "").isalnum():

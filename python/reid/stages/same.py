@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
 from reid.engine import snapshots
 from reid.engine.settings import AUTO, FREE, Settings, as_plain, of_run
 from reid.formats import json_record, result as result_file
@@ -125,7 +126,7 @@ def _settings(folder: Path) -> dict:
     """The content of settings.yaml; InputError where it is damaged."""
     file = folder / SETTINGS
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_bytes(file).decode())
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
     except (yaml.YAMLError, ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError

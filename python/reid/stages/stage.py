@@ -88,6 +88,7 @@ def check_stage(job: Job, splits: Sequence[int] | None) -> StageCheck:
     """
     if job.gpu is not None and not job.elsewhere:
         check_gpu(job.gpu, build())
+    preflight.check_paths(job.data, job.out)
     manifest = load_manifest(job.data)
     preflight.check_stage_name(job.stage, manifest, job.datasets)
     preflight.check_base(job.origin, job.base)
