@@ -14,6 +14,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from records import edit
 from stages import run_stage, tiny_job
 
 from data_prep import __main__ as prepare_command
@@ -26,7 +27,7 @@ from reid.common.files import sha256_file, write_whole
 from reid.common.machine import loaded
 from reid.engine import tables
 from reid.engine.settings import defaults, override
-from reid.formats import caffemodel, feature_file, json_record, snapshot, yaml_file
+from reid.formats import caffemodel, feature_file, json_record, manifest, snapshot, yaml_file
 from reid.formats.feature_file import read_features, write_features
 from reid.formats.picture import read_picture
 from reid.stages.stage import check_stage
@@ -200,6 +201,23 @@ def test_a_loop_of_links(tmp_path, capsys):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
         assert "unexpected" not in done.stderr
+
+
+@pytest.mark.parametrize("value", [None, [None], {}, -1, 1.5, 1e308, 10 ** 20], ids=str)
+@pytest.mark.parametrize("place", ["identities.0", "images.path.0", "images.identity.0", "images.camera.0",
+                                   "splits.split00.train.0", "splits.split00.gallery.0"])
+def test_a_manifest_whose_lists_hold_something_else(prepared_viper, tmp_path, place, value):
+    """With a checksum that fits: hand-made, or by another program."""
+    shutil.copy(prepared_viper / "manifest.json", tmp_path)
+
+    def change(content):
+        *before, _ = place.split(".")
+        for key in before:
+            content = content[key]
+        content[0] = value
+    edit(tmp_path / "manifest.json", change)
+    with pytest.raises(InputError, match=f"^{tmp_path}/manifest.json: "):
+        manifest.load_manifest(tmp_path)
 
 
 def test_a_pipe_is_no_feature_file(tmp_path):

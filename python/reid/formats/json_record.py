@@ -74,7 +74,7 @@ def check(kind: type[Kind], content: dict, file: Path, remedy: str) -> Kind:
         raise InputError(f"{file}: lacks {', '.join(sorted(missing))}: it was not written by this version")
     given = {key: value for key, value in content.items() if key in hints}
     for key, value in given.items():
-        if not isinstance(value, _types(hints[key])):
+        if not _is(value, hints[key]):
             raise InputError(f"{file}: {key} is missing or of another type; {remedy}")
     record = kind(**given)
     if getattr(record, "format", 0) > getattr(kind, "format", 0):
@@ -98,7 +98,11 @@ def write(file: Path, record: object) -> None:
     save(file, asdict(record), indent=1)
 
 
-def _types(hint: object) -> tuple[type, ...]:
-    """The types that a value may have by an annotation such as `dict | None`."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return tuple(one for kind in kinds for one in ((int, float) if kind is float else (kind,)))
+def _is(value: object, hint: object) -> bool:
+    """Whether a value is of an annotation such as `dict | None` or `list[int]`."""
+    if isinstance(hint, types.UnionType):
+        return any(_is(value, kind) for kind in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        inner, = typing.get_args(hint)
+        return isinstance(value, list) and all(_is(one, inner) for one in value)
+    return isinstance(value, (int, float) if hint is float else hint)

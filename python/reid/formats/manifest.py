@@ -27,10 +27,10 @@ class Images:
     path: below the raw folder; identity: its place in Manifest.identities; sha256: of the raw file, or of a
     .mat's pixels.
     """
-    path: list
-    identity: list
-    camera: list
-    sha256: list
+    path: list[str]
+    identity: list[int]
+    camera: list[int]
+    sha256: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,11 @@ class PreparedSplit:
     """
     classes: int
     origin: str
-    train: list = field(default_factory=list)
-    query: list = field(default_factory=list)
-    gallery: list = field(default_factory=list)
-    validation: list = field(default_factory=list)
-    multi_query: list = field(default_factory=list)
+    train: list[int] = field(default_factory=list)
+    query: list[int] = field(default_factory=list)
+    gallery: list[int] = field(default_factory=list)
+    validation: list[int] = field(default_factory=list)
+    multi_query: list[int] = field(default_factory=list)
     train_pairs: Database
     test_pairs: Database
 
@@ -87,7 +87,7 @@ class Manifest:
     validation: int = 0
     size: int
     store: str = "raw"
-    identities: list
+    identities: list[str]
     images: Images
     image_lmdb: Database | None = None
     splits: dict = field(default_factory=dict)
@@ -144,6 +144,14 @@ def read(path: Path) -> Manifest:
     images = manifest.images
     if len({len(images.path), len(images.identity), len(images.camera), len(images.sha256)}) != 1:
         raise InputError(f"{path}: damaged: the lists of images differ in length; {REMEDY}")
+    places = {f"{name} {role}": (getattr(split, role), len(images.path))
+              for name, split in manifest.splits.items()
+              for role in ("train", "query", "gallery", "validation", "multi_query")}
+    places |= {"identity": (images.identity, len(manifest.identities)), "camera": (images.camera, 10 ** 9)}
+    for name, (numbers, end) in places.items():
+        wrong = next((number for number in numbers if not 0 <= number < end), None)
+        if wrong is not None:
+            raise InputError(f"{path}: damaged: {name} {wrong} is not from 0 to {end - 1}; {REMEDY}")
     return manifest
 
 
