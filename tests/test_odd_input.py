@@ -27,7 +27,7 @@ from reid.common.files import sha256_file, write_whole
 from reid.common.machine import loaded
 from reid.engine import tables
 from reid.engine.settings import defaults, override
-from reid.formats import caffemodel, feature_file, json_record, manifest, snapshot, yaml_file
+from reid.formats import caffemodel, feature_file, json_record, manifest, result, snapshot, yaml_file
 from reid.formats.feature_file import read_features, write_features
 from reid.formats.picture import read_picture
 from reid.stages.stage import check_stage
@@ -218,6 +218,22 @@ def test_a_manifest_whose_lists_hold_something_else(prepared_viper, tmp_path, pl
     edit(tmp_path / "manifest.json", change)
     with pytest.raises(InputError, match=f"^{tmp_path}/manifest.json: "):
         manifest.load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, [], "x", {"a": {"b": 1}}], ids=str)
+@pytest.mark.parametrize("place", ["before.cmc.1", "after.cmc", "after.mAP.step", "chance.cmc.5",
+                                   "tables.losses.csv", "tables.test.csv.bytes"])
+def test_a_result_that_holds_something_else_than_figures(trained, tmp_path, place, value):
+    shutil.copy(trained / "viper/split00/result.json", tmp_path)
+    keys = place.replace(".csv", "-csv").split(".")
+
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key.replace("-", ".")]
+        content[keys[-1].replace("-", ".")] = value
+    edit(tmp_path / "result.json", change)
+    with pytest.raises(InputError, match=f"^{tmp_path}/result.json: "):
+        result.read(tmp_path)
 
 
 def test_a_pipe_is_no_feature_file(tmp_path):

@@ -7,6 +7,7 @@ from reid.common.errors import InputError
 from reid.formats import json_record
 
 NAME = "result.json"
+REMEDY = "delete it, and the same command makes it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +82,22 @@ def read(folder: Path) -> Result:
     """The Result of the run in a folder; InputError where there is none or it is damaged."""
     file = Path(folder) / NAME
     try:
-        return json_record.read(Result, file, "delete it, and the same command makes it again")
+        result = json_record.read(Result, file, REMEDY)
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file; it is written when the run is finished") from None
+    for name in ("before", "after", "histogram", "chance"):
+        figures = getattr(result, name) or {}
+        if not all(_numbers(figures.get(measure, {})) for measure in ("cmc", "mAP")):
+            raise InputError(f"{file}: {name} holds something else than figures; {REMEDY}")
+    for name, table in (result.tables or {}).items():
+        if not isinstance(table, dict) or not isinstance(table.get("bytes"), int) or not table.get("sha256"):
+            raise InputError(f"{file}: tables: {name} is not its length and checksum; {REMEDY}")
+    return result
+
+
+def _numbers(values: object) -> bool:
+    """Whether this is {key: number}."""
+    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
 
 
 def write(folder: Path, result: Result) -> None:
