@@ -302,7 +302,7 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
         command = [ROOT / "tools/report.py", "--runs", ROOT / "experiments/measured", "--out", folder]
         seconds, memory = min(child(sys.executable, *command) for _ in range(3))
     start, _ = min(child(sys.executable, "-c", "import tools.report") for _ in range(3))
-    return {"rows": [row("`tools/report.py --runs experiments/measured`", seconds, "s",
+    return {"rows": [row("`tools/report.py` of `experiments/measured`", seconds, "s",
                          peer=(None, "none exists"), limit=(start, "Python and its imports"), memory=memory)]}
 
 

@@ -22,7 +22,7 @@ from stages import run_stage
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.engine import loop, snapshots
+from reid.engine import loop, memory, snapshots
 from reid.engine.loop import stop_if_diverged
 from reid.engine.schedule import schedule
 from reid.engine.settings import defaults, override
@@ -353,8 +353,12 @@ def test_weights_in_the_old_format_are_read_as_caffe_reads_them(trained, tmp_pat
 
 
 def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="pass_pairs is 30000.* GB of memory.*--set pass_pairs="):
-        run_stage(job(prepared_viper, tmp_path, "batch=30000", "pass_pairs=30000"), [0])
+    with pytest.raises(InputError, match="batch is 361, but 3 epochs of .* are 360 pairs; set a smaller"):
+        run_stage(job(prepared_viper, tmp_path, "batch=361"), [0])
+    with monkeypatch.context() as machine:
+        machine.setattr(memory.machine, "memory", lambda: (8e9, 1e8))
+        with pytest.raises(InputError, match="pass_pairs is 360.* GB of memory.*--set pass_pairs="):
+            run_stage(job(prepared_viper, tmp_path, "batch=360", "pass_pairs=360"), [0])
     monkeypatch.setattr(shutil, "disk_usage",
                         lambda folder: shutil._ntuple_diskusage(10 ** 9, 10 ** 9, 10 ** 5))
     with pytest.raises(InputError, match="0 MB free; the snapshots need .* MB"):

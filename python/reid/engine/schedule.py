@@ -47,10 +47,17 @@ def schedule(settings: Settings, pairs: PairStore, held_out: PairStore) -> Sched
         raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
     step = settings.batch
 
+    def pairs_in(epochs: float) -> int:
+        """Pairs of the first `epochs` epochs, a fraction of the last of them included."""
+        return round(np.interp(epochs, range(prepared + 1), pairs.offsets))
+
     def iterations_in(epochs: float) -> int:
-        """Iterations that begin in the first `epochs` epochs, a fraction of the last of them included."""
-        end = round(np.interp(epochs, range(prepared + 1), pairs.offsets))
-        return -(-end // step)
+        """Iterations that begin in the first `epochs` epochs."""
+        return -(-pairs_in(epochs) // step)
+
+    if epochs and step > pairs_in(epochs):
+        raise InputError(f"batch is {step}, but {epochs:g} epochs of {pairs.path} are {pairs_in(epochs)} "
+                         "pairs; set a smaller batch")
 
     whole = iterations_in(epochs)
     return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last),
