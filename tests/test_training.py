@@ -356,7 +356,7 @@ def test_too_little_memory_or_disk_is_said_before(prepared_viper, tmp_path, monk
     with pytest.raises(InputError, match="batch is 361, but 3 epochs of .* are 360 pairs; set a smaller"):
         run_stage(job(prepared_viper, tmp_path, "batch=361"), [0])
     with monkeypatch.context() as machine:
-        machine.setattr(memory.machine, "memory", lambda: (8e9, 1e8))
+        machine.setattr(memory.machine, "memory", lambda: (8e9, 7e8))
         with pytest.raises(InputError, match="pass_pairs is 360.* GB of memory.*--set pass_pairs="):
             run_stage(job(prepared_viper, tmp_path, "batch=360", "pass_pairs=360"), [0])
     monkeypatch.setattr(shutil, "disk_usage",
