@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -172,10 +171,10 @@ def test_settings_that_caffe_cannot_hold(assignment):
 
 
 def test_a_batch_of_a_thousand_million_is_refused_at_once(prepared_viper, tmp_path):
-    began = time.monotonic()
-    with pytest.raises(InputError, match=r"--set pass_pairs=(\d+) makes the same updates"):
-        check_stage(job(prepared_viper, tmp_path / "runs", "batch=1000000000", "pass_pairs=1000000000"), [0])
-    assert time.monotonic() - began < 10
+    """In one pass, and in as many as the memory asks for: before its divisors are tried, which took 85 s."""
+    for passes in (["pass_pairs=1000000000"], []):
+        with pytest.raises(InputError, match="batch is 1000000000, but 3 epochs of .* are 360 pairs"):
+            check_stage(job(prepared_viper, tmp_path / "runs", "batch=1000000000", *passes), [0])
 
 
 def test_out_may_be_the_folder_one_is_in(tmp_path, monkeypatch):

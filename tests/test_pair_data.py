@@ -238,7 +238,9 @@ def test_what_fails_in_a_worker_is_an_error_here(data, pictures, tmp_path, net_o
 def test_workers_end_with_their_parent(data, tmp_path, how):
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, json.dumps(params(data, workers=2)), str(tmp_path), str(how)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parent)
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parent,
+        # what a shell starts in the background ignores it, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     processes = json.loads(parent.stdout.readline())
     if isinstance(how, signal.Signals):
         assert all(map(runs, processes))
