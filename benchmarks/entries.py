@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.memory import forget_peak, status
 from benchmarks.timing import seconds_of
 from data_prep.people.write import write
 from data_prep.prepare import prepare
@@ -63,10 +64,9 @@ def generated() -> Iterator[tuple[Path, Path]]:
 
 def with_memory(work: Callable[[], object]) -> tuple[float, int]:
     """Seconds that `work` takes, and bytes of memory that it adds to this process at the most."""
-    sizes = module("evaluate/run.py")
-    sizes.forget_peak()
-    before = sizes.status("VmRSS")
-    return seconds_of(work), sizes.status("VmHWM") - before
+    forget_peak()
+    before = status("VmRSS")
+    return seconds_of(work), status("VmHWM") - before
 
 
 def size(folder: Path) -> int:
@@ -327,8 +327,8 @@ def child(*command: str | Path) -> tuple[float, int]:
     """Seconds that a command takes, and bytes of memory of the largest of its processes."""
     started = time.perf_counter()
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    _, ending, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(ending)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, process.args)
     return time.perf_counter() - started, 1024 * usage.ru_maxrss

@@ -38,8 +38,8 @@ def main() -> int:
     for complaint in wrong:
         print(f"wrong: {complaint}")
     if not wrong:
-        cards = [name for name, _ in rows if name.startswith("card ")]
-        print(f"all is well for the CPU{', '.join(['', *cards]) if not cannot else ''}")
+        cards = [] if cannot else [name for name, _ in rows if name.startswith("card ")]
+        print(f"all is well for {', '.join(['the CPU', *cards])}")
     for complaint in cannot:
         print(f"no GPU: {complaint}")
     return 1 if wrong else 0

@@ -5,7 +5,6 @@
 README.md beside this file says what is measured and how to get torchreid.
 """
 import argparse
-import ctypes
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import forget_peak, status
 from benchmarks.timing import seconds_of, timed
 from reid.common.errors import InputError, command_line
 from reid.metrics.distance import distance_rows
@@ -146,18 +146,6 @@ def cuhk03() -> None:
     splits = [rng.random((500, 500)) + .4 * (ids[:, None] != ids) for _ in range(20)]
     seconds = seconds_of(lambda: [summary(exact(distances, ids, ids)) for distances in splits])
     print(f"CUHK03, 20 splits exact  {seconds:7.2f} s")
-
-
-def forget_peak() -> None:
-    """Give back what is free, and let this process's highest memory, VmHWM, start again from what is left."""
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def status(name: str) -> int:
-    """A size of this process, in bytes: VmRSS (now) or VmHWM (at its highest)."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is 
 
 import numpy as np
 
+from benchmarks.memory import status
+
 if TYPE_CHECKING:    # the peers' Python need not have what the settings are read with
     from reid.engine.settings import Settings
 
@@ -37,7 +39,7 @@ def main() -> None:
     compute(len(views))
     seconds = time.perf_counter() - began
     print(json.dumps({"images_per_second": len(views) / seconds, "apart": float(apart),
-                      "memory": resident()}))
+                      "memory": status("VmHWM")}))
 
 
 def write(work: Path, size: str, images: int) -> float:
@@ -122,12 +124,6 @@ def pytorch(work: Path, views: np.ndarray, size: str) -> Features:
 
 def batches(views: np.ndarray) -> list[np.ndarray]:
     return [views[start:start + BATCH] for start in range(0, len(views), BATCH)]
-
-
-def resident() -> int:
-    """The most bytes of memory that this process had."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

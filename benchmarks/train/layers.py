@@ -20,9 +20,9 @@ from typing import Any
 os.environ.setdefault("GLOG_minloglevel", "2")      # Caffe reads it when it is imported
 
 import caffe
-import measure
 import ours
 
+from benchmarks.memory import status
 from reid.common.errors import command_line
 from reid.nets.backbones.registry import BACKBONES
 
@@ -58,7 +58,7 @@ def main() -> int:
     kinds = sorted(kinds.items(), key=lambda item: -sum(item[1][1:]))
     seen = {"kinds": [[kind, *row] for kind, row in kinds],
             "layers": len(net.layers), "forward": sum(forward), "backward": sum(backward), "whole": whole,
-            "operations": ours.operations(net), "memory": measure.resident()}
+            "operations": ours.operations(net), "memory": status("VmHWM")}
     print(f"{options.base}, {options.batch} pairs of {options.input[0]}×{options.input[1]}, "
           f"{'CPU' if options.gpu is None else 'GPU'}, load {os.getloadavg()[0]:.1f}; "
           f"{seen['memory'] / 1e9:.2f} GB at most, {training.estimate / 1e9:.2f} expected\n")

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.memory import status
+
 if TYPE_CHECKING:    # each brings a framework of its own, and no process loads both
     import ours
     import peer
@@ -46,14 +48,9 @@ def measured(training: "ours.Training | peer.Training", options: argparse.Namesp
     for _ in range(options.updates):
         losses = training.update()      # read, so that a GPU has ended its work
     seconds = time.perf_counter() - began
-    return {"pairs_per_second": options.batch * options.updates / seconds, "losses": losses,
-            "memory": resident() if options.gpu is None else training.memory(), "estimate": training.estimate}
-
-
-def resident() -> int:
-    """The most bytes of memory that this process had."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    memory = status("VmHWM") if options.gpu is None else training.memory()
+    return {"pairs_per_second": options.batch * options.updates / seconds, "losses": losses, "memory": memory,
+            "estimate": training.estimate}
 
 
 def parse_options() -> argparse.Namespace:

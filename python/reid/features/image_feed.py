@@ -36,7 +36,10 @@ class ImageFeed:
         return list(self.indices[k * BATCH:(k + 1) * BATCH])
 
     def read(self, target: Callable[[], np.ndarray]) -> Iterator[list[int]]:
-        """Yield the places of each batch in turn, once it is written into the array that `target` returns."""
+        """Yield the places of each batch in turn, once it is written into the array that `target` returns.
+
+        It is asked for each batch: a blob that was on a GPU has to be asked for its memory here anew.
+        """
         ready, asked = batches(self), 0
         try:
             for k in range(-(-len(self.indices) // BATCH)):

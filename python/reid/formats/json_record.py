@@ -99,10 +99,14 @@ def write(file: Path, record: object) -> None:
 
 
 def _is(value: object, hint: object) -> bool:
-    """Whether a value is of an annotation such as `dict | None` or `list[int]`."""
-    if isinstance(hint, types.UnionType):
-        return any(_is(value, kind) for kind in typing.get_args(hint))
+    """Whether a value is of an annotation such as `dict | None`, or `list[int]`, which may be long."""
     if typing.get_origin(hint) is list:
-        inner, = typing.get_args(hint)
-        return isinstance(value, list) and all(_is(one, inner) for one in value)
-    return isinstance(value, (int, float) if hint is float else hint)
+        kinds = _types(typing.get_args(hint)[0])
+        return isinstance(value, list) and all(isinstance(one, kinds) for one in value)
+    return isinstance(value, _types(hint))
+
+
+def _types(hint: object) -> tuple[type, ...]:
+    """The types that a value may have by an annotation such as `dict | None`."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return tuple(one for kind in kinds for one in ((int, float) if kind is float else (kind,)))
