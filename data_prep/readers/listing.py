@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_prep.readers.generated import MARK
 from reid.common.errors import InputError
+from reid.common.files import is_utf_8
 
 _STRAY = {"Thumbs.db", ".DS_Store", "__MACOSX", MARK}
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
@@ -28,7 +29,7 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name in _STRAY:
             continue
-        if not _is_utf_8(path.name):
+        if not is_utf_8(path.name):
             raise InputError(f"{ascii(str(path))}: its name is not UTF-8; rename it")
         if path.is_file():
             if not path.name.upper().startswith("README") or path.suffix.lower() in _PICTURES:
@@ -44,13 +45,6 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
                              "file; restore that, or remove the link")
         else:
             raise InputError(f"{path}: neither a file nor a folder; remove it")
-
-
-def _is_utf_8(name: str) -> bool:
-    try:
-        return name.encode() is not None
-    except UnicodeEncodeError:
-        return False
 
 
 def refuse(root: Path, names: list[str], expected: str) -> None:

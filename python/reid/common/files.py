@@ -26,6 +26,14 @@ def _regular(path: str, flags: int) -> int:
     return descriptor
 
 
+def is_utf_8(name: str) -> bool:
+    """Whether the bytes of a file's name are UTF-8."""
+    try:
+        return name.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def read_bytes(path: Path | str) -> bytes:
     """The content of a file; OSError as for `open_file`."""
     with open_file(path) as stream:

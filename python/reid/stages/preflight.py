@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reid.common.errors import InputError
-from reid.common.files import checksum
+from reid.common.files import checksum, is_utf_8
 from reid.formats.manifest import Manifest, PreparedSplit
 from reid.formats.pair_lmdb import PairStore
 from reid.nets import fit
@@ -52,11 +52,9 @@ def refuse_surprises(where: str, rows: Sequence[Row]) -> None:
 def check_paths(*folders: Path | str) -> None:
     """InputError for a folder whose name is not UTF-8: Caffe's nets hold the paths of what they read."""
     for folder in map(Path, folders):
-        try:
-            str(folder.absolute()).encode()
-        except UnicodeEncodeError:
+        if not is_utf_8(str(folder.absolute())):
             raise InputError(f"{ascii(str(folder))}: its name is not UTF-8, as Caffe's nets need it; rename "
-                             "the folder") from None
+                             "the folder")
 
 
 def check_stage_name(name: str, manifest: Manifest, datasets: Collection[str]) -> None:
