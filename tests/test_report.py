@@ -51,7 +51,7 @@ def test_mean_and_deviation_over_splits_stand_under_the_papers_row(tmp_path):
     assert names[place + 1:] == [("ours", "resnet50 (V+I) from w.caffemodel, before"),
                                  ("ours", "resnet50 (V+I) from w.caffemodel, after 40 iterations"),
                                  ("ours", "colour histogram"), ("ours", "chance")]
-    assert table.rows[place + 2].splits == 3
+    assert table.rows[place + 2].runs == 3
     # deviations −3, −1, 4: √(26/2)
     assert table.rows[place + 2].figures["r=1"] == pytest.approx((43.0, 13 ** .5))
     assert "43.00 ± 3.61" in as_text(table) and "43.00 ± 3.61" in as_markdown(table)
@@ -59,7 +59,7 @@ def test_mean_and_deviation_over_splits_stand_under_the_papers_row(tmp_path):
     row, = (row for row in csv.DictReader(as_csv([table]).splitlines())
             if row["figure"] == "r=1" and row["method"] == "resnet50 (V+I) from w.caffemodel, after 40 "
                                                            "iterations")
-    assert (row["mean"], row["std"], row["splits"]) == ("43.0", "3.6056", "3")
+    assert (row["mean"], row["std"], row["runs"]) == ("43.0", "3.6056", "3")
 
 
 def test_a_run_that_lies_there_twice_counts_once(tmp_path):
@@ -69,6 +69,14 @@ def test_a_run_that_lies_there_twice_counts_once(tmp_path):
     section, = gather(tmp_path)
     group, = section.groups
     assert [folder.parent.name for folder in group.folders] == ["a", "c"] and len(group.results) == 2
+
+
+def test_images_stored_in_two_ways_are_two_sections_with_titles_that_differ(tmp_path):
+    for name, images in (("raw", "aa55aa55ff"), ("encoded", "bb66bb66ff")):
+        write(tmp_path / name, 0, .05, .4, about={"data": {"images": images, "test_pairs": "0"}})
+    assert [tables(section, PAPER)[0].title.split(":")[0] for section in gather(tmp_path)] == [
+        "viper (viper), images aa55aa55", "viper (viper), images bb66bb66"]
+    assert [section.title for section in gather(tmp_path / "raw")] == ["viper (viper)"]
 
 
 def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
@@ -81,7 +89,7 @@ def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
         "resnet50 (V+I) from w.caffemodel, lr=0.01"]
     table, = tables(section, PAPER)
     assert sum("after" in row.method for row in table.rows) == 2
-    assert table.rows[-1].splits == 1                              # one split, three times
+    assert table.rows[-1].runs == 1                              # one split, three times
 
 
 def test_a_stage_is_named_by_the_one_it_starts_from(tmp_path):
@@ -131,7 +139,7 @@ def test_competitors_stand_in_the_papers_order_where_they_are_asked_for(tmp_path
         own = [row["method"] for row in PAPER[table]["rows"] if "base" in row]
         assert plain == [row for row in every if row.source == "ours" or row.method in own]
     gog, = (row for row in every if row.method == "GOG [23]")
-    assert gog.splits is None
+    assert gog.runs is None
     assert gog.figures == {"r=1": (49.7, None), "r=5": (79.7, None), "r=10": (88.7, None)}
 
 

@@ -1,6 +1,7 @@
 """The results of runs: a section for each stage on one set of data, in it a group for each way to train."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +34,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Section:
-    """Everything that was run in one stage on one set of images."""
+    """Everything that was run in one stage on one set of images.
+
+    title: stage and data in words, unlike every other Section's of the same gathering.
+    """
     stage: str
     dataset: str
     generated: bool
     protocol: str
     groups: list[Group]
+    title: str
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,21 @@ def gather(folder: Path | str) -> list[Section]:
         run = json.dumps([result.split, result.settings.get("seed"), result.data, result.init,
                           result.weights, result.after])    # the same again is no second measurement
         found.setdefault(section, {}).setdefault(way, {}).setdefault(run, (result, file.parent))
-    return [Section(*section[:4], _groups(runs.values() for runs in ways.values()))
+    titles = _titles(list(found))
+    return [Section(*section[:4], _groups(runs.values() for runs in ways.values()), titles[section])
             for section, ways in sorted(found.items())]
+
+
+def _titles(sections: Sequence[tuple]) -> dict[tuple, str]:
+    """The title of each (stage, dataset, generated, protocol, SHA-256 of the images' LMDB).
+
+    The same photographs stored in another way have another LMDB; its first digits tell such sections apart.
+    """
+    plain = {section: f"{section[0]} ({'generated people' if section[2] else section[1]})"
+             for section in sections}
+    alike = Counter(plain.values())
+    return {section: f"{title}, images {section[4][:8]}" if alike[title] > 1 else title
+            for section, title in plain.items()}
 
 
 def _data(result: Result) -> str:

@@ -24,16 +24,19 @@ Figures = dict[str, tuple[float, float | None]]    # by column: mean and standar
 TABLE1 = "r=1", "r=5", "r=10", "r=20"
 TABLE2 = "SQ r=1", "SQ mAP", "MQ r=1", "MQ mAP", "SQ mAP, step", "MQ mAP, step"
 TABLE3 = "r=1", "mAP", "mAP, step"
-LEGENDS = {"single-shot": "single-shot CMC in %, mean ± standard deviation over the splits",
+LEGENDS = {"single-shot": "single-shot CMC in %, mean ± standard deviation over the runs",
            "market1501": "single query (SQ) and multiple query (MQ, mean of the features) in %"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """figures: {column: (mean, standard deviation or None)} in per cent; splits: how many, or None."""
+    """figures: {column: (mean, standard deviation or None)} in per cent.
+
+    runs: how many; of a row of the paper's its splits, or None where it does not say.
+    """
     source: str
     method: str
-    splits: int | None
+    runs: int | None
     figures: Figures
 
 
@@ -54,13 +57,12 @@ def tables(section: Section, paper: dict[str, Any], competitors: bool = False) -
     paper: experiments/paper.yaml, as reid.report.paper.load gives it; competitors: with other methods' rows.
     """
     marks = (GENERATED,) if section.generated else ()
-    data = "generated people" if section.generated else section.dataset
     columns = TABLE2 if section.protocol == "market1501" else TABLE1
-    out = [Table(section, f"{section.stage} ({data}): {LEGENDS[section.protocol]}", marks, columns,
+    out = [Table(section, f"{section.title}: {LEGENDS[section.protocol]}", marks, columns,
                  _main_rows(section, paper, competitors))]
     others = _table3_rows(section, paper["table3"])
     if any(row.source == "ours" for row in others):
-        out.append(Table(section, f"{section.stage} ({data}): Table III, losses and pre-training, in %",
+        out.append(Table(section, f"{section.title}: Table III, losses and pre-training, in %",
                          (*marks, paper["table3"]["doubt"]), TABLE3, others))
     return out
 
@@ -69,10 +71,10 @@ def as_text(table: Table) -> str:
     """The table for a terminal."""
     width = max(len(row.method) for row in table.rows)
     lines = [table.title, *table.notes, "",
-             f"{'':5}  {'':{width}}  splits" + "".join(f"{column:>15}" for column in table.columns)]
+             f"{'':5}  {'':{width}}  {'runs':>6}" + "".join(f"{column:>15}" for column in table.columns)]
     for row in table.rows:
         cells = "".join(f"{_cell(row.figures.get(column)):>15}" for column in table.columns)
-        lines.append(f"{row.source:5}  {row.method:{width}}  {_count(row.splits):>6}{cells}")
+        lines.append(f"{row.source:5}  {row.method:{width}}  {_count(row.runs):>6}{cells}")
     return "\n".join(lines) + "\n"
 
 
@@ -80,9 +82,9 @@ def as_markdown(table: Table) -> str:
     """The table for a page."""
     notes = [line for note in table.notes for line in (f"**{note}**", "")]
     lines = [f"### {table.title}", "", *notes,
-             f"| | method | splits | {' | '.join(table.columns)} |",
+             f"| | method | runs | {' | '.join(table.columns)} |",
              "|---|---|---:|" + "---:|" * len(table.columns)]
-    lines += [f"| {row.source} | {row.method} | {_count(row.splits)} | "
+    lines += [f"| {row.source} | {row.method} | {_count(row.runs)} | "
               + " | ".join(_cell(row.figures.get(column)) for column in table.columns) + " |"
               for row in table.rows]
     return "\n".join(lines) + "\n"
@@ -92,7 +94,7 @@ def as_csv(tables: Iterable[Table]) -> str:
     """All Tables in one, a line for each figure, in per cent."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["stage", "dataset", "generated", "table", "source", "method", "splits", "figure",
+    writer.writerow(["stage", "dataset", "generated", "table", "source", "method", "runs", "figure",
                      "mean", "std"])
     for table in tables:
         section = table.section
@@ -101,7 +103,7 @@ def as_csv(tables: Iterable[Table]) -> str:
             for column in table.columns:
                 if column in row.figures:
                     numbers = ("" if value is None else round(value, 4) for value in row.figures[column])
-                    writer.writerow([*about, row.source, row.method, row.splits, column, *numbers])
+                    writer.writerow([*about, row.source, row.method, row.runs, column, *numbers])
     return file.getvalue()
 
 
@@ -200,7 +202,7 @@ def _plain(columns: Iterable[str], numbers: Iterable[float]) -> Figures:
 
 
 def _figures(parts: Sequence[dict[str, Any]]) -> Figures:
-    """{column: (mean, standard deviation)} over splits, in per cent; no deviation of a single split."""
+    """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run."""
     out = {}
     for column, path in FIGURES.items():
         values = 100 * np.array([value for part in parts if (value := _at(part, path)) is not None])
@@ -223,5 +225,5 @@ def _cell(figure: tuple[float, float | None] | None) -> str:
     return f"{mean:.2f}" if deviation is None else f"{mean:.2f} ± {deviation:.2f}"
 
 
-def _count(splits: int | None) -> str:
-    return "-" if splits is None else str(splits)
+def _count(runs: int | None) -> str:
+    return "-" if runs is None else str(runs)
