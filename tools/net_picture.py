@@ -29,8 +29,8 @@ def svg() -> str:
     for letter, y in (("a", TOP), ("b", BOTTOM)):
         parts += [_box(20, y, 110, f"image {letter}", f"{net.height}×{net.width}"),
                   _box(170, y, 150, "backbone", "VGG-16 or ResNet-50"),
-                  _box(360, y, 130, f"feature x{'₁' if letter == 'a' else '₂'}", f"{net.feature_dims[0]} "
-                                                                                 "numbers"),
+                  _box(360, y, 130, f"feature x{'₁' if letter == 'a' else '₂'}",
+                       f"{net.feature_dims[0]} numbers"),
                   _box(620, y, 170, "identification", "fc, softmax over people", "head"),
                   _box(840, y, 140, "loss × " + f"{Heads.id_weight:g}", f"who is on image {letter}?", "loss"),
                   *(_arrow(f"M{x} {y + 25}H{to}") for x,

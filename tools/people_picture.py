@@ -38,8 +38,8 @@ def picture() -> np.ndarray:
         write(raw, "viper", IDENTITIES, SEED)
         prepare("viper", raw, data, splits=[0], epochs=1)
         images, pairs = ImageStore(data / "images"), PairStore(data / "split00/train").epoch(0)
-        rows = [_row(images, pairs, kind, name) for kind, name in ((SAME, "same person"),
-                                                                   (DIFFERENT, "different people"))]
+        rows = [_row(images, pairs, kind, name)
+                for kind, name in ((SAME, "same person"), (DIFFERENT, "different people"))]
     return np.vstack(rows)
 
 

@@ -61,9 +61,8 @@ def main() -> int:
     title = f"{'Chosen' if arguments.names else 'The worst'} {len(numbers)} of {len(ranking.matches)} queries"
     about = (f"{arguments.query} in {arguments.gallery}, {arguments.protocol} protocol. Ranks are among all "
              f"gallery images; junk takes none. {LEGEND}")
-    write_whole(arguments.out, page(title, [], tag("p", about),
-                                    as_html(arguments.protocol, query, ranking, numbers,
-                                                                        lists, pictures)))
+    shown = as_html(arguments.protocol, query, ranking, numbers, lists, pictures)
+    write_whole(arguments.out, page(title, [], tag("p", about), shown))
     print(f"{len(numbers)} queries: {arguments.out}")
     return 0
 

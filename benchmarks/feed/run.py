@@ -109,8 +109,8 @@ def own_batches(settings: Source) -> Iterator[np.ndarray]:
     """
     with tempfile.TemporaryDirectory() as folder:
         def net(mirror: str, phase: int) -> caffe.Net:
-            (Path(folder) / mirror).write_text(OWN.format(**vars(settings), crops=2 * settings.batch,
-                                                                mirror=mirror))
+            text = OWN.format(**vars(settings), crops=2 * settings.batch, mirror=mirror)
+            (Path(folder) / mirror).write_text(text)
             return caffe.Net(f"{folder}/{mirror}", phase)
 
         straight = net("false", caffe.TEST)

@@ -133,9 +133,8 @@ def _series(series: Series, to_x: Axis, to_y: Axis) -> Html:
 
 def _dot(x: float, y: float, colour: int) -> Html:
     """A point, in a form that goes with its colour: circle, square, diamond, triangle, cross."""
-    path = ("M{0} {1}m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M{0} {1}m-4-4h8v8h-8z", "M{0} {1}m0-5l5 5l-5 "
-                                                                                  "5l-5-5z",
-            "M{0} {1}m0-5l5 9h-10z", "M{0} {1}m-4-4l8 8m0-8l-8 8")[colour - 1]
+    path = ("M{0} {1}m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M{0} {1}m-4-4h8v8h-8z",
+            "M{0} {1}m0-5l5 5l-5 5l-5-5z", "M{0} {1}m0-5l5 9h-10z", "M{0} {1}m-4-4l8 8m0-8l-8 8")[colour - 1]
     return tag("path", d=path.format(f"{x:.1f}", f"{y:.1f}"), class_=f"point s{colour}")
 
 

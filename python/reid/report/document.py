@@ -118,8 +118,8 @@ def _about(report: Report) -> Html:
 
 
 def _lines(texts: Sequence[str]) -> Html:
-    return join(*(join(text, tag("br")) if place < len(texts) - 1 else text for place,
-                  text in enumerate(texts)))
+    parts = [part for text in texts for part in (tag("br"), text)]
+    return join(*parts[1:])
 
 
 def _versions(versions: dict[str, Any]) -> str:
@@ -224,8 +224,8 @@ def _method(heads: Sequence[Head], line: Line, anchors: Mapping[int, str]) -> Ht
     rows.append(("ours", [part for head, cell in zip(heads, line.cells)
                           for part in _our_cells(head, cell, anchors)]))
     if any(cell.ours and cell.paper for cell in line.cells):
-        rows.append(("difference", [tag("td", difference(ours, theirs)) for head,
-                                    cell in zip(heads, line.cells)
+        rows.append(("difference", [tag("td", difference(ours, theirs))
+                                    for head, cell in zip(heads, line.cells)
                                     for ours, theirs in zip(cell.ours or [None] * len(head.measures),
                                                             cell.paper or [None] * len(head.measures))]))
     name = tag("th", line.method, scope="rowgroup", rowspan=len(rows))
@@ -234,8 +234,8 @@ def _method(heads: Sequence[Head], line: Line, anchors: Mapping[int, str]) -> Ht
 
 
 def _paper_cells(heads: Sequence[Head], line: Line) -> list[str]:
-    return [show(value) for head, cell in zip(heads, line.cells) for value in cell.paper
-            or [None] * len(head.measures)]
+    return [show(value) for head, cell in zip(heads, line.cells)
+            for value in cell.paper or [None] * len(head.measures)]
 
 
 def _our_cells(head: Head, cell: Cell, anchors: Mapping[int, str]) -> list[Html]:
@@ -261,8 +261,8 @@ def _figure2(placed: Layout, paper: dict[str, Any], world: str) -> Html:
         ways.setdefault(key, []).append((settings_of(result).get("verif_weight"), group))
     parts = [tag("p", "The paper draws this curve without figures and says in words only that λ = 3 was "
                       "chosen. Its own points here are those of Table II at that weight.")]
-    theirs = [row for row in paper["table2"]["rows"] if (row.get("base"),
-                                                         row.get("objective")) == ("resnet50", "vi")]
+    theirs = [row for row in paper["table2"]["rows"]
+              if (row.get("base"), row.get("objective")) == ("resnet50", "vi")]
     head = layout.Head("single_query", "market1501", "", ("rank-1", "mAP"))
     for number, points in enumerate(ways.values(), 1):
         name = f"{_scale(points[0][1])}, from {placed.describe_start(points[0][1])}"
@@ -279,13 +279,12 @@ def _figure2(placed: Layout, paper: dict[str, Any], world: str) -> Html:
         if theirs and chosen and not points[0][1].results[0].generated:
             series += [Series(f"paper, {measure}", [(chosen, value)], colour, line=False, dots=True)
                        for colour, measure, value in zip((3, 4), head.measures, theirs[0]["single_query"])]
-        weights = [tag("th", f"λ = {weight:g}", scope="col") for weight,
-                   _ in sorted(points, key=lambda one: one[0])]
+        weights = [tag("th", f"λ = {weight:g}", scope="col") for weight in sorted(one for one, _ in points)]
         drawn = Chart("Rank-1 and mAP on Market-1501 by λ", "λ, weight of the verification loss", "%", series)
+        figures = tag("table", tag("caption", "The same in figures"),
+                      tag("thead", tag("tr", tag("td", hidden("measure")), *weights)), tag("tbody", *rows))
         parts.append(tag("figure", chart.draw(drawn, f"{world}-lambda-{number}"), tag("figcaption", name),
-                         scrolled(
-            "Rank-1 and mAP by λ", tag("table", tag("caption", "The same in figures"), tag("thead", tag(
-                "tr", tag("td", hidden("measure")), *weights)), tag("tbody", *rows)))))
+                         scrolled("Rank-1 and mAP by λ", figures)))
     if not ways:
         parts.append(tag("p", "Not run: nothing with both losses is trained on Market-1501."))
     return join(*parts)
@@ -312,8 +311,9 @@ def _cmc(placed: Layout, paper: dict[str, Any], world: str) -> Html:
         figures.append(tag("figure", tag("h3", NAMES[dataset]), chart.draw(drawn, f"{world}-cmc-{dataset}"),
                            tag("figcaption", "Means over the runs; the ranks are "
                                              f"{', '.join(map(str, RANKS))}.{more}")))
-    return tag("div", *figures, class_="charts") if figures else tag("p", "Nothing is trained on the paper's "
-                                                                          "datasets.")
+    if not figures:
+        return tag("p", "Nothing is trained on the paper's datasets.")
+    return tag("div", *figures, class_="charts")
 
 
 def _curve(group: Group, when: str) -> list[Point]:
@@ -376,11 +376,10 @@ def _figures(section: Section, group: Group, root: Path, anchor: str) -> Html:
     head = tag("tr", tag("th", "Run", scope="col", class_="text"),
                *(tag("th", name, scope="col") for name, _ in columns),
                tag("th", "File", scope="col", class_="text"))
-    kind = {"market1501": "single query; MQ: multiple query, mean of the features"}.get(section.protocol,
-                                                                                      "single-shot")
-    return scrolled(f"Figures of {anchor}", tag("table", tag("caption", "Figures of each run in %, "
-                                                                            f"{kind}"),
-                                                    tag("thead", head), tag("tbody", *rows)))
+    kind = ("single query; MQ: multiple query, mean of the features" if section.protocol == "market1501"
+            else "single-shot")
+    caption = tag("caption", f"Figures of each run in %, {kind}")
+    return scrolled(f"Figures of {anchor}", tag("table", caption, tag("thead", head), tag("tbody", *rows)))
 
 
 def _course(group: Group, anchor: str) -> Html | None:
@@ -436,8 +435,8 @@ def _settings(group: Group, anchor: str) -> Html:
 
 
 def _value(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value,
-                                                    (list,
-                                                     tuple)) else "none" if value is None else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
 
 

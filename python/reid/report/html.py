@@ -60,5 +60,5 @@ def page(title: str, contents: list[tuple[str, str]], *body: object) -> str:
     skip = tag("a", "Skip to the content", href="#content", class_="skip")
     inner = tag("body", skip, tag("header", tag("h1", title), navigation),
                 tag("main", *body, id="content", tabindex=-1))
-    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), inner, lang='en')}\n".replace("></section><",
-                                                                                            ">\n</section>\n<")
+    whole = f"<!DOCTYPE html>\n{tag('html', tag('head', head), inner, lang='en')}\n"
+    return whole.replace("></section><", ">\n</section>\n<")

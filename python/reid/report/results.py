@@ -106,9 +106,9 @@ def unfinished(folder: Path | str) -> list[Unfinished]:
         if not (file.parent / result_file.NAME).is_file():
             try:
                 asked, losses = yaml_file.read(file), tables.read(file.parent / "losses.csv")
-                found.append(Unfinished(file.parent, *(asked[key] for key in ("stage", "base", "objective",
-                                                                              "split")),
-                                        bool(asked["init"]), int(max(losses.get("iteration", [0])))))
+                about = [asked[key] for key in ("stage", "base", "objective", "split")]
+                found.append(Unfinished(file.parent, *about, bool(asked["init"]),
+                                        int(max(losses.get("iteration", [0])))))
             except (InputError, KeyError, TypeError):
                 continue
     return found
