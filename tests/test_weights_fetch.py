@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import shutil
+import socket
 import threading
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ CONTENT = np.random.default_rng(0).bytes(3_000_001)
 class Server(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT, and cuts each connection after `cut` bytes."""
     content, cut, ranges, status, asked = CONTENT, None, True, None, []
+    most = None     # bytes that it gives of what it is asked for
     odd = None      # a status, headers and content that it answers with whatever was asked for
 
     def do_GET(self):
@@ -39,12 +41,14 @@ class Server(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
             return None
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        given = self.content[start:][:self.most]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(self.content) - start))
+        self.send_header("Content-Length", str(len(given)))
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+            last = start + len(given) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
         self.end_headers()
-        self.wfile.write(self.content[start:][:self.cut])
+        self.wfile.write(given[:self.cut])
         return None
 
     def log_message(self, *_):
@@ -56,7 +60,7 @@ def server(monkeypatch):
     """(the handler's class, to set how it behaves; an address)."""
     handler = type("Handler", (Server,), {"asked": []})
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, args=(.01,))
     thread.start()
     monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)
     yield handler, f"http://127.0.0.1:{running.server_port}/weights.bin"
@@ -127,8 +131,14 @@ PAGE = b"<html>Sign in to this network</html>"
     ((200, {"Content-Length": "36"}, PAGE), "holds 36 bytes, expected 3000001"),
     ((206, {}, CONTENT[1000:]), "asked for bytes from 1000, got bytes that it does not name"),
     ((206, {"Content-Range": "bytes 5-3000000/3000001"}, CONTENT[5:]), "got bytes 5-3000000/3000001"),
+    ((206, {"Content-Range": "bytes 1000-1999/3000001", "Content-Length": "2999001"}, CONTENT[1000:]),
+     "from 1000, got bytes 1000-1999"),
+    ((206, {"Content-Range": "bytes 1000-junk"}, CONTENT[1000:]), "from 1000, got bytes 1000-junk"),
+    ((206, {"Content-Range": "bytes 1000-3000000/99"}, CONTENT[1000:]), "holds 99 bytes, expected 3000001"),
+    ((200, {"Content-Length": "3000001"}, CONTENT[:500]), "the connection was cut; 1000 of"),
+    ((302, {"Location": "weights.bin"}, b""), "answers 302.*infinite loop"),
     ((302, {"Location": "http://[bad/"}, b""), "an address that cannot be opened"),
-    ((302, {"Location": "http://x:y/"}, b""), "nonnumeric port"),
+    ((302, {"Location": "http://x:y/"}, b""), "cannot be opened .*nonnumeric port"),
     ((302, {"Location": "file:///etc/passwd"}, b""), "answers 302.*not allowed"),
     ((302, {}, b""), "answers 302"),
 ])
@@ -143,6 +153,30 @@ def test_odd_answers_are_one_sentence_and_cost_nothing_that_came(server, tmp_pat
     handler.odd = None
     download(url, tmp_path / "weights.bin", len(CONTENT))
     assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_gives_less_than_it_was_asked_for_is_asked_again(server, tmp_path):
+    """As RFC 9110 allows; once "it is another file now"."""
+    handler, url = server
+    (tmp_path / "weights.bin.part").write_bytes(CONTENT[:1000])
+    handler.most = 1_500_000
+    download(url, tmp_path / "weights.bin", len(CONTENT))
+    assert (tmp_path / "weights.bin").read_bytes() == CONTENT
+    assert handler.asked == ["bytes=1000-", "bytes=1501000-"]
+
+
+def test_what_does_not_speak_http(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def answer():
+            for _ in range(downloading.ATTEMPTS):
+                with listening.accept()[0] as one:
+                    one.sendall(b"SSH-2.0\r\n")
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(InputError, match=r"does not speak HTTP \(SSH-2.0\); 0 of 10 bytes are there"):
+            download(f"http://127.0.0.1:{listening.getsockname()[1]}/x", tmp_path / "x", 10)
+        thread.join()
 
 
 def test_offline(tmp_path, monkeypatch):
