@@ -32,6 +32,14 @@ def test_a_containers_share_of_the_cores_is_rounded_up(container):
     assert machine.cores() == 8
 
 
+def test_as_many_threads_as_openmp_is_asked_for(container, monkeypatch):
+    for asked, threads in (("3", 3), ("", 8), ("0", 8), ("many", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert machine.threads() == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert machine.threads() == 8
+
+
 def test_page_cache_is_no_use_of_a_containers_memory(container):
     container("memory.max", 4 * GB)
     container("memory.current", 3 * GB)

@@ -16,6 +16,4 @@ if [ -n "$missing" ]; then
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive $install -qy; } >build/test.log 2>&1 ||
     { echo "error: apt-get could not install$missing: $(tail -n1 build/test.log) (build/test.log)" >&2; exit 2; }
 fi
-# One thread: the tests' nets are small, and two threads that wait for each other on a busy machine take several times as long.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec .venv/bin/python -m pytest "$@"

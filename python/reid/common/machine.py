@@ -27,6 +27,12 @@ def cores() -> int:
     return granted if quota == "max" else min(granted, math.ceil(int(quota) / int(period)))
 
 
+def threads() -> int:
+    """Threads that compute unless a run says how many: OMP_NUM_THREADS, which is OpenMP's, or cores()."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else cores()
+
+
 def memory() -> tuple[int, int]:
     """Total and free memory in bytes, within the limits of a container.
 

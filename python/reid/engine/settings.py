@@ -66,7 +66,7 @@ class Settings:
     workers: int = _setting("processes that prepare batches ahead; 0: none", unit="processes", default=2,
                             low=0, high=64, free=True)
     threads: int | None = _setting("threads that compute on the CPU, also `--threads N`; none: "
-                                   "one for each core",
+                                   "OMP_NUM_THREADS, or one for each core",
                                    unit="threads", default=None, low=1, high=1024, free=True)
     # The net
     feature: str = _setting("the blob that is compared and classified (VGG-16: fc7 or pool5)")

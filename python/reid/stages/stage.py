@@ -11,7 +11,7 @@ from typing import Optional
 import caffe
 
 from reid.common.lock import in_use
-from reid.common.machine import cores
+from reid.common.machine import threads
 from reid.engine.device import build, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory, memory_of
 from reid.engine.settings import Settings
@@ -118,7 +118,7 @@ def carry_out(check: StageCheck) -> list[Path]:
     job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
-        use_threads(job.settings.threads or cores())
+        use_threads(job.settings.threads or threads())
         for run in todo:
             run.write_nets()
         start = starting_net(job, todo[0])
