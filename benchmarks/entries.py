@@ -387,9 +387,8 @@ def module(path: str) -> ModuleType:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("entry", choices=("setup", "data_prep", "feed", "train", "layers", "extract",
-                                          "evaluate", "report", "growth"))
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("entry")
+    parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--torch-python", type=Path)
     options = parser.parse_args()
     measure = globals()[options.entry]

@@ -13,7 +13,6 @@ import datetime
 import io
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from benchmarks.alone import ROOT, run_alone
 from reid.common.errors import InputError, command_line
 from reid.common.files import write_whole
 from reid.common.machine import describe
 
-ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = {"data_prep": "preparing data", "feed": "feeding pairs", "train": "a training step",
            "layers": "where a training step goes", "extract": "extracting features",
            "evaluate": "evaluation", "report": "the report", "growth": "how cost grows",
@@ -96,15 +95,9 @@ def busy() -> float:
 
 def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What an entry found, from a process of its own, whose highest memory counts for it alone."""
-    command = [sys.executable, str(ROOT / "benchmarks/entries.py"), name, "--batch", str(options.batch)]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT / "python"), str(ROOT)]),
-                       GLOG_minloglevel="2")
-    if options.torch_python:
-        command += ["--torch-python", str(options.torch_python)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
-    if ended.returncode:
-        raise InputError(f"{name}: ended with status {ended.returncode}; what it said is above")
-    return json.loads(ended.stdout.splitlines()[-1])
+    torch = ["--torch-python", options.torch_python] if options.torch_python else []
+    return run_alone(ROOT / "benchmarks/entries.py", name, "--batch", options.batch, *torch,
+                     GLOG_minloglevel="2")
 
 
 def ratio(row: dict, other: float | None, entry: dict) -> str:
@@ -180,12 +173,13 @@ def plot(curve: dict) -> str:
     """A curve of growth as SVG, with the line that its slope is taken from."""
     matplotlib.use("svg")
     from matplotlib import pyplot
-    sizes, seconds = np.array(curve["sizes"], float), np.array(curve["seconds"])
+    sizes, seconds, slope = np.array(curve["sizes"], float), np.array(curve["seconds"]), curve["slope"]
     with pyplot.rc_context({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9}):
         drawn, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
         axes.loglog(sizes, seconds, "o", label="measured")
-        line = np.exp(np.polyval(np.polyfit(np.log(sizes), np.log(seconds), 1), np.log(sizes)))
-        axes.loglog(sizes, line, "-", color="tab:gray", label=f"slope {curve['slope']:.2f}")
+        line = sizes ** slope
+        line *= np.exp(np.log(seconds / line).mean())    # the fitted one goes through the points' middle
+        axes.loglog(sizes, line, "-", color="tab:gray", label=f"slope {slope:.2f}")
         axes.set(xlabel=", ".join(dict.fromkeys((curve["name"], curve["unit"]))), ylabel="time, seconds")
         axes.legend()
         file = io.StringIO()

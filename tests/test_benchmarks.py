@@ -89,24 +89,49 @@ def test_memory_counts_what_was_given_back():
 
 
 def test_growth_is_drawn_from_what_was_measured(monkeypatch):
-    tiny = {"gallery": (17_000, 20_000), "values": (4, 8), "epochs": (1, 3), "splits": (1, 2),
-            "people": (4, 8)}
-    monkeypatch.setattr(entries, "GROWTH", tiny)
+    def small(path):
+        made = module(path)
+        made.QUERIES, made.JUNK, made.DISTRACTORS, made.GALLERY, made.PEOPLE = 60, 20, 10, 200, 9
+        return made
+    module = entries.module
+    monkeypatch.setattr(entries, "module", small)
+    monkeypatch.setattr(entries, "GROWTH", {"gallery": (200, 300), "values": (4, 8), "epochs": (1, 3),
+                                            "splits": (1, 2), "people": (4, 8)})
     monkeypatch.setattr(entries, "PEOPLE", 6)
     found = entries.growth(None)
     assert [curve["name"] for curve in found["curves"]] == ["gallery", "feature length", "pairs", "splits",
                                                             "identities"]
     pairs = found["curves"][2]["sizes"]
     assert pairs[1] > 2 * pairs[0] > 0
-    for curve in json.loads(json.dumps(found["curves"])):
-        assert ElementTree.fromstring(run.plot(curve)).tag.endswith("svg")
+    curves = json.loads(json.dumps(found["curves"]))
+    assert ElementTree.fromstring(run.plot(curves[0])).tag.endswith("svg")
+    assert all(curve.keys() == curves[0].keys() for curve in curves)
     assert run.table({"idle": True, **found}).count("power of growth") == 5
 
 
+def test_the_line_of_a_curve_is_the_fitted_one(monkeypatch):
+    sizes, seconds = np.array([10, 30, 70, 200]), np.array([1, 2, 9, 12])
+    slope, height = np.polyfit(np.log(sizes), np.log(seconds), 1)
+    from matplotlib.axes import Axes
+    drawn = []
+    monkeypatch.setattr(Axes, "loglog", lambda axes, x, y, *form, **how: drawn.append(y))
+    run.plot({"name": "n", "unit": "u", "sizes": list(sizes), "seconds": list(seconds), "slope": slope})
+    np.testing.assert_allclose(drawn[1], np.exp(height) * sizes ** slope)
+
+
 def test_features_are_compared_before_they_are_timed(tmp_path):
-    extract = load("extract/run")
-    assert extract.child(sys.executable, "write", tmp_path, "64x64", 8)["operations"] > 5e8
-    assert extract.child(sys.executable, "opencv", tmp_path, "64x64")["apart"] < 1e-5
-    np.save(tmp_path / "features.npy", 1.01 * np.load(tmp_path / "features.npy"))
-    with pytest.raises(InputError, match="opencv, 64x64: its features are not Caffe's: apart by 9.9e-03"):
-        extract.child(sys.executable, "opencv", tmp_path, "64x64")
+    extract, measure = load("extract/run"), load("extract/measure")
+    assert extract.run_alone(extract.MEASURE, "write", tmp_path, "64x64", 8)["operations"] > 5e8
+    assert extract.run_alone(extract.MEASURE, "opencv", tmp_path, "64x64")["apart"] < 1e-5
+    features = np.load(tmp_path / "features.npy")
+    with pytest.raises(SystemExit, match="its features are not Caffe's: apart by 9.9e-03"):
+        measure.compare(features, 1.01 * features)
+
+
+def test_what_a_process_says_is_read_or_passed_on(tmp_path, capfd):
+    (tmp_path / "x.py").write_text(
+        "import sys; print('a'); print([1]) if sys.argv[1] == 'well' else sys.exit('ill')")
+    assert run.run_alone(tmp_path / "x.py", "well") == [1]
+    with pytest.raises(InputError, match="x.py badly: ended with status 1"):
+        run.run_alone(tmp_path / "x.py", "badly")
+    assert capfd.readouterr().err == "ill\n"

@@ -25,21 +25,27 @@ Features = Callable[[int], np.ndarray]    # of so many images, the first ones
 
 
 def main() -> None:
-    side, work, size, images = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    side, work, size = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     if side == "write":
-        print(json.dumps({"operations": write(work, size, images)}))
+        print(json.dumps({"operations": write(work, size, int(sys.argv[4]))}))
         return
     views = np.load(work / "views.npy")
     compute = {"ours": ours, "opencv": opencv, "pytorch": pytorch}[side](work, views, size)
     expected = np.load(work / "features.npy")
-    apart = np.abs(compute(len(expected)) - expected).max() / np.abs(expected).max()    # and warm
-    if not apart <= APART or len(np.unique(expected.round(3), axis=0)) < 2:
-        sys.exit(f"its features are not Caffe's: apart by {apart:.1e} of the largest value")
+    apart = compare(compute(len(expected)), expected)    # and warm
     began = time.perf_counter()
     compute(len(views))
     seconds = time.perf_counter() - began
-    print(json.dumps({"images_per_second": len(views) / seconds, "apart": float(apart),
+    print(json.dumps({"images_per_second": len(views) / seconds, "apart": apart,
                       "memory": status("VmHWM")}))
+
+
+def compare(found: np.ndarray, expected: np.ndarray) -> float:
+    """How far features are from Caffe's, of the largest value; ends this process where that is too far."""
+    apart = np.abs(found - expected).max() / np.abs(expected).max()
+    if not apart <= APART or len(np.unique(expected.round(3), axis=0)) < 2:
+        sys.exit(f"its features are not Caffe's: apart by {apart:.1e} of the largest value")
+    return float(apart)
 
 
 def write(work: Path, size: str, images: int) -> float:
@@ -49,9 +55,9 @@ def write(work: Path, size: str, images: int) -> float:
     views.npy (the images as the net sees them, less the mean) and features.npy (Caffe's, of the first batch).
     """
     import caffe
-    import ours as training
     from google.protobuf import text_format
 
+    from benchmarks.train import ours as training
     from data_prep.people.write import write as write_people
     from data_prep.prepare import prepare
     from reid.features.extract import view
@@ -109,8 +115,9 @@ def opencv(work: Path, views: np.ndarray, size: str) -> Features:
 
 def pytorch(work: Path, views: np.ndarray, size: str) -> Features:
     """From pixels in memory, less the mean, by the net of benchmarks/train/peer.py with the same weights."""
-    import peer
     import torch
+
+    from benchmarks.train import peer
 
     net = peer.ResNet50(views.shape[2:]).eval()
     peer.fill(net.layers.items(), np.load(work / "weights.npz"))

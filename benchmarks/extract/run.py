@@ -5,17 +5,15 @@
 README.md beside this file says what is measured.
 """
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from reid.common.errors import InputError, command_line
+from benchmarks.alone import run_alone
+from reid.common.errors import command_line
 
-HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
+MEASURE = Path(__file__).with_name("measure.py")
 IMAGES = {"128x64": 288, "224x224": 96}    # more than ImageFeed.FEW, so that workers prepare them
 SIDES = ("ours", "pytorch", "opencv")
 NAMES = {"ours": "reid.features.extract", "pytorch": "PyTorch, eager", "opencv": "OpenCV's dnn"}
@@ -52,24 +50,14 @@ def compare(size: str, images: int, repeats: int, torch_python: Path | None) -> 
     sides = [side for side in SIDES if side != "pytorch" or torch_python]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        operations = child(sys.executable, "write", work, size, images)["operations"]
+        operations = run_alone(MEASURE, "write", work, size, images)["operations"]
         turns: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for _ in range(repeats):
             for side in sides:
-                turns[side].append(child(torch_python if side == "pytorch" else sys.executable, side, work,
-                                         size))
+                python = torch_python if side == "pytorch" else sys.executable
+                turns[side].append(run_alone(MEASURE, side, work, size, python=python))
     fastest = {side: max(seen, key=lambda turn: turn["images_per_second"]) for side, seen in turns.items()}
     return {"operations": operations, "sides": fastest}
-
-
-def child(python: str | Path, side: str, work: Path, size: str, images: int = 0) -> dict[str, float]:
-    """What a process of measure.py prints."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "python"), str(ROOT / "benchmarks/train")])
-    ended = subprocess.run(list(map(str, (python, HERE / "measure.py", side, work, size, images))),
-                           capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
-    if ended.returncode:
-        raise InputError(f"{side}, {size}: " + "; ".join(ended.stderr.strip().splitlines()[-2:]))
-    return json.loads(ended.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.alone import run_alone
 from data_prep.people.write import write
 from data_prep.prepare import prepare
 from reid.common.errors import InputError, command_line
 
-HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
 STOCK = {"CAFFE_CUDNN_WORKSPACE_MB": "8", "CAFFE_TF32": "0", "CAFFE_CUDNN_DETERMINISTIC": "0",
          "CAFFE_FUSE": "0"}
@@ -78,8 +78,8 @@ def chosen(options: argparse.Namespace) -> list[Variant]:
     """The variants that can be measured here, or those that were asked for."""
     variants = [v for v in (ON_CPU if options.gpu is None else ON_GPU)
                 if v.name in (options.variant or [v.name])]
-    if any(v.side == "peer" for v in variants) and child("-c", "import torch",
-                                                         python=options.torch_python).returncode:
+    torch = subprocess.run([options.torch_python, "-c", "import torch"], stderr=subprocess.DEVNULL)
+    if any(v.side == "peer" for v in variants) and torch.returncode:
         print("PyTorch is not installed: Caffe is measured alone (README.md says how to get it)")
         variants = [v for v in variants if v.side == "ours"]
     if not variants or variants[0].name != "Caffe":
@@ -131,21 +131,10 @@ def take_turns(base: str, variants: Sequence[Variant], data: Path | None,
 
 def measure(side: str, arguments: Sequence[object], options: argparse.Namespace,
             environment: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
-    """What a process of measure.py prints. InputError with its last words where it fails."""
+    """What a process of measure.py prints; InputError where it fails."""
     python = options.torch_python if side == "peer" else sys.executable
-    ended = child(HERE / "measure.py", side, *arguments, python=python,
-                  OMP_NUM_THREADS=str(options.threads), **dict(environment))
-    if ended.returncode:
-        words = "; ".join(ended.stderr.strip().splitlines()[-3:])
-        raise InputError(f"measure.py {side} {' '.join(map(str, arguments))} ended with {ended.returncode}: "
-                         f"{words}")
-    return json.loads(ended.stdout.splitlines()[-1])
-
-
-def child(*command: object, python: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "python"), os.environ.get("PYTHONPATH"))))
-    return subprocess.run([python, *map(str, command)], capture_output=True, text=True,
-                          env={**os.environ, **environment, "PYTHONPATH": path})
+    return run_alone(Path(__file__).with_name("measure.py"), side, *arguments, python=python,
+                     OMP_NUM_THREADS=str(options.threads), **dict(environment))
 
 
 def table(base: str, batch: int, seen: dict[str, list[dict[str, Any]]]) -> None:
