@@ -8,6 +8,7 @@ import sys
 import cv2
 import lmdb
 import numpy as np
+import programs
 import pytest
 
 from data_prep import __main__ as command
@@ -179,16 +180,10 @@ def test_pairs_of_a_wrong_length(prepared_viper, tmp_path):
         PairStore(tmp_path / "short")
 
 
-def on_a_full_disk(limit, module, *arguments):
-    """Run a command line where no file can grow beyond `limit` bytes, as on a disk that is full."""
-    return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-
-
 @pytest.mark.parametrize("limit, name", [(2_000, "manifest.json"), (8_000, "images"), (500_000, "images")])
 def test_a_full_disk(generated_viper, prepared_viper, tmp_path, limit, name):
-    ended = on_a_full_disk(limit, "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
-                           "--split", "0", "--epochs", "3")
+    ended = programs.run("data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
+                         "--split", "0", "--epochs", "3", largest_file=limit)
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ") and "Traceback" not in ended.stderr and name in ended.stderr
     assert not list(tmp_path.rglob("*.partial")) and not (tmp_path / "out/images").exists()
@@ -198,7 +193,9 @@ def test_a_full_disk(generated_viper, prepared_viper, tmp_path, limit, name):
 
 
 def test_a_full_disk_while_people_are_drawn(tmp_path):
-    ended = on_a_full_disk(8_000, "data_prep.people", "--out", tmp_path / "raw", "--identities", "2")
+    command = [sys.executable, "-m", "data_prep.people", "--out", tmp_path / "raw", "--identities", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000)))
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ") and f"'{tmp_path}/raw'" in ended.stderr
     assert not list(tmp_path.iterdir())
@@ -207,8 +204,8 @@ def test_a_full_disk_while_people_are_drawn(tmp_path):
 def test_a_full_disk_leaves_what_was_whole(generated_viper, tmp_path):
     prepare("viper", generated_viper, tmp_path / "out", [0], epochs=3)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    ended = on_a_full_disk(10_000, "data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
-                           "--split", "1", "--epochs", "3")
+    ended = programs.run("data_prep", "viper", "--raw", generated_viper, "--out", tmp_path / "out",
+                         "--split", "1", "--epochs", "3", largest_file=10_000)
     assert ended.returncode == 2 and "cannot be written" in ended.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
@@ -216,8 +213,8 @@ def test_a_full_disk_leaves_what_was_whole(generated_viper, tmp_path):
 @pytest.mark.parametrize("limit", [0, 1, 600, 5_000, 100_000, 200_000])
 def test_a_full_disk_while_a_mat_is_written(tmp_path, limit):
     """HDF5 cleans up after a failed write by a dozen tracebacks and a segmentation fault."""
-    ended = on_a_full_disk(limit, "data_prep.people", "--out", tmp_path / "raw", "--layout", "cuhk03",
-                           "--identities", "12")
+    ended = programs.run("data_prep.people", "--out", tmp_path / "raw", "--layout", "cuhk03",
+                         "--identities", "12", largest_file=limit)
     assert ended.returncode == 2, ended
     assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("error: ") and "raw" in ended.stderr
     assert not list(tmp_path.iterdir())

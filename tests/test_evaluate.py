@@ -2,11 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+import programs
 import pytest
 from scipy.io import loadmat
 
@@ -16,12 +15,7 @@ from reid.metrics.distance import squared_distances
 from reid.metrics.single_shot import exact
 from reid.metrics.summary import summary
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def evaluate(*arguments):
-    return subprocess.run([sys.executable, ROOT / "tools" / "evaluate.py", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=ROOT)
+evaluate = partial(programs.run, "tools/evaluate.py")
 
 
 @pytest.fixture(scope="module")

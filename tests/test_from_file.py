@@ -1,10 +1,8 @@
 """A run that starts from a file of weights with a record, taken through everything that reads its result."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
+import programs
 import pytest
 from stages import run_stage
 
@@ -13,8 +11,6 @@ from reid.formats import result as result_file, weights_record
 from reid.formats.snapshot import WEIGHTS
 from reid.report.results import gather
 from reid.stages.stage import Job
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def train(data, out, init=None):
@@ -36,8 +32,7 @@ def runs(prepared_viper, tmp_path_factory):
 
 
 def say(tool, *arguments):
-    done = subprocess.run([sys.executable, ROOT / "tools" / tool, *map(str, arguments)],
-                          capture_output=True, text=True)
+    done = programs.run(f"tools/{tool}", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 from records import edit
 from stages import run_stage
@@ -17,7 +16,6 @@ from reid.engine.settings import defaults, override
 from reid.provenance.lineage import walk
 from reid.stages.stage import Job
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=1", "display=1", "test_every=0", "workers=0", "seed=5"]
 WEIGHTS = "snapshots/000001/weights.caffemodel"
 
@@ -52,7 +50,7 @@ def second(folder):
 
 
 def say(run):
-    done = subprocess.run([sys.executable, ROOT / "tools/lineage.py", run], capture_output=True, text=True)
+    done = programs.run("tools/lineage.py", run)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -5,13 +5,12 @@ import mmap
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
+import programs
 import pytest
 from records import edit
 from stages import run_stage, tiny_job
@@ -33,7 +32,6 @@ from reid.stages.stage import check_stage
 from tools import doctor, make_prototxt
 from weights import convert, resnet_imagenet
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 
 
@@ -195,9 +193,8 @@ def test_a_loop_of_links(tmp_path, capsys):
         assert prepare_command.main(given) == 2
         assert "unexpected" not in capsys.readouterr().err
     for data, out in (("a", "out"), ("here", "a")):
-        command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path / data, "--out",
-                   tmp_path / out, "--base", "tiny", "--chain", "scratch"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = programs.run("tools/train_stage.py", "viper", "--data", tmp_path / data, "--out",
+                            tmp_path / out, "--base", "tiny", "--chain", "scratch")
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
         assert "unexpected" not in done.stderr
 
@@ -306,8 +303,7 @@ def test_a_record_of_a_base_that_is_not_known(tmp_path):
     file.write_bytes(b"x")
     Path(f"{file}.json").write_text(json.dumps({"name": "x", "base": "lenet", "sha256": "0" * 64,
                                                 "mean": [1, 2, 3], "origin": "o", "licence": "l"}))
-    done = subprocess.run([sys.executable, "-m", "weights.classify", file], cwd=ROOT, capture_output=True,
-                          text=True)
+    done = programs.run("weights.classify", file)
     assert done.returncode == 2 and "base lenet is not known; there are" in done.stderr, done.stderr
 
 
@@ -342,8 +338,8 @@ sys.exit(main())
 @pytest.mark.parametrize("length", [0, 4096, 12_288])
 def test_a_database_cut_in_place_while_it_is_read_is_no_bus_error(prepared_viper, tmp_path, name, length):
     data = shutil.copytree(prepared_viper, tmp_path / "data")
-    done = subprocess.run([sys.executable, "-c", CUT_IN_PLACE, data / "images", data / "split00/train",
-                           data / name, str(length)], capture_output=True, text=True)
+    (tmp_path / "cut.py").write_text(CUT_IN_PLACE)
+    done = programs.run(f"{tmp_path}/cut.py", data / "images", data / "split00/train", data / name, length)
     assert done.returncode == 2 and f"{data / name}: cut short: {length} of" in done.stderr, done
 
 

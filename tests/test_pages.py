@@ -1,30 +1,24 @@
 """Pages are written whole: a full disk leaves the older one."""
 
 import os
-import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import programs
 import pytest
 from test_report import write
 
 from reid.formats.feature_file import write_features
 from tools import report
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def lists(out, query, images, size=10 ** 7):
     """Ranked lists written where no file can grow beyond `size` bytes, as on a disk that is full."""
-    command = [sys.executable, ROOT / "tools/ranked_lists.py", "--query", query, "--gallery", query,
-               "--protocol", "single-shot", "--images", images, "--out", out, "--names", "x0.png", "--count",
-               "2"]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    return programs.run("tools/ranked_lists.py", "--query", query, "--gallery", query, "--protocol",
+                        "single-shot", "--images", images, "--out", out, "--names", "x0.png", "--count", "2",
+                        largest_file=size)
 
 
 @pytest.fixture

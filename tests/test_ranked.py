@@ -3,12 +3,10 @@
 import base64
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
+import programs
 import pytest
 
 from reid.common.errors import InputError
@@ -18,7 +16,6 @@ from reid.metrics.market1501 import evaluate
 from reid.metrics.protocol import rank
 from reid.report.ranked import Found, Prepared, about, marks, ranked_lists, spread, worst
 
-ROOT = Path(__file__).resolve().parents[1]
 # angle, id, camera
 GALLERY = [(.0, -1, 2), (.1, 7, 1), (.2, 0, 1), (.3, 7, 2), (.4, 5, 2), (.6, 7, 3), (.9, 8, 2)]
 
@@ -91,10 +88,8 @@ def test_text_and_pictures_give_the_same_rank():
 
 
 def ranked(folder, *arguments):
-    return subprocess.run([sys.executable, ROOT / "tools" / "ranked_lists.py", "--protocol",
-                           "market1501", "--images",
-                           folder, "--query", folder / "query.npz", "--gallery", folder / "gallery.npz",
-                           *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
+    return programs.run("tools/ranked_lists.py", "--protocol", "market1501", "--images", folder, "--query",
+                        folder / "query.npz", "--gallery", folder / "gallery.npz", *arguments)
 
 
 def test_the_page_says_what_each_picture_is(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import caffe
 import numpy as np
+import programs
 import pytest
 import yaml
 from caffe.proto import caffe_pb2
@@ -407,9 +408,8 @@ def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
 def test_command_line_errors_are_one_line(tmp_path):
     for arguments, word in ((["--set", "speed=9"], "'speed'"), (["--split", "x"], "--split x"),
                             (["--gpu", "0"], "manifest.json")):
-        done = subprocess.run([sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", tmp_path,
-                               "--out", tmp_path / "runs", "--base", "tiny", *arguments],
-                              capture_output=True, text=True)
+        done = programs.run("tools/train_stage.py", "viper", "--data", tmp_path, "--out", tmp_path / "runs",
+                            "--base", "tiny", *arguments)
         assert done.returncode == 2, done.stderr
         assert word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
