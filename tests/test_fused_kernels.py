@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"),
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("g++"),
 ENGINE = Path(__file__).resolve().parents[1] / "tools/caffe/engine"
 KERNELS, UPDATE = ENGINE / "frozen_norm_kernels.cuh", ENGINE / "update_kernels.cuh"
 
-SHIM = r"""
+CARD = r"""
 #include <algorithm>
 #include <barrier>
 #include <cmath>
@@ -33,9 +34,6 @@ std::barrier<>* threads;
 #define __syncthreads() threads->arrive_and_wait()
 #define CUDA_KERNEL_LOOP(i, n) \
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += blockDim.x * gridDim.x)
-#include "KERNELS"
-#include "UPDATE"
-using namespace caffe;
 
 template <class Kernel> void launch(dim3 grid, int count, Kernel kernel) {
   gridDim = grid;
@@ -55,7 +53,8 @@ template <class Kernel> void launch(dim3 grid, int count, Kernel kernel) {
 }
 
 float uniform() { return rand() / float(RAND_MAX) - .5f; }
-
+"""
+AGAINST_DOUBLES = r"""
 template <bool relu> double worst(int N, int C, int I) {
   const int n = N * C * I, parts = std::min(N, 3);
   std::vector<float> x(n), kept(n, NAN), dy(n), mean_sum(C), variance_sum(C), factor(1, 3.f), mean(C, NAN),
@@ -117,34 +116,37 @@ double update(int n, int blocks) {
   }
   return apart;
 }
-
-int main() {
-  printf("%.1e %.1e %.1e\n", update(1, 1), update(1000, 3), update(5000, 2));
-  printf("%.1e %.1e %.1e %.1e\n", worst<true>(5, 3, 49), worst<false>(1, 7, 700), worst<true>(4, 2, 1),
-         worst<false>(2, 5, 300));
-}
 """
+SOME = ["update(1000, 3)", "worst<true>(5, 3, 49)"]
+ALL = [*SOME, "update(1, 1)", "update(5000, 2)", "worst<false>(1, 7, 700)", "worst<true>(4, 2, 1)",
+       "worst<false>(2, 5, 300)"]
+WRONG = (("gamma_sum += g * kept", "gamma_sum += kept"), ("momentum * history[i]", "history[i]"))
 
 
-def compile_and_run(folder, kernels=KERNELS, update=UPDATE):
-    (folder / "shim.cpp").write_text(SHIM.replace("KERNELS", str(kernels)).replace("UPDATE", str(update)))
-    subprocess.run(["g++", "-std=c++20", "-O1", "-pthread", "-w", "shim.cpp", "-o", "shim"],
-                   cwd=folder, check=True)
-    return [float(word)
-            for word in subprocess.run([folder / "shim"], capture_output=True, text=True, timeout=100,
-                                       check=True).stdout.split()]
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    """How far the kernels' results are from float64's: as they are, and with each of WRONG. Compiled once."""
+    folder, text = tmp_path_factory.mktemp("kernels"), KERNELS.read_text() + UPDATE.read_text()
+    variants = [text]
+    for right, wrong in WRONG:
+        assert text.count(right) == 1
+        variants.append(text.replace(right, wrong))
+    text = CARD
+    for number, variant in enumerate(variants):
+        text += f"namespace v{number} {{\n{variant}\nusing namespace caffe;\n{AGAINST_DOUBLES}\n}}\n"
+    tell = "".join(f'printf("%.1e ", v{number}::{one});' for number in range(len(variants))
+                   for one in (SOME if number else ALL))
+    (folder / "shim.cpp").write_text(f"{text}int main() {{ {tell} }}\n")
+    subprocess.run(["g++", "-std=c++20", "-pthread", "-w", "shim.cpp", "-o", "shim"], cwd=folder, check=True)
+    ended = subprocess.run([folder / "shim"], capture_output=True, text=True, timeout=100, check=True)
+    found = list(map(float, ended.stdout.split()))
+    return found[:len(ALL)], *np.reshape(found[len(ALL):], (len(WRONG), len(SOME)))
 
 
-def test_the_kernels_are_right(tmp_path):
-    apart = compile_and_run(tmp_path)
-    assert len(apart) == 7 and max(apart) < 1e-6
+def test_the_kernels_are_right(apart):
+    assert max(apart[0]) < 1e-6
 
 
-@pytest.mark.parametrize("which, right, wrong", [
-    ("kernels", "gamma_sum += g * kept", "gamma_sum += kept"),
-    ("update", "momentum * history[i]", "history[i]")])
-def test_a_wrong_kernel_is_found(tmp_path, which, right, wrong):
-    text = {"kernels": KERNELS, "update": UPDATE}[which].read_text()
-    assert text.count(right) == 1
-    (tmp_path / "wrong.cuh").write_text(text.replace(right, wrong))
-    assert max(compile_and_run(tmp_path, **{which: tmp_path / "wrong.cuh"})) > 1e-3
+@pytest.mark.parametrize("which", range(len(WRONG)))
+def test_a_wrong_kernel_is_found(apart, which):
+    assert max(apart[1 + which]) > 1e-3
