@@ -9,7 +9,7 @@ from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import command_line
-from reid.formats.manifest import READINGS, STORES
+from reid.formats.manifest import READINGS, STORES, parse_splits
 
 HELP = {"anchors": "what is the first of a pair once an epoch: each augmented copy, or each image",
         "copies": "the five copies of an image: translations that are cropped anew each time, or fixed crops",
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     manifest = prepare(options.dataset, options.raw, options.out, options.split, options.seed, options.epochs,
                        options.schedule, options.flip, options.variant,
                        {key: getattr(options, key) for key in READINGS}, options.validation,
-                       options.store)
+                       options.store, options.wait)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     images, identities = len(manifest.images.path), len(manifest.identities)
     mark = ", generated data" if manifest.generated else ""
@@ -42,8 +42,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--raw", type=Path, required=True,
                         help="the raw folder (csv: the CSV file; cuhk03: the .mat or a folder)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; what is whole is kept")
-    parser.add_argument("--split", type=_splits, metavar="K|all",
-                        help=f"one split, or all (default: all; {_named('first_only')}: 0)")
+    parser.add_argument("--split", type=_splits, metavar="K,K-K|all",
+                        help=f"numbers of splits as 0,2-4, or all (default: all; {_named('first_only')}: 0)")
     varied = [dataset for dataset in DATASETS.values() if dataset.variants]
     parser.add_argument("--variant",
                         choices=sorted({name for dataset in varied for name in dataset.variants}),
@@ -64,6 +64,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--validation", type=int, default=0, metavar="N",
                         help="train without N of the training identities and test these instead of the "
                              "dataset's own (market1501)")
+    parser.add_argument("--wait", action="store_true",
+                        help="where another process works in --out, wait until it ends")
     return parser.parse_args(arguments)
 
 
@@ -73,7 +75,7 @@ def _named(fact: str) -> str:
 
 
 def _splits(text: str) -> list[int] | str:
-    return text if text == "all" else [int(text)]
+    return text if text == "all" else parse_splits(text)
 
 
 if __name__ == "__main__":

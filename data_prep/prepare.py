@@ -38,7 +38,7 @@ MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they a
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
             epochs: int = 75, schedule: str = "literal", flip: bool | None = None,
             variant: str | None = None, readings: dict[str, str] | None = None,
-            validation: int = 0, store: str | None = None) -> Manifest:
+            validation: int = 0, store: str | None = None, wait: bool = False) -> Manifest:
     """Prepare `splits` of a raw dataset into the folder `out`; return the manifest.
 
     `splits`: numbers, "all", or None for the dataset's own rule: see readers.dataset.
@@ -46,14 +46,15 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     was prepared from other images or with other settings is an InputError, as is everything that is wrong
     with the raw data. One process at a time works in `out`. `readings`: values of manifest.READINGS that are
     not the default; `validation`: how many training identities are tested in place of the dataset's own.
-    `store`: one of manifest.STORES; None: as the folder is, a new one encoded.
+    `store`: one of manifest.STORES; None: as the folder is, a new one encoded. `wait`: until another process
+    that works in `out` ends; else that is an InputError.
     """
     if not 1 <= epochs <= MOST_EPOCHS or seed < 0:
         raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed ≥ 0")
     raw, out = Path(raw), Path(out)
     if raw.is_dir() and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(raw)):
         raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")
-    with lock.in_use(out):
+    with lock.in_use(out, wait):
         index = read(dataset, raw, variant)
         if validation:
             index = hold_out(index, validation, seed)

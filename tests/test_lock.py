@@ -12,6 +12,7 @@ import pytest
 
 from data_prep import __main__ as prepare_command
 from data_prep.prepare import prepare
+from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.lock import in_use
 
@@ -123,6 +124,19 @@ def test_training_and_preparing_take_it(generated_viper, prepared_viper, tmp_pat
     left = tmp_path / "runs/viper/split00/.lock"    # as by a kill between the result and the end
     left.touch()
     assert train(prepared_viper, tmp_path / "runs").returncode == 0 and not left.exists()
+
+
+def test_preparing_waits_where_it_is_told_to(generated_viper, tmp_path, monkeypatch):
+    process, said = hold(tmp_path / "out"), []
+    monkeypatch.setattr(lock, "ENDING", 0)
+
+    def waits(line, **how):
+        said.append(line)
+        end(process)
+    monkeypatch.setattr(lock, "print", waits, raising=False)
+    assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", str(tmp_path / "out"),
+                                 "--split", "0", "--epochs", "1", "--wait"]) == 0
+    assert "waiting until it ends" in said[0]
 
 
 def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):

@@ -11,6 +11,7 @@ from data_prep.splits import __main__ as command
 from data_prep.splits.draw import draw
 from data_prep.splits.load import COMMITTED, RULES, Split, load_split, split_count
 from reid.common.errors import InputError
+from reid.formats.manifest import describe_splits, parse_splits
 
 
 def two_views(identities, dataset="folder", generated=False) -> Index:
@@ -84,6 +85,18 @@ def test_roles_of_the_dataset_come_first():
     assert split_count(index) == 1
     with pytest.raises(InputError, match="split 1: csv has splits 0 to 0"):
         load_split(index, 1, 0)
+
+
+@pytest.mark.parametrize("text, numbers, again", [
+    ("0", [0], "0"), ("7,0-2,4", [0, 1, 2, 4, 7], "0-2,4,7"), ("1,1-1", [1], "1")])
+def test_numbers_of_splits_in_few_words(text, numbers, again):
+    assert parse_splits(text) == numbers and describe_splits(numbers) == again
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1-", "4-2", "0,,1", "1-2-3", " 1", "٣", "0-99999"])
+def test_what_is_no_numbers_of_splits_is_refused(text):
+    with pytest.raises(InputError, match="write numbers as 0,2-4, or all"):
+        parse_splits(text)
 
 
 def test_an_empty_split_is_an_error():

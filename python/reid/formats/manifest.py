@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 from pathlib import Path
 
 from reid.common.errors import InputError
@@ -111,6 +114,23 @@ def split_number(name: str) -> int:
     return int(name.removeprefix("split"))
 
 
+def parse_splits(text: str) -> list[int]:
+    """The numbers in "0,2-4", in order; InputError where it is not of that form."""
+    ranges = [part.split("-") for part in text.split(",")]
+    if (not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*", text)
+            or any(int(one[0]) > int(one[-1]) for one in ranges)):
+        raise InputError(f"splits {text}: write numbers as 0,2-4, or all")
+    return sorted({number for one in ranges for number in range(int(one[0]), int(one[-1]) + 1)})
+
+
+def describe_splits(numbers: Iterable[int]) -> str:
+    """The opposite of `parse_splits`."""
+    ordered = sorted(numbers)
+    runs = [[number for _, number in run]
+            for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
 def load_manifest(out: Path) -> Manifest:
     """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
     path = Path(out) / NAME
@@ -183,6 +203,11 @@ def _record(kind: type[Kind], content: object, path: Path) -> Kind:
 def write(out: Path, manifest: Manifest) -> None:
     """Write OUT/manifest.json; it appears whole or not at all."""
     json_record.save(Path(out) / NAME, _plain(manifest), ensure_ascii=False)
+
+
+def option(key: str, value: typing.Any) -> tuple[str, ...]:
+    """How python -m data_prep is asked for a value of a field, or of a reading."""
+    return ("--flip" if value else "--no-flip",) if key == "flip" else (f"--{key}", str(value))
 
 
 def split_checksum(manifest: Manifest, name: str) -> str:
