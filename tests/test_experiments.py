@@ -10,6 +10,7 @@ import pytest
 import yaml
 from records import edit
 
+from data_prep import __main__ as prepare_command
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.experiments import show
@@ -20,7 +21,7 @@ from reid.formats import experiment_record
 from reid.report import paper as papers
 from reid.stages import chain, recipe
 from tools import run_experiments
-from tools.run_experiments import EXPERIMENTS, NAMES, SCALES, report
+from tools.run_experiments import EXPERIMENTS, NAMES, SCALES, SOURCES, report
 from tools.train_stage import CHAINS, RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,9 +44,9 @@ def scale(**changes):
 
 
 def place(data, out, **changes):
-    given = dict(data=data, out=out, gpus=0, threads=1, elsewhere=False, chains=chain.load(CHAINS),
-                 recipes={name: recipe.load(file) for name, file in RECIPES.items()}, catalogue=None,
-                 rates=Rates([out]))
+    given = dict(data=data, raw=None, sources=SOURCES, out=out, gpus=0, threads=1, elsewhere=False,
+                 chains=chain.load(CHAINS), catalogue=None, rates=Rates([out]),
+                 recipes={name: recipe.load(file) for name, file in RECIPES.items()})
     return Place(**{**given, **changes})
 
 
@@ -105,7 +106,8 @@ def test_a_run_that_experiments_share_is_one_folder():
 def test_the_committed_scales_are_read():
     assert list(SCALES) == ["tiny", "short", "medium", "full"]
     assert SCALES["short"].stages["viper"] == ("epochs=1.5",) and "input=128x64" in SCALES["short"].settings
-    assert SCALES["full"].settings == () and not SCALES["full"].stages and SCALES["full"].base is None
+    full = SCALES["full"]
+    assert full.settings == ("epochs=75",) and not full.stages and full.base is None
 
 
 @pytest.mark.parametrize("changes, words", [
@@ -254,7 +256,97 @@ def test_people_are_drawn_where_there_are_none(tmp_path):
     assert made.tasks["prepare/viper"].needs == ("people/viper",)
     assert made.tasks["stage/tiny-vi-scratch/viper/split01"].needs == ("prepare/viper",)
     prepare = made.tasks["prepare/viper"].commands
-    assert [command[command.index("--split") + 1] for command in prepare] == ["0", "1"]
+    assert [command[command.index("--split") + 1] for command in prepare] == ["0-1"]
+
+
+def options(task):
+    """{option: value} of the one command of a task, which ends in --wait."""
+    command, = task.commands
+    return dict(zip(command[4:-1:2], command[5:-1:2]))
+
+
+@pytest.fixture
+def raw(generated_viper, tmp_path):
+    """A folder of raw datasets: a link to viper, and nothing in market1501 and cuhk03."""
+    for name in ("market1501", "cuhk03"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+    (tmp_path / "raw/viper").symlink_to(generated_viper)
+    return tmp_path / "raw"
+
+
+def test_raw_datasets_are_prepared_where_data_lack_them(raw, tmp_path):
+    there, few = place(tmp_path / "data", tmp_path / "out", raw=raw), scale(settings=(*SMALL, "epochs=1.5"))
+    made = plan(experiment(tmp_path), few, there, splits=[1])
+    assert set(states(made).values()) == {TO_DO}
+    assert list(made.tasks) == ["prepare/viper", "stage/tiny-vi-scratch/viper/split01",
+                                "stage/tiny-i-scratch/viper/split01"]
+    assert all(task.memory > 1e6 for task in made.tasks.values() if task.trains)
+    prepares = made.tasks["prepare/viper"]
+    assert options(prepares) == {"--raw": str(raw / "viper"), "--out": str(tmp_path / "data/viper"),
+                                 "--split": "1", "--epochs": "2"}
+    command = " ".join(prepares.commands[0])
+    assert f"before the runs: {command}" in show.describe(made)
+    assert f"\n# prepare/viper\n{command}\n" in show.shell(made)
+    assert "prepare_viper=$(sbatch --parsable --requeue --job-name=prepare/viper --cpus-per-task=1 " \
+        f"--mem=1750M --wrap '{command}')" in show.sbatch(made, 0, 1)
+    assert prepare_command.main(list(prepares.commands[0][3:])) == 0
+    # what is there is not prepared again, and what is added to it is as the rest
+    edit(tmp_path / "data/viper/manifest.json", lambda content: content.update(seed=5, flip=False))
+    made = plan(experiment(tmp_path), few, there)
+    assert options(made.tasks["prepare/viper"])["--split"] == "0"
+    assert " --seed 5 --epochs 2 --schedule literal --no-flip --validation 0 --wait" in " ".join(
+        made.tasks["prepare/viper"].commands[0])
+    ready = made.tasks["stage/tiny-vi-scratch/viper/split01"]
+    assert not ready.needs and ready.pairs    # which are known
+    # a larger scale
+    larger = plan(experiment(tmp_path), scale(settings=(*SMALL, "epochs=75")), there)
+    assert not larger.tasks
+    for cell in larger.cells:
+        assert "epochs is 75, but " in cell.why and "holds pairs for 2: set epochs=2, or prepare the data " \
+            "with --epochs 75 into another --data" in cell.why
+
+
+def test_epochs_are_as_many_as_any_row_takes(raw, tmp_path):
+    def prepared(*epochs):
+        rows = {f"row{i}": {"method": "m", "base": "tiny", "objective": "i", "chain": "scratch",
+                            "settings": settings} for i, settings in enumerate(epochs)}
+        made = plan(experiment(tmp_path, table="figure2", rows=rows), scale(),
+                    place(tmp_path / "data", tmp_path / "out", raw=raw), rows=["row0"])
+        return options(made.tasks["prepare/viper"]).get("--epochs")
+    assert prepared({"epochs": 0}) == "1" and prepared({"epochs": 2}, {"epochs": 3.2}) == "4"
+    assert prepared({"epochs": 2}, {}) is None    # a row that takes all there are: as many as data_prep's own
+
+
+def test_what_cannot_be_prepared_says_why(raw, tmp_path):
+    def why(datasets, **changes):
+        mine = experiment(tmp_path, datasets=datasets, rows={"ours": {
+            "method": "Ours (VGG16)", "base": "vgg16", "objective": "vi", "chain": "direct"}})
+        made = plan(mine, scale(base=None), place(tmp_path / "data", tmp_path / "out", **{
+            "raw": raw, "catalogue": lambda name: None, **changes}))
+        reasons = {cell.why for cell in made.cells}
+        assert len(reasons) == 1 and bool(made.tasks) == (reasons == {""})
+        return reasons.pop(), made
+    assert why({"viper": 1}, raw=None)[0] == (
+        f"not prepared in {tmp_path}/data/viper; give --raw, a folder with the raw datasets, or python -m "
+        "data_prep viper with --split all")
+    assert f"--raw {raw} has no folder cuhk01: put cuhk01's raw folder there" in why({"cuhk01": 1})[0]
+
+    def catalogue(name):
+        raise InputError(f"{name}: no weights")
+    assert why({"viper": 1}, catalogue=catalogue)[0] == "vgg16: no weights"
+    # `large` is made of two, which lie beside each other
+    command, = why({"large": 1})[1].tasks["prepare/large"].commands
+    assert command[3:6] == ("large", "--raw", str(raw))
+    (raw / "cuhk03").rmdir()
+    assert "has no folder cuhk03" in why({"large": 1})[0]
+
+
+def test_raw_datasets_go_with_no_drawn_people_and_lie_apart(tmp_path):
+    for given, of, words in ((tmp_path, "tiny", "draws its own people"), (tmp_path / "x", "short", "no such"),
+                             (tmp_path, "short", "lies inside --raw")):
+        with pytest.raises(InputError, match=words):
+            run_experiments._raw(given, SCALES[of], tmp_path / "data")
+    assert run_experiments._raw(tmp_path, SCALES["short"], tmp_path.parent) == tmp_path
 
 
 def test_stages_before_others_are_shared_and_come_first(tmp_path):
@@ -284,10 +376,6 @@ def test_the_plan_as_plain_commands(data, tmp_path):
     assert "--dependency=\"afterany:$stage_tiny_vi_scratch_viper_split00:" in cluster
     for text in (script, cluster):
         assert subprocess.run(["sh", "-n"], input=text, text=True).returncode == 0
-
-
-def test_numbers_in_few_words():
-    assert show.numbers([4, 0, 1, 2, 7]) == "split 0-2,4,7"
 
 
 def test_a_card_each(tmp_path):

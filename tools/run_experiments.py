@@ -16,15 +16,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError, command_line
 from reid.common.files import sha256_file, write_whole
 from reid.common.lock import in_use
 from reid.common.machine import cores, memory
 from reid.experiments import show
-from reid.experiments.experiment import load, load_scales
+from reid.experiments.experiment import Scale, load, load_scales
 from reid.experiments.plan import FINISHED, TO_DO, Place, Plan, Task, plan
 from reid.experiments.rates import Rates
 from reid.formats import experiment_record, result as result_file
+from reid.formats.manifest import parse_splits
 from reid.report import paper as papers
 from reid.stages import chain, recipe
 from tools.train_stage import CHAINS, EXPERIMENTS, RECIPES, catalogue, real
@@ -33,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = ROOT / "tools" / "snakemake"
 NAMES = ("table1", "table2", "table3", "fig2")
 SCALES = load_scales(EXPERIMENTS / "scales.yaml")
+SOURCES = {name: dataset.of or (name,) for name, dataset in DATASETS.items()}
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36    # prctl(2)
 AGAIN = "== started again"    # in a task's log: what is above is of an earlier start
 
@@ -43,15 +46,17 @@ def main() -> int:
     experiment = load(EXPERIMENTS / f"{arguments.name}.yaml", papers.load(EXPERIMENTS / "paper.yaml"))
     scale = SCALES[arguments.scale]
     if arguments.data is None and not scale.generated:
-        raise InputError(f"--scale {scale.name} takes real data: give --data, a folder of prepared datasets")
+        raise InputError(f"--scale {scale.name} takes real data: give --data, a folder of prepared datasets "
+                         "(with --raw they are prepared there)")
     out = real(arguments.out)
+    data = real(arguments.data) if arguments.data else out / scale.name / "data"
     threads = arguments.threads or max(1, arguments.cores // max(1, arguments.gpus))
     place = Place(
-        data=real(arguments.data) if arguments.data else out / scale.name / "data", out=out,
-        gpus=arguments.gpus, threads=threads, elsewhere=bool(arguments.profile or arguments.emit),
+        data=data, raw=_raw(arguments.raw, scale, data), sources=SOURCES, out=out, gpus=arguments.gpus,
+        threads=threads, elsewhere=bool(arguments.profile or arguments.emit),
         chains=chain.load(CHAINS), recipes={name: recipe.load(file) for name, file in RECIPES.items()},
         catalogue=catalogue, rates=Rates([out, EXPERIMENTS / "measured"]))
-    splits = _splits(arguments.splits)
+    splits = None if arguments.splits == "all" else parse_splits(arguments.splits)
 
     def planned() -> Plan:
         return plan(experiment, scale, place, arguments.rows, splits)
@@ -81,6 +86,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path,
                         help="folder of prepared datasets, named by stage; at a scale that draws people they "
                              "are drawn where it has none (default: below --out)")
+    parser.add_argument("--raw", type=Path, metavar="DIR",
+                        help="folder that holds the raw datasets, or links to them: viper, cuhk01, cuhk03, "
+                             "market1501; what --data lacks is prepared from them")
     parser.add_argument("--out", type=Path, required=True,
                         help="folder of the runs, of all scales and experiments; the same command resumes")
     parser.add_argument("--scale", choices=SCALES, default="full",
@@ -107,15 +115,19 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def _splits(text: str) -> list[int] | None:
-    """The numbers in "0,2-4"; None for all."""
-    if text == "all":
+def _raw(given: Path | None, scale: Scale, data: Path) -> Path | None:
+    """--raw without symbolic links; InputError where it is no folder or does not go with the rest."""
+    if given is None:
         return None
-    try:
-        ends = [[int(end) for end in part.split("-", 1)] for part in text.split(",")]
-        return [number for first, *last in ends for number in range(first, (last or [first])[0] + 1)]
-    except ValueError:
-        raise InputError(f"--splits {text}: write numbers as 0,2-4, or all") from None
+    if scale.generated:
+        raise InputError(f"--raw: scale {scale.name} draws its own people; leave --raw out, or choose "
+                         "another --scale")
+    if not given.is_dir():
+        raise InputError(f"--raw {given}: there is no such folder; give one that holds the raw datasets, or "
+                         "links to them, by the names of their stages")
+    if data.is_relative_to(real(given)):
+        raise InputError(f"--data {data}: lies inside --raw {given}; choose another folder")
+    return real(given)
 
 
 def carry_out(made: Plan, arguments: argparse.Namespace, threads: int) -> None:

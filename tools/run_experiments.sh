@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs an experiment of the paper: its rows' stages, what they start from, and the report. What is finished runs nothing; stopped
 # or killed anywhere, the same command resumes.
-#   tools/run_experiments.sh NAME [--data DIR] --out DIR [--scale tiny|short|medium|full] [--rows ROW …] [--splits 0,2-4]
-#                            [--dry-run | --emit shell|sbatch] [--cores N] [--threads N] [--gpus N] [--profile DIR]
+#   tools/run_experiments.sh NAME [--data DIR] [--raw DIR] --out DIR [--scale tiny|short|medium|full] [--rows ROW …]
+#                            [--splits 0,2-4] [--dry-run | --emit shell|sbatch] [--cores N] [--threads N] [--gpus N] [--profile DIR]
 # NAME: a file of experiments/: table1, table2, table3, fig2. Installs Snakemake into build/ when it is first
 # needed, through pip (and pip, as root); --dry-run and --emit need none.
 set -euo pipefail

@@ -23,6 +23,7 @@ class Dataset:
     flip            whether images are mirrored at random (section III-C: only VIPeR's)
     first_only      whether only split 0 is prepared by default: the pairs of all would take gigabytes
     as_distributed  whether one picture under two identities is accepted, since the dataset is so published
+    of              names of the datasets that it is made of; its raw folder holds theirs
     """
     name: str
     read: Callable[..., Index]
@@ -36,6 +37,7 @@ class Dataset:
     flip: bool = False
     first_only: bool = False
     as_distributed: bool = False
+    of: tuple[str, ...] = ()
 
     def rule(self, variant: str | None) -> Rule:
         """The rule of a variant."""

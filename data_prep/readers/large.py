@@ -21,7 +21,7 @@ def read(root: Path, boxes: str) -> Index:
 
     Paths and identities begin with the dataset's name, so no identity of one is an identity of the other.
     """
-    for name in ("market1501", "cuhk03"):
+    for name in DATASET.of:
         if not (root / name).is_dir():
             raise InputError(f"{root / name}: there is no such folder; large needs market1501/ and cuhk03/ "
                              "in --raw")
@@ -56,5 +56,5 @@ class _Both:
 
 _PREFIX = "cuhk03/"
 
-DATASET = replace(cuhk03.DATASET, name="large", read=read, prefix=_PREFIX,
+DATASET = replace(cuhk03.DATASET, name="large", read=read, prefix=_PREFIX, of=("market1501", "cuhk03"),
                   divided=lambda identity: cuhk03.DATASET.divided(identity.removeprefix(_PREFIX)))

@@ -1,6 +1,8 @@
 """How long a stage is: epochs of pairs turned into iterations (paper, section III-C.2)."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -38,10 +40,8 @@ def schedule(settings: Settings, pairs: PairStore, held_out: PairStore) -> Sched
     Of `pairs` only offsets and path are used, of `held_out` only total.
     """
     prepared = len(pairs.offsets) - 1
+    check_epochs(settings, prepared, pairs.path)
     epochs = prepared if settings.epochs is None else settings.epochs
-    if epochs > prepared:
-        raise InputError(f"epochs is {epochs}, but {pairs.path} holds pairs for {prepared}: "
-                         f"set epochs={prepared} or prepare the data with --epochs {epochs}")
     last = epochs * 10 / 75 if settings.lr_final_epochs is None else settings.lr_final_epochs
     if last > epochs:
         raise InputError(f"lr_final_epochs is {last}, more than the {epochs} epochs there are")
@@ -63,6 +63,14 @@ def schedule(settings: Settings, pairs: PairStore, held_out: PairStore) -> Sched
     return Schedule(min(whole, settings.max_iter or whole), iterations_in(epochs - last),
                     np.asarray(pairs.offsets[1:]), step,
                     _spread(max(1, held_out.total // settings.test_batch), settings))
+
+
+def check_epochs(settings: Settings, prepared: int, where: Path) -> None:
+    """InputError where `settings` ask for more epochs than `prepared`, which `where` holds."""
+    if settings.epochs is not None and settings.epochs > prepared:
+        raise InputError(f"epochs is {settings.epochs:g}, but {where} holds pairs for {prepared}: set "
+                         f"epochs={prepared}, or prepare the data with --epochs {math.ceil(settings.epochs)} "
+                         "into another --data")
 
 
 def _spread(batches: int, settings: Settings) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from reid.nets.heads import OBJECTIVES
 
 ROW = {"method": str, "base": str, "objective": str, "chain": str, "recipe": str, "settings": dict}
 PEOPLE = {"layout": None, "identities": None, "seed": None, "epochs": None}
-TOGETHER = {"of": list, "epochs": None}
+TOGETHER = {"epochs": None}    # a stage that is made of others
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _scale(path: Path, name: str, entry: Any) -> Scale:
               for stage, values in mapping(path, name, entry.get("stages", {})).items()}
     generated = mapping(path, f"{name}, generated", entry.get("generated", {}))
     for stage, how in generated.items():
-        where, known = f"{name}, generated, {stage}", TOGETHER if "of" in (how or {}) else PEOPLE
+        where, known = f"{name}, generated, {stage}", PEOPLE if set(how or {}) != set(TOGETHER) else TOGETHER
         if set(mapping(path, where, how, known)) != set(known):
             raise InputError(f"{path}: {where}: give {', '.join(known)}")
     return Scale(name, entry["about"], base, _counts(path, f"{name}, splits", entry.get("splits", {})),

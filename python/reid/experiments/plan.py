@@ -7,25 +7,30 @@ OUT/<scale>/<base>-<objective>-<chain>[-recipe][-setting-value]/<stage>/splitKK/
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.engine import snapshots
-from reid.engine.memory import memory_of
-from reid.engine.settings import as_plain, as_text, defaults, override
+from reid.engine.memory import check_memory, choose_passes, memory_of
+from reid.engine.schedule import check_epochs
+from reid.engine.settings import AUTO, Settings, as_plain, as_text, defaults, override
 from reid.experiments.experiment import Experiment, Row, Scale
 from reid.experiments.rates import Rates
 from reid.formats import manifest as manifests, result as result_file, snapshot
-from reid.formats.manifest import split_name, split_number
-from reid.stages.chain import Chains
-from reid.stages.plan import Request, plan as plan_stages
-from reid.stages.recipe import Recipe
+from reid.formats.manifest import Manifest, split_name, split_number
+from reid.nets.prototxt import stage_nets
+from reid.stages.chain import Chains, Step
+from reid.stages.plan import Request, foresee, plan as plan_stages
+from reid.stages.recipe import Recipe, check_prepared
 from reid.stages.stage import StageCheck
 
 FINISHED, TO_DO, IMPOSSIBLE = "finished", "to do", "cannot be run"
 GPU_HOST = 8e9    # bytes of the machine's memory for a training on a GPU; assumed, not measured
+CLASSES = 2000    # of a net whose data are yet to be prepared, for its memory: more than any dataset has
 PYTHON = ".venv/bin/python"
 
 
@@ -82,11 +87,14 @@ class Plan:
 class Place:
     """Where an experiment is run, and with what.
 
-    data: prepared datasets, a folder each; out: of all scales; gpus: how many, 0 for the CPU; threads: of one
-    task; elsewhere: other machines compute, so this one's memory and cards do not matter. chains, recipes
-    ({name: Recipe}), catalogue: as in stages.plan.Request; rates: measured ones.
+    data: prepared datasets, a folder each; raw: raw ones, by the same names, None: there are none; sources:
+    {stage that can be prepared: the raw datasets it is made of}; out: of all scales; gpus: how many, 0 for
+    the CPU; threads: of one task; elsewhere: other machines compute, so this one's memory and cards do not
+    matter. chains, recipes ({name: Recipe}), catalogue: as in stages.plan.Request; rates: measured ones.
     """
     data: Path
+    raw: Path | None
+    sources: Mapping[str, tuple[str, ...]]
     out: Path
     gpus: int
     threads: int
@@ -107,14 +115,15 @@ def plan(experiment: Experiment, scale: Scale, place: Place, rows: list[str] | N
         if name not in experiment.rows:
             raise InputError(f"--rows {name}: {experiment.file} has the rows {', '.join(experiment.rows)}")
     made = Plan(experiment, scale, place.out / scale.name, [], {}, [])
+    unprepared: dict[str, set[int]] = {}    # splits of stages that tasks need
     for row in experiment.rows.values():
         row = replace(row, base=scale.base or row.base)
         for stage, count in experiment.datasets.items():
             numbers = list(range(min(count, scale.splits.get(stage, count))))
             asked = [number for number in numbers
                      if (rows is None or row.name in rows) and (splits is None or number in splits)]
-            _plan_stage(made, place, row, stage, numbers, asked)
-    return made
+            _plan_stage(made, place, row, stage, numbers, asked, unprepared)
+    return replace(made, tasks={**_data_tasks(made, place, unprepared), **made.tasks})
 
 
 def way(row: Row) -> str:
@@ -127,8 +136,11 @@ def way(row: Row) -> str:
 
 
 def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequence[int],
-                asked: Sequence[int]) -> None:
-    """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for."""
+                asked: Sequence[int], unprepared: dict[str, set[int]]) -> None:
+    """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for.
+
+    unprepared: {stage: splits} that the Tasks need and that are to be prepared are added to it.
+    """
     out = made.out / way(row)
 
     def add(numbers: Sequence[int], state: str, why: str = "") -> None:
@@ -137,20 +149,19 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
             task = f"stage/{way(row)}/{stage}/{name}" if state == TO_DO else None
             made.cells.append(Cell(row, stage, number, out / stage / name, state, why, task))
     try:
-        path = [step.stage for step in place.chains.path_to(
-            place.chains.find(stage, row.chain), stage, row.base)]
+        steps = place.chains.path_to(place.chains.find(stage, row.chain), stage, row.base)
+        path = [step.stage for step in steps]
+        there = {one: _manifest(place.data / one) for one in path}
+        settings = foresee(_request(made.scale, place, row, path, numbers))
+        for one, manifest in there.items():
+            if manifest is not None:
+                check_epochs(settings[one], manifest.epochs, place.data / one)
+                check_prepared(place.recipes[row.recipe], place.data / one, manifest)
     except InputError as error:
         add(numbers, IMPOSSIBLE, str(error))
         return
-    drawn = [number for number in numbers if _to_generate(made.scale, place.data, path, [number])]
-    if wanted := [number for number in drawn if number in asked]:
-        _generate(made, place, path, _to_generate(made.scale, place.data, path, drawn), drawn)
-        _blind_tasks(made, place, row, path, wanted)
-    add(drawn, TO_DO)
-    there = _prepared(place.data / stage)
-    missing = [number for number in numbers if number not in drawn
-               and there is not None and number not in there]
-    groups = [[number for number in numbers if number not in {*drawn, *missing}]]
+    lacking = _lacking(place, there, numbers)
+    groups = [[number for number in numbers if number not in lacking]]
     for group in filter(None, groups):
         try:
             checks = plan_stages(_request(made.scale, place, row, path, group))
@@ -164,7 +175,16 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
         add([number for number in group if number not in todo], FINISHED)
         add(todo, TO_DO)
         _tasks(made, place, row, path, checks, [number for number in asked if number in todo])
-    add(missing, IMPOSSIBLE, f"not prepared in {place.data / stage}; give python -m data_prep --split all")
+    for stages in dict.fromkeys(lacking.values()):
+        group = [number for number in lacking if lacking[number] == stages]
+        try:
+            memory = _check_unprepared(made.scale, place, row, steps, settings, stages)
+        except InputError as error:
+            add(group, IMPOSSIBLE, str(error))
+            continue
+        add(group, TO_DO)
+        if wanted := [number for number in group if number in asked]:
+            _blind_tasks(made, place, row, steps, memory, wanted, stages, unprepared)
 
 
 def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
@@ -221,75 +241,132 @@ def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: in
             *(("--set", *settings) if settings else ()))
 
 
-# --- people that are drawn where there are no data
+# --- data that are yet to be prepared
 
-def _prepared(folder: Path) -> set[int] | None:
-    """The numbers of the prepared splits; None where there is no manifest."""
-    if not (folder / manifests.NAME).is_file():
-        return None
-    with contextlib.suppress(InputError):    # interrupted, or damaged, which stages.plan says
-        return set(map(split_number, manifests.load_manifest(folder).splits))
-    return set()
+def _manifest(folder: Path) -> Manifest | None:
+    """The manifest of a prepared folder, of one that was interrupted too; None where there is none."""
+    file = folder / manifests.NAME
+    return manifests.read(file) if file.is_file() else None
 
 
-def _splits_of(path: Sequence[str], numbers: Sequence[int]) -> dict[str, Sequence[int]]:
-    """The splits that are needed of each stage of a path: of those before the last, split 0."""
-    return {stage: numbers if stage == path[-1] else [0] for stage in path}
+def _lacking(place: Place, there: Mapping[str, Manifest | None],
+             numbers: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """{split of a path's last stage: the stages on the path whose split is yet to be prepared}.
+
+    there: {stage: its manifest} of the path. Of a stage before the last, split 0 is needed.
+    """
+    if (place.data / manifests.NAME).is_file():    # one prepared dataset, and no folder of such
+        return {}
+    last = list(there)[-1]
+
+    def lacks(stage: str, number: int) -> bool:
+        name = split_name(number if stage == last else 0)
+        return there[stage] is None or name not in there[stage].splits
+    found = {number: tuple(stage for stage in there if lacks(stage, number)) for number in numbers}
+    return {number: stages for number, stages in found.items() if stages}
 
 
-def _to_generate(scale: Scale, data: Path, path: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """The stages on a path that have to be drawn and prepared; none where the scale does not draw people."""
-    if not scale.generated:
-        return []
-    wanted = _splits_of(path, numbers)
-    return [stage for stage in path if stage in scale.generated
-            and not set(wanted[stage]) <= (_prepared(data / stage) or set())]
+def _check_unprepared(scale: Scale, place: Place, row: Row, steps: Sequence[Step],
+                      settings: Mapping[str, Settings], lacking: Sequence[str]) -> dict[str, float]:
+    """Bytes of memory that each stage of a path takes, {stage: bytes}, whose stages `lacking` are unprepared.
+
+    InputError for what is known to be wrong before they are prepared.
+    """
+    for stage in lacking:
+        if stage not in (place.sources if place.raw else scale.generated):
+            raise InputError(f"not prepared in {place.data / stage}; give --raw, a folder with the raw "
+                             f"datasets, or python -m data_prep {stage} with --split all")
+        for source in place.sources[stage] if place.raw else ():
+            if not (place.raw / source).is_dir():
+                raise InputError(f"not prepared in {place.data / stage}, and --raw {place.raw} has no folder "
+                                 f"{source}: put {source}'s raw folder there, or a link to it (docs/data.md "
+                                 "says what is in it)")
+    if name := place.chains.weights(steps[0], row.base):
+        place.catalogue(name)
+    return {step.stage: GPU_HOST if place.gpus else _memory(
+        row.base, step.objective or row.objective, settings[step.stage], place.elsewhere) for step in steps}
 
 
-def _generate(made: Plan, place: Place, path: Sequence[str], missing: Iterable[str],
-              numbers: Sequence[int]) -> None:
-    """Add the Tasks that draw and prepare the missing stages."""
-    raw = made.out / "raw"
-    for stage in missing:
-        how, name = made.scale.generated[stage], f"prepare/{stage}"
-        sources = how.get("of", [stage])
-        for source in sources:
-            people = made.scale.generated[source]
-            if not (raw / source / "GENERATED.json").is_file():
-                made.tasks.setdefault(f"people/{source}", Task(
-                    f"people/{source}",
-                    ((PYTHON, "-m", "data_prep.people", "--layout", people["layout"], "--out",
-                      str(raw / source), "--identities", str(people["identities"]), "--seed",
-                      str(people["seed"])),), (), raw / source))
-        link = (("mkdir", "-p", str(raw / stage)),
-                *(("ln", "-sfn", f"../{source}", str(raw / stage / source)) for source in sources))
-        dataset = how.get("layout", stage)
-        wanted = sorted({*_splits_of(path, numbers)[stage]})
-        commands = tuple((PYTHON, "-m", "data_prep", dataset, "--raw", str(raw / stage), "--out",
-                          str(place.data / stage), "--split", str(number), "--epochs", str(how["epochs"]))
-                         for number in wanted)
-        known = made.tasks.get(name)
-        commands = (known.commands if known else link if "of" in how else ()) + commands
-        made.tasks[name] = Task(name, tuple(dict.fromkeys(commands)),
-                                tuple(f"people/{source}" for source in sources
-                                      if f"people/{source}" in made.tasks), place.data / stage)
+@functools.cache    # of many splits and rows; building the nets takes a while
+def _memory(base: str, objective: str, settings: Settings, elsewhere: bool) -> float:
+    """Bytes that a training takes whose data are yet to be prepared; InputError where they are not free."""
+    def nets(settings: Settings) -> dict:
+        return stage_nets(base, objective, CLASSES, settings, Path("images"), Path("pairs"))
+    memory = memory_of(None)
+    if settings.pass_pairs == AUTO:
+        settings = (replace(settings, pass_pairs=settings.batch) if elsewhere
+                    else choose_passes(settings, nets, memory))
+    return memory.need(nets(settings), settings) if elsewhere else check_memory(settings, nets, memory)
 
 
-def _blind_tasks(made: Plan, place: Place, row: Row, path: Sequence[str], asked: Sequence[int]) -> None:
-    """Add the Tasks of stages whose data are yet to be drawn.
+def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memory: Mapping[str, float],
+                 numbers: Sequence[int], lacking: Sequence[str], unprepared: dict[str, set[int]]) -> None:
+    """Add the Tasks of splits that wait for stages that are `lacking`, and to `unprepared` what they lack.
 
     Where there is a result, the command of the next stage sees whether it is whole.
     """
-    before = ()
+    path, before = [step.stage for step in steps], ()
     for place_on_path, stage in enumerate(path):
-        drawn = (f"prepare/{stage}",) if f"prepare/{stage}" in made.tasks else ()
-        names = []
-        for number in asked if stage == path[-1] else [0]:
+        needed, names = numbers if stage == path[-1] else [0], []
+        data = (f"prepare/{stage}",) if stage in lacking else ()
+        if data:
+            unprepared.setdefault(stage, set()).update(needed)
+        for number in needed:
             folder = made.out / way(row) / stage / split_name(number)
             if stage != path[-1] and (folder / result_file.NAME).is_file():
                 continue
             names.append(f"stage/{way(row)}/{stage}/{folder.name}")
             made.tasks.setdefault(names[-1], Task(
                 names[-1], (_train(made.scale, place, row, path[:place_on_path + 1], number),),
-                (*before, *drawn), folder))
+                (*before, *data), folder, memory[stage]))
         before = tuple(names[:1])
+
+
+def _data_tasks(made: Plan, place: Place, unprepared: Mapping[str, set[int]]) -> dict[str, Task]:
+    """The Tasks that prepare splits of stages, {stage: splits}, after those that draw the people for them."""
+    drawn, tasks = made.out / "raw", {}
+    for stage in unprepared if not place.raw else ():
+        for source in place.sources.get(stage, (stage,)):
+            people, name = made.scale.generated[source], f"people/{source}"
+            if not (drawn / source / "GENERATED.json").is_file():
+                tasks[name] = Task(
+                    name, ((PYTHON, "-m", "data_prep.people", "--layout", people["layout"], "--out",
+                            str(drawn / source), "--identities", str(people["identities"]), "--seed",
+                            str(people["seed"])),), (), drawn / source)
+    for stage, splits in unprepared.items():
+        sources, raw = place.sources.get(stage, (stage,)), place.raw or drawn
+        dataset = stage if place.raw else made.scale.generated[stage].get("layout", stage)
+        name, needs = f"prepare/{stage}", tuple(f"people/{source}" for source in sources)
+        tasks[name] = Task(
+            name, ((PYTHON, "-m", "data_prep", dataset, "--raw",
+                    str(raw / stage if sources == (stage,) else raw), "--out", str(place.data / stage),
+                    "--split", manifests.describe_splits(splits), *_options(made, place, stage), "--wait"),),
+            tuple(need for need in needs if need in tasks), place.data / stage)
+    return tasks
+
+
+def _options(made: Plan, place: Place, stage: str) -> tuple[str, ...]:
+    """The options that a stage is prepared with: as its folder was begun, else as the experiment needs it."""
+    manifest = _manifest(place.data / stage)
+    if manifest is None:
+        epochs = _epochs(made, place, stage) if place.raw else made.scale.generated[stage]["epochs"]
+        given = {"epochs": epochs}
+    else:
+        keys = ("seed", "epochs", "schedule", "flip", "variant", "validation")
+        given = {**{key: getattr(manifest, key) for key in keys}, **manifest.readings}
+    return tuple(word for key, value in given.items() if value is not None
+                 for word in manifests.option(key, value))
+
+
+def _epochs(made: Plan, place: Place, stage: str) -> int | None:
+    """Epochs of pairs that rows of the experiment train a stage for; None where one takes all there are."""
+    epochs = []
+    for row in made.experiment.rows.values():
+        row = replace(row, base=made.scale.base or row.base)
+        for last in made.experiment.datasets:
+            with contextlib.suppress(InputError):    # whose cells say so
+                steps = place.chains.path_to(place.chains.find(last, row.chain), last, row.base)
+                path = [step.stage for step in steps]
+                if stage in path:
+                    epochs.append(foresee(_request(made.scale, place, row, path, [0]))[stage].epochs)
+    return None if None in epochs else max(1, math.ceil(max(epochs)))

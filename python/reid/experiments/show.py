@@ -2,10 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from reid.experiments.plan import IMPOSSIBLE, TO_DO, Plan, Task
+from reid.formats.manifest import describe_splits
 
 MARGIN = 1.25    # of a cluster's memory over what a task is worked out to take
 
@@ -20,7 +21,7 @@ def describe(plan: Plan) -> list[str]:
         planned = [cell.task for cell in cells if cell.task in plan.tasks]
         text = state if state != TO_DO else f"to do{_time([hours[name] for name in planned])}" if planned \
             else "not there, not asked for"
-        rows.append((row, f"{stage} {numbers(cell.split for cell in cells)}",
+        rows.append((row, f"{stage} split {describe_splits(cell.split for cell in cells)}",
                      f"{text}: {why}" if why else text))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines += [f"{row:{widths[0]}}  {what:{widths[1]}}  {text}" for row, what, text in rows]
@@ -31,14 +32,6 @@ def describe(plan: Plan) -> list[str]:
 def heading(plan: Plan) -> str:
     """Which experiment, and at which scale."""
     return f"{plan.experiment.title} at scale {plan.scale.name}: {plan.scale.about}"
-
-
-def numbers(splits: Iterable[int]) -> str:
-    """Numbers of splits in few words: "split 0-4,7"."""
-    ordered = sorted(splits)
-    runs = [[number for _, number in run]
-            for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0])]
-    return "split " + ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def shell(plan: Plan) -> str:
@@ -101,13 +94,14 @@ def _hours(hours: float) -> str:
 
 def _totals(plan: Plan) -> list[str]:
     todo = [task for task in plan.tasks.values() if task.trains]
-    other = len(plan.tasks) - len(todo)
+    data = [task for task in plan.tasks.values() if not task.trains]
     if not plan.tasks:
         return ["nothing to do"]
     cells = {cell.task for cell in plan.cells}
     before = [task.name.removeprefix("stage/") for task in todo if task.name not in cells]
-    lines = [f"to do: {len(todo)} runs" + (f" and {other} steps to draw and prepare people" if other else "")
-             + (f"; runs that others start from: {', '.join(before)}" if before else "")]
+    lines = [f"before the runs: {shlex.join(command)}" for task in data for command in task.commands]
+    lines += [f"to do: {len(todo)} runs"
+              + (f"; runs that others start from: {', '.join(before)}" if before else "")]
     known = [task.hours for task in todo if task.hours is not None]
     if known:
         left = len(todo) - len(known)

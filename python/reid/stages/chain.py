@@ -72,6 +72,11 @@ class Chains:
         kind, name = self.stands_for.get(base, (None, None))
         return name if step.parent == IMAGENET and kind == "stage" else step.parent
 
+    def weights(self, step: Step, base: str) -> str | None:
+        """The name of the weights that stand for ImageNet where a Step starts from such, None elsewhere."""
+        kind, name = self.stands_for.get(base, (None, None))
+        return name if step.parent == IMAGENET and kind == "weights" else None
+
 
 def load(path: Path | str) -> Chains:
     """The Chains in a file; InputError names the file, the key, and what is allowed."""

@@ -13,7 +13,7 @@ from reid.formats import snapshot
 from reid.nets.build import normalises
 from reid.provenance.origin import origin_of
 from reid.stages import preflight, same
-from reid.stages.chain import IMAGENET, RANDOM, Chains, Step
+from reid.stages.chain import RANDOM, Chains, Step
 from reid.stages.recipe import Recipe, check_prepared
 from reid.stages.run import Run
 from reid.stages.stage import Job, StageCheck, carry_out, check_stage
@@ -100,6 +100,16 @@ def plan(request: Request) -> list[StageCheck]:
         checks.append(check)
     preflight.space_row(request.out, sum(check.space for check in checks))
     return checks
+
+
+def foresee(request: Request) -> dict[str, Settings]:
+    """{stage: its Settings} of a Request, as far as they are known before its data are prepared.
+
+    InputError for settings that cannot be.
+    """
+    steps = _steps(request)
+    _check_assignments(request, steps)
+    return {step.stage: _settings(request, step, _usual(request, step)) for step in steps}
 
 
 def describe(checks: Sequence[StageCheck]) -> list[str]:
@@ -189,20 +199,26 @@ def _job(request: Request, step: Step, steps: Sequence[Step], checks: Sequence[S
     init, parent_job = request.init, None
     if checks:
         init, parent_job = _from(checks[-1], step)
-    elif step.parent == IMAGENET:
-        init = request.catalogue(request.chains.stands_for[request.base][1])
+    elif name := request.chains.weights(step, request.base):
+        init = request.catalogue(name)
     init = init and init.resolve()
     origin = origin_of(init) if init else None
     mean = parent_job.settings.mean if parent_job else origin and origin.mean
-    usual = defaults(request.base)
-    if not (init or parent_job) and normalises(request.base) and _in_chain(request):
-        usual = replace(usual, batch_norm="batch")    # there are no statistics to be stored yet
+    usual = _usual(request, step)
     settings = _settings(request, step, replace(usual, mean=mean) if mean else usual)
     objective = step.objective or request.objective
     before = checks[-1].job.objective if checks else ""
     return Job(step.stage, _data(request, step, steps), request.out, request.base, objective, settings, init,
                request.gpu, parent_job, step.keep_head and "v" in objective and "v" in before, request.strict,
                request.elsewhere, request.datasets)
+
+
+def _usual(request: Request, step: Step) -> Settings:
+    """The backbone's defaults for a Step, where nothing else sets them and no weights name a mean."""
+    usual = defaults(request.base)
+    if step.parent == RANDOM and normalises(request.base) and _in_chain(request):
+        usual = replace(usual, batch_norm="batch")    # there are no statistics to be stored yet
+    return usual
 
 
 def _of_stage(assignments: Iterable[str], stage: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings, as_text
-from reid.formats.manifest import READINGS, Manifest
+from reid.formats.manifest import READINGS, Manifest, option
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
@@ -67,8 +67,7 @@ def check_prepared(recipe: Recipe, data: Path, manifest: Manifest) -> None:
     for key, value in recipe.prepared.items():
         before = manifest.reading(key) if key in READINGS else getattr(manifest, key)
         if before != value:
-            option = ("--flip" if value else "--no-flip") if key == "flip" else f"--{key} {value}"
             found = as_text(before)
             raise InputError(f"{data}: was prepared with {key} {found}, and {recipe.file} is for "
                              f"{as_text(value)}; prepare it into another folder with python -m data_prep … "
-                             f"{option}, or give the recipe's settings with --set")
+                             f"{' '.join(option(key, value))}, or give the recipe's settings with --set")
