@@ -60,10 +60,10 @@ def distance_rows(query: ArrayLike, gallery: ArrayLike,
     scale = (-2 * _inverse(norms)).astype(dtype)
     gallery_squares, query_squares = (norms > 0).astype(dtype), query.any(axis=1).astype(dtype)    # 1 or 0
     for row, square in zip(chain.from_iterable(_products(query, gallery)), query_squares):
-        row *= scale
+        row = row * scale    # the block is overwritten; each row yielded stays
         row += gallery_squares
         row += square
-        yield np.maximum(row, 0)
+        yield np.maximum(row, 0, out=row)
 
 
 def _products(query: np.ndarray, gallery: np.ndarray) -> Iterator[np.ndarray]:

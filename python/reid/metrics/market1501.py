@@ -14,7 +14,7 @@ from reid.metrics.average_precision import average_precision
 from reid.metrics.junk import good_and_junk, is_junk
 from reid.metrics.ranking import Ranking
 
-MANY = 150    # with fewer distances than this for each match, sorting them is the faster way to ranks
+MANY = 64    # with more matches than this, sorting is a faster way to ranks than counting for each
 
 
 def evaluate(rows: Iterable[ArrayLike], query_ids: ArrayLike, query_cams: ArrayLike, gallery_ids: ArrayLike,
@@ -31,7 +31,7 @@ def evaluate(rows: Iterable[ArrayLike], query_ids: ArrayLike, query_cams: ArrayL
     query_ids, query_cams, gallery_ids, gallery_cams = map(
         np.asarray, (query_ids, query_cams, gallery_ids, gallery_cams))
     _check(query_ids, query_cams, gallery_ids, gallery_cams)
-    own, always = _Own(gallery_ids), np.flatnonzero(is_junk(gallery_ids))
+    own, counted_always = _Own(gallery_ids), ~is_junk(gallery_ids)
     ranks = []
     for query, row in enumerate(rows):
         if query == len(query_ids) or len(row) != len(gallery_ids):
@@ -40,14 +40,18 @@ def evaluate(rows: Iterable[ArrayLike], query_ids: ArrayLike, query_cams: ArrayL
         places = own.of(query_ids[query])
         good, junk = good_and_junk(query_ids[query], query_cams[query], gallery_ids[places],
                                    gallery_cams[places])
-        counted = np.array(row)
-        counted[always] = counted[places[junk]] = np.inf
-        ranks.append(ranks_of(counted, places[good]))
+        counted = counted_always.copy()
+        counted[places[junk]] = False
+        ranks.append(ranks_of(np.asarray(row), places[good], counted))
     if len(ranks) < len(query_ids):
         raise InputError(f"{len(ranks)} rows of distances do not fit {len(query_ids)} queries")
-    precision = [average_precision(r) for r in ranks]
-    return Ranking(np.array([len(r) for r in ranks]), np.array([r[0] if len(r) else np.nan for r in ranks]),
-                   {flavour: np.array([p[flavour] for p in precision]) for flavour in ("trapezoid", "step")})
+    matches = np.array([len(r) for r in ranks])
+    precision = {flavour: np.empty(len(ranks)) for flavour in ("trapezoid", "step")}
+    for count in np.unique(matches):
+        alike = np.flatnonzero(matches == count)
+        for flavour, values in average_precision(np.array([ranks[query] for query in alike])).items():
+            precision[flavour][alike] = values
+    return Ranking(matches, np.array([r[0] if len(r) else np.nan for r in ranks]), precision)
 
 
 class _Own:
@@ -73,27 +77,22 @@ def _check(query_ids: np.ndarray, query_cams: np.ndarray, gallery_ids: np.ndarra
         raise InputError(f"query {np.argmax(is_junk(query_ids))} is of identity -1: junk has no match")
 
 
-def ranks_of(row: np.ndarray, good: np.ndarray) -> np.ndarray:
+def ranks_of(row: np.ndarray, good: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """The ranks, ascending from 1, of the gallery positions `good` (n,) among the distances `row` (G,).
 
-    An image comes before another where it is nearer, or as near and earlier in the gallery. Where few images
-    are as near as the furthest match, only those are looked at. Counting those before a match takes one pass
-    over them; sorting them takes as long as many passes.
+    counted (G,): which images take a rank, `good` among them. An image comes before another where it is
+    nearer, or as near and earlier in the gallery; only those as near as the furthest match are looked at.
     """
     if not len(good):
         return np.empty(0, int)
-    near = row <= row[good].max()
-    count = np.count_nonzero(near)
-    if 2 * count < len(row) or count < MANY * len(good):
-        places = np.flatnonzero(near)
-        row, good = row[places], np.searchsorted(places, np.sort(good))
-    if len(row) < MANY * len(good):
-        place = np.empty(len(row), int)
-        place[np.argsort(row, kind="stable")] = np.arange(len(row))
-        return np.sort(place[good]) + 1
-    before, ranks = np.empty(len(row), bool), []
-    for g in good:
-        np.less_equal(row[:g], row[g], out=before[:g])
-        np.less(row[g:], row[g], out=before[g:])
-        ranks.append(1 + np.count_nonzero(before))
-    return np.sort(ranks)
+    at = row[good]
+    places = np.flatnonzero((row <= at.max()) & counted)
+    near = row[places]
+    if len(good) > MANY:
+        place = np.empty(len(near), int)
+        place[np.argsort(near, kind="stable")] = np.arange(len(near))
+        return np.sort(place[np.searchsorted(places, good)]) + 1
+    before, equal = near < at[:, None], near == at[:, None]
+    if np.count_nonzero(equal) > len(good):    # not with themselves alone
+        before |= equal & (places < good[:, None])
+    return np.sort([1 + np.count_nonzero(images) for images in before])
