@@ -198,6 +198,13 @@ def test_figure_two_has_a_point_for_each_weight(runs):
     rows, = tables(text, "λ = 1", "λ = 3")
     assert rows[1][1:] == ["62.70 n=1", "68.11 n=1"]    # .6 + 1/37, .6 + 3/37
     assert "ours, rank-1: 62.7 at 1, 68.11 at 3" in text and "paper, rank-1: 78.03 at 3" in text
+    beside, (generated, other) = "Its own points here", tool.load(runs).worlds()
+    assert text.count(beside) == 1    # and not among generated people, where there is no curve
+    said = tool.markdown(tool.load(runs)).partition("### Fig. 2")[2]
+    assert said.index("| λ = 1: ") < said.index("| λ = 3: ") and "| ours | 62.70 (n=1) |" in said
+    lines = tool.layout.as_csv(generated[1].figure2(), False).splitlines()[1:]
+    assert [line.split(",")[-5] for line in lines if ",rank-1," in line] == ["62.7027", "68.1081"]
+    assert not other[1].figure2()
 
 
 def test_generated_people_are_kept_apart(runs):

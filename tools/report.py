@@ -43,7 +43,7 @@ def main() -> int:
     write_whole(arguments.out / "table.csv", as_csv(every))
     for generated, placed in report.worlds():
         write_whole(arguments.out / f"paper-tables{'-generated' if generated else ''}.csv",
-                    layout.as_csv(placed.tables(), generated))
+                    layout.as_csv(placed.tables() + placed.figure2(), generated))
     write_whole(arguments.out / "report.html", write(report))
     print(text)
     print(f"report: {arguments.out / 'report.html'}; tables: table.txt, table.md, table.csv, "
@@ -63,10 +63,10 @@ def load(runs: Path, lists: int = 0) -> Report:
 
 
 def markdown(report: Report, competitors: bool = False) -> str:
-    """The paper's tables with ours in them."""
+    """The paper's tables and Fig. 2 with ours in them."""
     parts = []
     for generated, placed in report.worlds():
-        for table in placed.tables():
+        for table in placed.tables() + placed.figure2():
             title = table.title + (" (generated people)" if generated else "")
             parts += [f"### {title}", "", *(part for note in table.notes for part in (note, "")),
                       layout.as_markdown(table, competitors)]

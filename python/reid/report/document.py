@@ -20,10 +20,11 @@ from reid.report.layout import (
     PaperTable,
     at,
     describe_measure,
+    describe_training,
     difference,
     show,
 )
-from reid.report.results import OBJECTIVES, Group, Section, Unfinished, settings_of
+from reid.report.results import OBJECTIVES, Group, Section, Unfinished
 from reid.report.table import GENERATED
 from reid.stages.chain import Chains
 
@@ -95,7 +96,7 @@ def _about(report: Report) -> Html:
     """What was run, at which scale, when and on what."""
     results = [result for section in report.sections for group in section.groups for result in group.results]
     given = report.experiment or {}
-    scales = sorted({_scale(group) for section in report.sections for group in section.groups})
+    scales = sorted({describe_training(group) for section in report.sections for group in section.groups})
     dates = sorted(result.finished for result in results if result.finished)
     versions = [result.versions or {} for result in results]
     titles = sorted(part.get("title", name) for name, part in given.get("experiments", {}).items())
@@ -129,18 +130,6 @@ def _versions(versions: dict[str, Any]) -> str:
     return ", ".join([f"Caffe {caffe}", *(f"{name} {versions[key]}" for name, key in (
         ("Python", "python"), ("NumPy", "numpy"), ("OpenCV", "opencv")) if key in versions),
         *([f"this project's code sha256 {code[:12]}…"] if code else [])])
-
-
-def _scale(group: Group) -> str:
-    """How a Group was trained, in a line."""
-    result = group.results[0]
-    settings = settings_of(result)
-    height, width = settings.get("input", ("?", "?"))
-    epochs = settings.get("epochs")
-    return (f"{NAMES.get(result.stage, result.stage)}, {result.base} ({OBJECTIVES[result.objective]}): "
-            f"{height}×{width} pixels, batches of {settings.get('batch')} pairs, {result.iterations:,} "
-            "iterations"
-            + (f", {epochs:g} epochs" if epochs is not None else ""))
 
 
 def _claims(judged: Sequence[Claim]) -> Html:
@@ -250,42 +239,35 @@ def _our_cells(head: Head, cell: Cell, anchors: Mapping[int, str]) -> list[Html]
 def _figure2(placed: Layout, paper: dict[str, Any], world: str) -> Html:
     """Rank-1 and mAP on Market-1501 by the weight of the verification loss."""
     chosen = paper.get("figure2", {}).get("chosen")
-    groups = [group for section in placed.sections if section.dataset == "market1501"
-              for group in section.groups
-              if group.results[0].objective == "vi" and group.results[0].after]
-    ways = {}
-    for group in groups:
-        result = group.results[0]
-        fixed = {key: value for key, value in settings_of(result).items() if key != "verif_weight"}
-        key = str([result.base, placed.start(group), result.iterations, fixed])
-        ways.setdefault(key, []).append((settings_of(result).get("verif_weight"), group))
+    head, curves = layout.FIGURE2, placed.curves()
+    beside = world != WORLDS[True] and any(map(layout.is_curve, curves))
     parts = [tag("p", "The paper draws this curve without figures and says in words only that λ = 3 was "
-                      "chosen. Its own points here are those of Table II at that weight.")]
+                      "chosen."
+                      + " Its own points here are those of Table II at that weight." * beside)]
     theirs = [row for row in paper["table2"]["rows"]
               if (row.get("base"), row.get("objective")) == ("resnet50", "vi")]
-    head = layout.Head("single_query", "market1501", "", ("rank-1", "mAP"))
-    for number, points in enumerate(ways.values(), 1):
-        name = f"{_scale(points[0][1])}, from {placed.describe_start(points[0][1])}"
-        if len({weight for weight, _ in points}) < 2:
+    for number, points in enumerate(curves, 1):
+        name = f"{describe_training(points[0][1])}, from {placed.describe_start(points[0][1])}"
+        if not layout.is_curve(points):
             parts.append(tag("p", f"Run with λ = {points[0][0]:g} alone, so there is no curve: {name}."))
             continue
         series, rows = [], []
         for colour, measure in enumerate(head.measures, 1):
-            of = sorted((weight, layout.measured(group, "after", head, measure)) for weight, group in points)
+            of = [(weight, layout.measured(group, "after", head, measure)) for weight, group in points]
             series.append(Series(f"ours, {measure}", [(weight, value.mean) for weight, value in of], colour,
                                  dots=True))
             rows.append(tag("tr", tag("th", measure, scope="row"),
                             *(tag("td", show(value), " ", tag("small", f"n={value.n}")) for _, value in of)))
-        if theirs and chosen and not points[0][1].results[0].generated:
+        if theirs and chosen and beside:
             series += [Series(f"paper, {measure}", [(chosen, value)], colour, line=False, dots=True)
                        for colour, measure, value in zip((3, 4), head.measures, theirs[0]["single_query"])]
-        weights = [tag("th", f"λ = {weight:g}", scope="col") for weight in sorted(one for one, _ in points)]
+        weights = [tag("th", f"λ = {weight:g}", scope="col") for weight, _ in points]
         drawn = Chart("Rank-1 and mAP on Market-1501 by λ", "λ, weight of the verification loss", "%", series)
         figures = tag("table", tag("caption", "The same in figures"),
                       tag("thead", tag("tr", tag("td", hidden("measure")), *weights)), tag("tbody", *rows))
         parts.append(tag("figure", chart.draw(drawn, f"{world}-lambda-{number}"), tag("figcaption", name),
                          scrolled("Rank-1 and mAP by λ", figures)))
-    if not ways:
+    if not curves:
         parts.append(tag("p", "Not run: nothing with both losses is trained on Market-1501."))
     return join(*parts)
 
@@ -345,7 +327,7 @@ def _runs(placed: Layout, anchors: Mapping[int, str], report: Report) -> Html:
             anchor = anchors[id(group)]
             parts.append(tag("section", tag("h3", f"{NAMES.get(section.stage, section.stage)}: {group.name}",
                                             id=anchor),
-                             tag("p", f"{_scale(group)}. Data: {data}. Weights at the start: "
+                             tag("p", f"{describe_training(group)}. Data: {data}. Weights at the start: "
                                       f"{placed.describe_start(group)}."),
                              _figures(section, group, report.root, anchor), _course(group, anchor),
                              _lists(section, group, report), _lineage(group), _settings(group, anchor)))

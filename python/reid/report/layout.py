@@ -81,6 +81,9 @@ class PaperTable:
     lines: list[Line]
 
 
+FIGURE2 = Head("single_query", "market1501", COLUMNS["single_query"], ("rank-1", "mAP"))
+
+
 class Layout:
     """Puts the groups of Sections, all real or all generated, into the paper's tables.
 
@@ -101,6 +104,28 @@ class Layout:
         return [replace(table, lines=table.lines + self._own_lines(table)) if table.name != "table3"
                 else table
                 for table in found]
+
+    def curves(self) -> list[list[tuple[float, Group]]]:
+        """Fig. 2: for each way to train with both losses on Market-1501 its (λ, Group), λ rising."""
+        ways = {}
+        for group in (group for section in self.sections if section.dataset == FIGURE2.dataset
+                      for group in section.groups):
+            result, settings = group.results[0], settings_of(group.results[0])
+            if result.objective == "vi" and result.after and "verif_weight" in settings:
+                weight = settings.pop("verif_weight")
+                way = str([result.base, self.start(group), result.iterations, settings])
+                ways.setdefault(way, []).append((weight, group))
+        return [sorted(points, key=lambda point: point[0]) for points in ways.values()]
+
+    def figure2(self) -> list[PaperTable]:
+        """The points of Fig. 2's curves as a table; none where there is no curve."""
+        lines = []
+        for weight, group in (point for points in self.curves() if is_curve(points) for point in points):
+            ours = [measured(group, "after", FIGURE2, measure) for measure in FIGURE2.measures]
+            name = f"λ = {weight:g}: {describe_training(group)}, from {self.describe_start(group)}"
+            lines.append(Line(name, True, [Cell(None, ours, group)]))
+        title = self.paper.get("figure2", {}).get("title", "Fig. 2")
+        return [PaperTable("figure2", title, (), [FIGURE2], lines)] if lines else []
 
     def start(self, group: Group) -> tuple[str, ...]:
         """Where a Group's weights come from: reid.report.results.start_of."""
@@ -219,6 +244,23 @@ class Layout:
 
     def _is_placed(self, group: Group) -> bool:
         return any(group is other for other in self.placed)
+
+
+def is_curve(points: Sequence[tuple[float, Group]]) -> bool:
+    """Whether (λ, Group)s are of more than one λ."""
+    return len({weight for weight, _ in points}) > 1
+
+
+def describe_training(group: Group) -> str:
+    """How a Group was trained, in a line."""
+    result = group.results[0]
+    settings = settings_of(result)
+    height, width = settings.get("input", ("?", "?"))
+    epochs = settings.get("epochs")
+    return (f"{NAMES.get(result.stage, result.stage)}, {result.base} ({OBJECTIVES[result.objective]}): "
+            f"{height}×{width} pixels, batches of {settings.get('batch')} pairs, {result.iterations:,} "
+            "iterations"
+            + (f", {epochs:g} epochs" if epochs is not None else ""))
 
 
 def measured(group: Group, when: str, head: Head, measure: Measure) -> Mean | None:
