@@ -78,6 +78,7 @@ def _checksums(out: Path, manifest: Manifest, names: list[str]) -> str:
 
 def _images(out: Path, manifest: Manifest) -> str:
     identity, count = manifest.images.identity, len(manifest.images.path)
+    _claim(manifest.size == 256, out / "manifest.json", f"size is {manifest.size}, not 256")
     for first in range(0, count, _MAPPED):
         store = ImageStore(out / "images")
         _claim(len(store) == count, store.path, f"{len(store)} images, not {count}")
@@ -167,7 +168,10 @@ def _training(folder: Path, manifest: Manifest, split: PreparedSplit, classes: n
     across = _across(classes, np.array(manifest.images.camera))
     for epoch in range(manifest.epochs):
         _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies, across)
+    counts = [np.bincount(store.epoch(epoch)["same"], minlength=2) for epoch in range(manifest.epochs)]
     ratios = store.meta.ratio_per_epoch
+    _claim(ratios == [round(different / same, 6) for same, different in counts], folder,
+           "its ratios are not those of its pairs")
     flips = "half of them mirrored" if manifest.flip else "none mirrored"
     other = "".join(f"; {key}: {value}" for key, value in manifest.readings.items())
     return (f"{store.total} pairs in {len(ratios)} epochs; every {'' if once else 'augmented '}image is the "

@@ -33,6 +33,7 @@ from reid.formats.pair_lmdb import Meta, write_pairs
 
 REMARKS = "images.log"
 MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they are written
+LARGEST_SEED = 10 ** 15    # that a record may hold
 
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
@@ -49,8 +50,9 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     `store`: one of manifest.STORES; None: as the folder is, a new one encoded. `wait`: until another process
     that works in `out` ends; else that is an InputError.
     """
-    if not 1 <= epochs <= MOST_EPOCHS or seed < 0:
-        raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed ≥ 0")
+    if not 1 <= epochs <= MOST_EPOCHS or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed from 0 "
+                         f"to {LARGEST_SEED:,}")
     raw, out = Path(raw), Path(out)
     if raw.is_dir() and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(raw)):
         raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy import stats
-from test_report import write
+from test_report import figures, weights, write
 
 from reid.common.errors import InputError
 from reid.report import claims
@@ -20,7 +20,9 @@ WEIGHTS = {"name": "resnet50", "weights": {"file": "w", "sha256": "00"}}
 
 def step(stage):
     return {"stage": stage, "split": "split00", "base": "resnet50", "objective": "vi", "iterations": 9,
-            "settings": {}, "seed": 0, "manifest_sha256": "11", "weights": {"sha256": "22"}}
+            "settings": {}, "seed": 0, "manifest_sha256": "11", "weights": weights("w"), "dataset": stage,
+            "generated": False, "verification_head": "fresh",
+            "versions": {"caffe": None, "caffe_build": None, "code_sha256": None}}
 
 
 RANDOM = {"init": None, "lineage": [{"name": "random weights", "seed": 0, "weights": None}, step("viper")]}
@@ -28,7 +30,7 @@ RANDOM = {"init": None, "lineage": [{"name": "random weights", "seed": 0, "weigh
 
 def imagenet(*between):
     about = {"lineage": [WEIGHTS, *map(step, between), step("viper")]}
-    return {**about, "parent": {"stage": between[-1]}} if between else about
+    return {**about, "parent": weights("w", stage=between[-1])} if between else about
 
 
 def judged(folder):
@@ -114,10 +116,10 @@ def test_what_transfer_rests_on_is_a_difference_of_gains(tmp_path):
 
 
 def market(single, multiple):
-    def figures(rank1):
-        return {"cmc": {"1": rank1}, "mAP": {"trapezoid": .3, "step": .35}}
+    def one(rank1):
+        return {**figures(rank1), "mAP": {"trapezoid": .3, "step": .35}}
     return {"stage": "market1501", "dataset": "market1501", "protocol": "market1501",
-            "after": {**figures(single), "multi_query": {"mean": figures(multiple), "max": figures(.1)}}}
+            "after": {**one(single), "multi_query": {"mean": one(multiple), "max": one(.1)}}}
 
 
 def test_lambda_is_compared_with_each_other_value(tmp_path):

@@ -227,7 +227,7 @@ def test_an_unfinished_run_is_told_of(runs):
 
 def test_the_experiment_its_scale_and_what_stood_in_the_way_are_said(runs):
     cell = {"row": "baseline", "base": "resnet50", "objective": "i", "chain": "direct", "stage": "viper",
-            "split": "split00", "run": "x", "state": "cannot be run", "why": "no weights resnet50",
+            "split": 0, "run": "x", "state": "cannot be run", "why": "no weights resnet50",
             "result": None}
     small = {**cell, "method": "VGG16-Baseline [17]", "base": "tiny", "state": "finished", "why": "",
              "result": 64 * "0"}

@@ -139,8 +139,8 @@ def test_weights_that_are_not_what_is_recorded_are_refused(spoil, weights, train
 
 
 @pytest.mark.parametrize("other, words", [
-    (dict(mean=[1, 2]), r"mean is \[1, 2\]; it must be three numbers"),
-    (dict(licence=None), "licence is missing or of another type"),
+    (dict(mean=[1, 2]), r"mean is \[1, 2\]; it must be a list of 3"),
+    (dict(licence=None), "licence is None; it must be a text"),
     (dict(base="resnet50-torchvision"),
      "weights of base resnet50-torchvision .people: somewhere., not of tiny"),
 ])

@@ -5,16 +5,19 @@ import shutil
 
 import numpy as np
 import pytest
-from records import edit, unsigned
+from records import FORGED, NESTED, edit, forge, load, places, store, unsigned
 from stages import run_stage
 
 from data_prep.check import prove
 from data_prep.prepare import prepare
 from data_prep.splits.load import COMMITTED, committed
 from reid.common.errors import InputError
+from reid.common.rng import generator
 from reid.engine.settings import defaults, override
-from reid.formats import json_record, manifest, result, snapshot
-from reid.stages import chain, plan
+from reid.formats import json_record, manifest, result, snapshot, weights_record
+from reid.formats.pair_lmdb import PairStore
+from reid.provenance import finished, lineage
+from reid.stages import chain, plan, same
 from reid.stages.plan import Request
 from reid.stages.stage import Job
 
@@ -130,6 +133,57 @@ def test_training_refuses_what_the_check_of_prepared_data_does(prepared_viper, t
     with pytest.raises(InputError, match=f"{data}.*{words}.*prepare the data again"):
         plan.run(command(data, tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def readers(prepared_viper, trained, tmp_path, monkeypatch):
+    """{kind: (a record, function that reads it and what it is of)}."""
+    run, data = shutil.copytree(trained, tmp_path / "run"), shutil.copytree(prepared_viper, tmp_path / "data")
+    done = finished.read(run)
+    asked = {key: getattr(done, key) for key in same.ASKED}
+    halved = shutil.copytree(run, tmp_path / "half", ignore=shutil.ignore_patterns("result.json"))
+    weights = tmp_path / "w.caffemodel"
+    weights_record.write(weights, b"w", name="w", base="tiny", mean=(1, 2, 3), origin="o", licence="l")
+    monkeypatch.setitem(COMMITTED, "cuhk03", shutil.copy(COMMITTED["cuhk03"], tmp_path / "cuhk03.json"))
+
+    def resume():
+        same.check_same(halved, asked, True)
+        same.check_head(halved, "fresh")
+    return {"result": (run / "result.json", lambda: (same.check_same(run, asked, True), lineage.walk(run))),
+            "snapshot": (halved / "snapshots/000002/snapshot.json",
+                         lambda: (snapshot.read(halved / "snapshots/000002"), resume())),
+            "start": (halved / "start.json", lambda: same.read_start(halved)),
+            "settings": (halved / "settings.yaml", resume),
+            "manifest": (data / "manifest.json", lambda: manifest.load_manifest(data)),
+            "pairs": (data / "split00/train/data.mdb", lambda: PairStore(data / "split00/train")),
+            "weights": (tmp_path / "w.caffemodel.json", lambda: weights_record.read(weights)),
+            "splits": (tmp_path / "cuhk03.json", lambda: committed("cuhk03"))}
+
+
+# Remarks, which nothing reads
+FREE = {"dataset", "seed", "made_by", "gpu", "stamp", "data_seed"}
+
+
+def test_a_record_that_fits_its_checksum_and_is_of_another_shape(readers):
+    """One value of a whole record is another, and it is signed anew: a sentence, or another whole record."""
+    random, refused = generator(0, "forged"), 0
+    for kind, (file, read) in readers.items():
+        read()
+        whole, content = file.read_bytes(), load(file)
+        everywhere = list(places(content))
+        for number in random.integers(0, len(everywhere), 20):
+            place, value = everywhere[number], FORGED[random.integers(len(FORGED))]
+            if (other := forge(content, place, value)) is None:
+                continue
+            store(file, other)
+            try:
+                read()
+                assert value != NESTED or place[-1] in FREE, f"{kind}: {place} may be {value}"
+            except InputError as error:
+                refused += 1
+                assert str(error).startswith(str(file.parent)), f"{kind}: {place}: {value}"
+        file.write_bytes(whole)
+    assert refused > 100
 
 
 def test_signing_twice_or_in_another_order_is_the_same():

@@ -19,7 +19,15 @@ PAPER = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
 
 
 def figures(rank1):
-    return {"cmc": {"1": rank1, "5": .5, "10": .75, "20": 1.0}}
+    return {"queries": 316, "queries_without_match": 0, "cmc": {"1": rank1, "5": .5, "10": .75, "20": 1.0},
+            "mAP": {"trapezoid": rank1, "step": rank1}}
+
+
+CHANCE = {"cmc": figures(.01)["cmc"]}
+
+
+def weights(file, **about):
+    return {"file": file, "sha256": "00", **about}
 
 
 def write(folder, split, before, after, base="resnet50", generated=False, about=None, **settings):
@@ -28,11 +36,12 @@ def write(folder, split, before, after, base="resnet50", generated=False, about=
     run.mkdir(parents=True)
     (run / "result.json").write_text(json.dumps({
         "stage": "viper", "split": run.name, "base": base, "objective": "vi",
-        "init": {"file": "w.caffemodel"},
-        "dataset": "viper", "generated": generated, "data": {"images": "aa", "test_pairs": f"{split}"},
+        "init": weights("w.caffemodel"),
+        "dataset": "viper", "generated": generated,
+        "data": {"images": "aa", "train_pairs": f"{split}", "test_pairs": f"{split}"},
         "settings": {"lr": .001, **settings}, "before": figures(before), "after": after and figures(after),
         "histogram": figures(.02), "chance": figures(.01), "iterations": 40 if after else 0,
-        "protocol": "single-shot", "weights": None, **(about or {})}))
+        "protocol": "single-shot", "weights": weights("w") if after else None, **(about or {})}))
     table = Table(run / "losses.csv", 0)
     for iteration in range(1, 200):
         table.write(iteration, epoch=0, lr=.001, loss_id_a=3 / iteration, loss_id_b=3 / iteration,
@@ -73,7 +82,8 @@ def test_a_run_that_lies_there_twice_counts_once(tmp_path):
 
 def test_images_stored_in_two_ways_are_two_sections_with_titles_that_differ(tmp_path):
     for name, images in (("raw", "aa55aa55ff"), ("encoded", "bb66bb66ff")):
-        write(tmp_path / name, 0, .05, .4, about={"data": {"images": images, "test_pairs": "0"}})
+        write(tmp_path / name, 0, .05, .4,
+              about={"data": {"images": images, "train_pairs": "0", "test_pairs": "0"}})
     assert [tables(section, PAPER)[0].title.split(":")[0] for section in gather(tmp_path)] == [
         "viper (viper), images aa55aa55", "viper (viper), images bb66bb66"]
     assert [section.title for section in gather(tmp_path / "raw")] == ["viper (viper)"]
@@ -93,7 +103,7 @@ def test_ways_to_train_are_kept_apart_and_named_by_what_differs(tmp_path):
 
 
 def test_a_stage_is_named_by_the_one_it_starts_from(tmp_path):
-    write(tmp_path, 0, .05, .4, about={"parent": {"stage": "cuhk01"}})
+    write(tmp_path, 0, .05, .4, about={"parent": weights("w", stage="cuhk01")})
     assert gather(tmp_path)[0].groups[0].name == "resnet50 (V+I) from cuhk01"
 
 
@@ -101,8 +111,8 @@ def test_only_identification_straight_from_imagenet_stands_under_baseline(tmp_pa
     init = {"file": "resnet50.caffemodel", "sha256": "11"}
     imagenet = {"name": "resnet50", "file": "x", "sha256": "11"}
     ways = {"direct": dict(init=init, parent=imagenet), "nodrop": dict(init=init, parent=imagenet),
-            "chain": dict(init={"file": "weights.caffemodel", "sha256": "22"}, parent={"stage": "cuhk01"}),
-            "unknown": dict(init={"file": "w.caffemodel", "sha256": "33"}, parent={"name": None}),
+            "chain": dict(init=weights("weights.caffemodel"), parent=weights("w", stage="cuhk01")),
+            "unknown": dict(init={"file": "w.caffemodel", "sha256": "33"}, parent=weights("w", name=None)),
             "old": dict(init={"file": "old.caffemodel", "sha256": "44"}), "random": dict(init=None)}
     for place, (name, about) in enumerate(ways.items()):
         write(tmp_path / name, 0, .05, .1 + place / 100, about={"objective": "i", **about},
@@ -131,7 +141,7 @@ def test_competitors_stand_in_the_papers_order_where_they_are_asked_for(tmp_path
     write(tmp_path / "viper", 0, .05, .4)
     about = {key: "market1501" for key in ("stage", "dataset", "protocol")}
     write(tmp_path / "market", 0, 0, .1, about={**about, "before": market(.1), "after": market(.7),
-                                                "histogram": market(.05), "chance": {"cmc": {"1": .01}}})
+                                                "histogram": market(.05), "chance": CHANCE})
     for section, table, column in zip(gather(tmp_path), ("table2", "table1"), ("single_query", "viper")):
         printed = [row["method"] for row in PAPER[table]["rows"] if row[column]]
         plain, every = (tables(section, PAPER, competitors)[0].rows for competitors in (False, True))
@@ -153,15 +163,15 @@ def test_generated_data_is_marked_and_never_mixed_with_real(tmp_path):
 
 
 def market(rank1):
-    one = {"cmc": {"1": rank1}, "mAP": {"trapezoid": .3, "step": .35}}
-    many = {"cmc": {"1": .8}, "mAP": {"trapezoid": .5, "step": .55}}
+    one = {**figures(rank1), "mAP": {"trapezoid": .3, "step": .35}}
+    many = {**figures(.8), "mAP": {"trapezoid": .5, "step": .55}}
     return {**one, "multi_query": {"mean": many, "max": one}}
 
 
 def test_market1501_stands_beside_table_two(tmp_path):
     write(tmp_path, 0, 0, .1, about={"stage": "market1501", "dataset": "market1501", "protocol": "market1501",
                                      "before": market(.1), "after": market(.7), "histogram": market(.05),
-                                     "chance": {"cmc": {"1": .01}}})
+                                     "chance": CHANCE})
     section, = gather(tmp_path)
     table = tables(section, PAPER)[0]
     named = {row.method: row.figures for row in table.rows}
@@ -174,7 +184,7 @@ def test_market1501_stands_beside_table_two(tmp_path):
 
 def test_table_three_stands_beside_other_losses_and_pretraining(tmp_path):
     common = {"stage": "cuhk03", "dataset": "cuhk03"}
-    for place, (objective, start) in enumerate((("vi", {"file": "w"}), ("v", {"file": "w"}), ("i", None))):
+    for place, (objective, start) in enumerate((("vi", weights("w")), ("v", weights("w")), ("i", None))):
         write(tmp_path / str(place), 0, .05, .1 * (place + 1),
               about={**common, "objective": objective, "init": start})
     section, = gather(tmp_path)

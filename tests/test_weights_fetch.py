@@ -213,7 +213,7 @@ def test_fetch_downloads_checks_converts_and_then_does_nothing(entry, server, ca
 
 @pytest.mark.parametrize("record, said",
                          [("{", "damaged"), ('{"name": "one"}', "lacks base, licence, mean, origin, sha256"),
-                          ("[]", "damaged"), (None, "mean is missing or of another type")])
+                          ("[]", "damaged"), (None, "mean is 1; it must be a list of 3")])
 def test_a_damaged_record_is_the_error_that_a_stage_has(record, said, entry):
     path = fetch("one")
     file = weights_record.path(path)

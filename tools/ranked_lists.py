@@ -9,9 +9,9 @@ import numpy as np
 
 from reid.common.errors import InputError, command_line
 from reid.common.files import write_whole
-from reid.formats import result as result_file
 from reid.formats.feature_file import read_features
 from reid.metrics.protocol import PROTOCOLS, rank
+from reid.provenance import finished
 from reid.report.html import page, tag
 from reid.report.ranked import LEGEND, Folder, Prepared, as_html, ranked_lists, worst
 
@@ -70,7 +70,7 @@ def main() -> int:
 def _complete(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Fill in what --run says and was not given; an error where something is missing."""
     if arguments.run:
-        result = result_file.read(arguments.run)
+        result = finished.read(arguments.run)
         features = arguments.run / "features" / ("after" if result.after else "before")
         arguments.query = arguments.query or features / "query.npz"
         arguments.gallery = arguments.gallery or features / "gallery.npz"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reid.common.errors import InputError, command_line
 from reid.common.files import write_whole
-from reid.formats import json_record
+from reid.formats import experiment_record
 from reid.formats.feature_file import read_features
 from reid.metrics.protocol import rank
 from reid.report import claims, layout, paper as papers, ranked
@@ -53,12 +53,10 @@ def main() -> int:
 
 def load(runs: Path, lists: int = 0) -> Report:
     """The Report of a folder of runs; lists: how many ranked lists for each way to train."""
-    experiment = runs / "experiment.json"
-    about = json_record.load(experiment, "make it again with tools/run_experiments.sh") if (
-        experiment.is_file()) else {}
     return Report(gather(runs), papers.load(EXPERIMENTS / "paper.yaml"),
                   chain.load(EXPERIMENTS / "stages.yaml"),
-                  claims.load(EXPERIMENTS / "claims.yaml"), runs, tuple(unfinished(runs)), about,
+                  claims.load(EXPERIMENTS / "claims.yaml"), runs, tuple(unfinished(runs)),
+                  experiment_record.read(runs),
                   (lambda section, group: ranked_of(section, group, lists)) if lists > 0 else None)
 
 

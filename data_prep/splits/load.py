@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from data_prep.index import Index
 from data_prep.readers.registry import DATASETS
@@ -15,6 +16,18 @@ from reid.formats import json_record
 SEED = 2017  # of the committed files
 RULES = {rule.name: rule for dataset in DATASETS.values() for rule in dataset.rules.values() if rule.name}
 COMMITTED = {name: Path(__file__).with_name(f"{name}.json") for name in RULES}
+
+
+class Parts(TypedDict):
+    """The identities of a split."""
+    train: list[str]
+    validation: NotRequired[list[str]]
+    test: list[str]
+
+
+class Committed(TypedDict):
+    """What a committed file holds."""
+    splits: list[Parts]
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,18 @@ def committed(name: str) -> list[dict[str, list[str]]]:
     """Return the splits of a committed file, by their number; InputError where the file is damaged."""
     remedy = f"bring it back, or write it again with `python -m data_prep.splits {name}`"
     content = json_record.load(COMMITTED[name], remedy, needed=True)
-    return content["splits"]
+    json_record.check_value(content, Committed, "", COMMITTED[name], remedy)
+    rule, splits = RULES[name], content["splits"]
+    if len(splits) != rule.splits:
+        raise InputError(f"{COMMITTED[name]}: holds {len(splits)} splits, not {rule.splits}; {remedy}")
+    wanted = {"train": rule.people - rule.test - rule.validation, "validation": rule.validation,
+              "test": rule.test}
+    for number, parts in enumerate(splits):
+        found = {part: len(parts.get(part, ())) for part in wanted}
+        if found != wanted or len(set().union(*parts.values())) != rule.people:
+            raise InputError(f"{COMMITTED[name]}: splits.{number} holds {found} identities, some perhaps "
+                             f"twice; it must be {wanted}, each once; {remedy}")
+    return splits
 
 
 def is_fixed(index: Index) -> bool:

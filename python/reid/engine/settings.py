@@ -5,8 +5,10 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.formats import json_record
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import Heads
 
@@ -134,6 +136,7 @@ class Settings:
 
 ABOUT: dict[str, About] = {one.name: one.metadata["about"] for one in fields(Settings)}
 FREE = {key for key, about in ABOUT.items() if about.free}
+PLAIN = typing.TypedDict("Plain", typing.get_type_hints(Settings), total=False)    # as a file keeps them
 
 
 def defaults(base: str) -> Settings:
@@ -189,6 +192,19 @@ def of_run(base: str, given: dict) -> dict:
     return {**as_plain(defaults(base)), **given}
 
 
+def check_plain(given: dict, where: str, file: Path, remedy: str) -> None:
+    """InputError where a value of settings that a file keeps, in the mapping `where`, is none of its setting.
+
+    Settings of other versions are free.
+    """
+    json_record.check_value(given, PLAIN, where, file, remedy)
+    for key in ABOUT.keys() & given.keys():
+        try:
+            _check_value(key, given[key])
+        except InputError as error:
+            raise InputError(f"{file}: {where}: {error}; {remedy}") from None
+
+
 def _parse(key: str, kind: typing.Any, text: str, where: str) -> typing.Any:
     """The value of a setting from its text, by its declared type."""
     try:
@@ -222,21 +238,26 @@ def _number(text: str) -> int | float:
 
 def _check(settings: Settings) -> None:
     """InputError where a value lies outside what makes sense."""
-    for key, about in ABOUT.items():
-        value = getattr(settings, key)
-        if about.only and value not in about.only:
-            raise InputError(f"{key} is {value!r}; it must be one of {', '.join(about.only)}")
-        numbers = value if isinstance(value, tuple) else (value,) if isinstance(value, int | float) else ()
-        if not all(map(math.isfinite, numbers)):
-            raise InputError(f"{key} is {as_text(value)}; it must be finite")
-        if not all(about.low <= number <= about.high for number in numbers):
-            raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value), value)}")
+    for key in ABOUT:
+        _check_value(key, getattr(settings, key))
     if not (settings.clip_gradients == -1 or settings.clip_gradients > 0):
         raise InputError(f"clip_gradients is {settings.clip_gradients}; "
                          "it must be above 0, or -1 for no clipping")
     if settings.batch % settings.in_pass:
         raise InputError(f"pass_pairs is {settings.pass_pairs}; it must divide batch, {settings.batch}, or "
                          "be auto")
+
+
+def _check_value(key: str, value: typing.Any) -> None:
+    """InputError where a setting's value, of its type, lies outside what makes sense."""
+    about = ABOUT[key]
+    if about.only and value not in about.only:
+        raise InputError(f"{key} is {value!r}; it must be one of {', '.join(about.only)}")
+    numbers = value if isinstance(value, tuple | list) else (value,) if isinstance(value, int | float) else ()
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"{key} is {as_text(value)}; it must be finite")
+    if not all(about.low <= number <= about.high for number in numbers):
+        raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value), value)}")
 
 
 def allowed(about: About, kind: type, value: object = None) -> str:

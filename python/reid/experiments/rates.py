@@ -7,6 +7,7 @@ from statistics import median
 
 from reid.engine.settings import Settings, as_text
 from reid.formats import result as result_file
+from reid.provenance import finished
 
 
 class Rates:
@@ -20,8 +21,8 @@ class Rates:
         for place in places:
             seen = defaultdict(list)
             for file in sorted(Path(place).rglob(result_file.NAME)):
-                result = result_file.read(file.parent)
-                if result.pairs_per_second:
+                result = finished.read(file.parent)
+                if result.pairs_per_second and "input" in result.settings:
                     key = result.base, tuple(result.settings["input"]), result.device or "cpu"
                     seen[key].append(result.pairs_per_second)
             self._found.append((Path(place), {key: median(values) for key, values in seen.items()}))

@@ -8,17 +8,52 @@ SHA-256 of its result.json, or None.
 """
 
 from pathlib import Path
+from typing import Literal, NotRequired, TypedDict
 
 from reid.formats import json_record
+from reid.formats.json_record import Count
 
 NAME = "experiment.json"
 REMEDY = "delete it, and tools/run_experiments.sh writes it again"
 
 
+class Cell(TypedDict):
+    """One run of a row."""
+    row: str
+    method: NotRequired[str | None]
+    base: str
+    objective: str
+    chain: str
+    stage: str
+    split: Count
+    run: str
+    state: Literal["finished", "to do", "cannot be run"]
+    why: str
+    result: str | None
+
+
+class Part(TypedDict):
+    """One experiment."""
+    title: str
+    table: str | None
+    cells: list[Cell]
+
+
+class Record(TypedDict):
+    """All of it."""
+    scale: str
+    about: str
+    experiments: dict[str, Part]
+
+
 def read(folder: Path) -> dict | None:
     """The record in a folder, None where there is none; InputError where it is damaged."""
     file = Path(folder) / NAME
-    return json_record.load(file, REMEDY) if file.is_file() else None
+    if not file.is_file():
+        return None
+    record = json_record.load(file, REMEDY)
+    json_record.check_value(record, Record, "", file, REMEDY)
+    return record
 
 
 def write(folder: Path, record: dict) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.formats import json_record
+from reid.formats.json_record import Count
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -20,6 +21,7 @@ Kind = typing.TypeVar("Kind")
 READINGS = {"anchors": ("copies", "images"), "copies": ("translations", "crops"),
             "mirror": ("chance", "both"), "positives": ("across", "any"),
             "negatives": ("images", "identities")}
+Protocol = typing.Literal["market1501", "single-shot"]
 STORES = ("encoded", "raw")    # how the image LMDB holds images (formats.image_lmdb), the default first
 
 
@@ -40,7 +42,7 @@ class Images:
 class Database:
     """An LMDB: SHA-256 and size of its data.mdb, in bytes."""
     sha256: str
-    bytes: int
+    bytes: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class PreparedSplit:
     identities set aside to test the net while it trains; multi_query: Market-1501's further images of the
     query identities by the queries' cameras.
     """
-    classes: int
+    classes: Count
     origin: str
     train: list[int] = field(default_factory=list)
     query: list[int] = field(default_factory=list)
@@ -77,23 +79,23 @@ class Manifest:
     size        side of a stored image, pixels; store: of the image LMDB, one of STORES
     identities  their names
     """
-    format: int = FORMAT
+    format: Count = FORMAT
     dataset: str
     variant: str | None = None
     generated: bool
-    protocol: str
-    seed: int
-    epochs: int
-    schedule: str
+    protocol: Protocol
+    seed: Count
+    epochs: Count
+    schedule: typing.Literal["literal", "public"]
     flip: bool
-    readings: dict = field(default_factory=dict)
-    validation: int = 0
-    size: int
+    readings: dict[str, str] = field(default_factory=dict)
+    validation: Count = 0
+    size: Count
     store: str = "raw"
     identities: list[str]
     images: Images
     image_lmdb: Database | None = None
-    splits: dict = field(default_factory=dict)
+    splits: dict[str, PreparedSplit] = field(default_factory=dict)
 
     def reading(self, key: str) -> str:
         """The value of a reading, a key of READINGS."""
@@ -151,9 +153,9 @@ def read(path: Path) -> Manifest:
                          "the data again")
     nested = {"images": Images, "image_lmdb": Database}
     for key in nested.keys() & {key for key, value in content.items() if value is not None}:
-        content[key] = _record(nested[key], content[key], path)
+        content[key] = _record(nested[key], content[key], path, f"{key}.")
     for name, entry in (splits.items() if isinstance(splits := content.get("splits"), dict) else ()):
-        splits[name] = _split(entry, path)
+        splits[name] = _split(entry, path, f"splits.{name}.")
     manifest = _record(Manifest, content, path)
     if manifest.store not in STORES:
         raise InputError(f"{path}: damaged: store {manifest.store!r}; {REMEDY}")
@@ -182,22 +184,26 @@ def check_readings(readings: dict) -> None:
             raise InputError(f"{key} {value!r}: the readings are {READINGS}")
 
 
-def _split(content: object, path: Path) -> PreparedSplit:
+def _split(content: object, path: Path, where: str) -> PreparedSplit:
     if isinstance(content, dict):
-        content = {key: _record(Database, value, path) if key in ("train_pairs", "test_pairs") else value
-                   for key, value in content.items()}
-    return _record(PreparedSplit, content, path)
+        content = {key: _record(Database, value, path, f"{where}{key}.")
+                   if key in ("train_pairs", "test_pairs") else value for key, value in content.items()}
+    return _record(PreparedSplit, content, path, where)
 
 
-def _record(kind: type[Kind], content: object, path: Path) -> Kind:
-    """The dataclass in a JSON object; InputError where a key is missing, unknown, or of another type."""
+def _record(kind: type[Kind], content: object, path: Path, where: str = "") -> Kind:
+    """The dataclass in a JSON object; InputError where a key is missing, unknown, or of another type.
+
+    where: in the file it lies, as in json_record.check.
+    """
     if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged: {content!r:.40} is no {kind.__name__}; {REMEDY}")
+        raise InputError(f"{path}: damaged: {where[:-1]} is {content!r:.40}; it must be a mapping; {REMEDY}")
     known = {one.name for one in fields(kind)}
     differing = (json_record.needed(kind) - content.keys()) | (content.keys() - known)
     if differing:
-        raise InputError(f"{path}: damaged: {', '.join(sorted(differing))} missing or unknown; {REMEDY}")
-    return json_record.check(kind, content, path, REMEDY)
+        raise InputError(f"{path}: damaged: {', '.join(where + key for key in sorted(differing))} missing or "
+                         f"unknown; {REMEDY}")
+    return json_record.check(kind, content, path, REMEDY, where)
 
 
 def write(out: Path, manifest: Manifest) -> None:

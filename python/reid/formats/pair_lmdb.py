@@ -7,11 +7,13 @@ and "epoch/00000" … (arrays of PAIR).
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from reid.formats import json_record
 from reid.formats.database import Store, Writer
+from reid.formats.json_record import Count
 
 FORMAT = 1
 PAIR = np.dtype([("a", "<u4"), ("b", "<u4"), ("a_dy", "i1"), ("a_dx", "i1"), ("b_dy", "i1"), ("b_dx", "i1"),
@@ -38,18 +40,18 @@ class Meta:
     identities; images: in the index; pairs_per_epoch, ratio_per_epoch: pairs, and negatives per positive, of
     each of the `epochs`; fixed_windows: the translations are those of fixed crops, and no other is drawn.
     """
-    format: int = FORMAT
+    format: Count = FORMAT
     dataset: str
-    split: int
-    seed: int
+    split: Count
+    seed: Count
     schedule: str
-    classes: int
-    images: int
-    role: str
-    epochs: int
+    classes: Count
+    images: Count
+    role: Literal["train", "test"]
+    epochs: Count
     flip: bool
-    pairs_per_epoch: list = field(default_factory=list)
-    ratio_per_epoch: list = field(default_factory=list)
+    pairs_per_epoch: list[Count] = field(default_factory=list)
+    ratio_per_epoch: list[float] = field(default_factory=list)
     fixed_windows: bool = False
 
 
@@ -105,7 +107,11 @@ class PairStore(Store):
             raise self.damaged("not a pair LMDB (its meta does not parse)") from error
         if known != FORMAT:
             raise self.damaged(f"pair format {known}; this version reads format {FORMAT}")
-        return json_record.check(Meta, content, self.path, "prepare the data again")
+        meta = json_record.check(Meta, content, self.path, "prepare the data again")
+        if not len(meta.pairs_per_epoch) == len(meta.ratio_per_epoch) == meta.epochs > 0:
+            raise self.damaged(f"its meta has {len(meta.pairs_per_epoch)} counts of pairs and "
+                               f"{len(meta.ratio_per_epoch)} ratios for {meta.epochs} epochs")
+        return meta
 
     def _array(self, key: bytes, dtype: np.dtype, length: int) -> np.ndarray:
         value = self.read(key)

@@ -2,12 +2,122 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from reid.common.errors import InputError
 from reid.formats import json_record
+from reid.formats.json_record import Count, Range, Share
+from reid.formats.manifest import Protocol
+from reid.formats.snapshot import Seconds, TableState
 
 NAME = "result.json"
 REMEDY = "delete it, and the same command makes it again"
+
+
+Objective = Literal["vi", "v", "i"]
+Head = Literal["kept", "fresh", "absent"]
+
+
+class File(TypedDict):
+    """A file of weights."""
+    file: str
+    sha256: str
+
+
+class Parent(File):
+    """The step before: a run, or a file of weights, by its name (None: unknown)."""
+    name: NotRequired[str | None]
+    stage: NotRequired[str]
+    split: NotRequired[str]
+    base: NotRequired[str]
+    objective: NotRequired[Objective]
+
+
+class Data(TypedDict):
+    """The SHA-256 of the data."""
+    images: str
+    train_pairs: str
+    test_pairs: str
+
+
+Cmc = TypedDict("Cmc", {"1": Share, "5": Share, "10": Share, "20": Share})
+
+
+class MeanPrecision(TypedDict):
+    """The mAP by both ways to compute it."""
+    trapezoid: Share
+    step: Share
+
+
+class Chance(TypedDict):
+    """The figures of a random order."""
+    cmc: Cmc
+    mAP: NotRequired[MeanPrecision]
+
+
+class Figures(TypedDict):
+    """A summary of reid.metrics.summary."""
+    queries: Count
+    queries_without_match: Count
+    cmc: Cmc
+    mAP: MeanPrecision
+    multi_query: NotRequired[dict[str, "Figures"]]
+
+
+class Alarm(TypedDict):
+    """A row of alarms.csv."""
+    iteration: Count
+    alarm: str
+    text: str
+
+
+class Build(TypedDict, total=False):
+    """Of what tools/install_caffe.sh recorded what is shown."""
+    caffe: str
+
+
+class Versions(TypedDict, total=False):
+    """Of reid.provenance.versions."""
+    caffe: str | None
+    caffe_build: Build | None
+    python: str
+    numpy: str
+    opencv: str
+    code_sha256: str | None
+
+
+class EntryVersions(TypedDict):
+    """The versions in an entry of the lineage; None: not recorded."""
+    caffe: str | None
+    caffe_build: Build | None
+    code_sha256: str | None
+
+
+class FirstWeights(TypedDict):
+    """The entry of the first weights in a lineage: random ones of a seed, or a file."""
+    name: str | None
+    weights: File | None
+    seed: NotRequired[Count]
+    origin: NotRequired[str | None]
+    licence: NotRequired[str | None]
+    mean: NotRequired[tuple[float, float, float] | None]
+
+
+class Step(TypedDict):
+    """The entry of a run in a lineage."""
+    stage: str
+    split: str
+    base: str
+    objective: Objective
+    dataset: str
+    generated: bool
+    verification_head: Head | None
+    weights: File | None
+    manifest_sha256: str | None
+    settings: dict
+    iterations: Count
+    seed: Count
+    versions: EntryVersions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,43 +144,43 @@ class Result:
     """
     stage: str
     base: str
-    objective: str
+    objective: Objective
     split: str
-    init: dict | None
-    data: dict
+    init: File | None
+    data: Data
     settings: dict
     dataset: str
     generated: bool
     split_origin: str | None = None
-    protocol: str
+    protocol: Protocol
     mode: str | None = None
-    data_seed: int | None = None
+    data_seed: Count | None = None
     pair_schedule: str | None = None
     manifest_sha256: str | None = None
     split_sha256: str | None = None
-    readings: dict | None = None
-    validation: int | None = None
-    train_identities: int | None = None
-    test_identities: int | None = None
-    before: dict | None
-    after: dict | None
-    histogram: dict
-    chance: dict
-    iterations: int
-    weights: dict | None
-    seconds: float | None = None
-    pairs_per_second: float | None = None
-    alarms: list | None = None
-    tables: dict | None = None
+    readings: dict[str, str] | None = None
+    validation: Count | None = None
+    train_identities: Count | None = None
+    test_identities: Count | None = None
+    before: Figures | None
+    after: Figures | None
+    histogram: Figures
+    chance: Chance
+    iterations: Count
+    weights: File | None
+    seconds: Seconds | None = None
+    pairs_per_second: Annotated[float, Range(0, 1e12)] | None = None
+    alarms: list[Alarm] | None = None
+    tables: dict[str, TableState] | None = None
     device: str | None = None
-    versions: dict | None = None
+    versions: Versions | None = None
     machine: str | None = None
     finished: str | None = None
     data_folder: str | None = None
-    verification_head: str | None = None
-    parent: dict | None = None
-    lineage: list | None = None
-    format: int = 1
+    verification_head: Head | None = None
+    parent: Parent | None = None
+    lineage: list[FirstWeights | Step] | None = None
+    format: Count = 1
 
     @property
     def parent_stage(self) -> str | None:
@@ -85,19 +195,12 @@ def read(folder: Path) -> Result:
         result = json_record.read(Result, file, REMEDY)
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file; it is written when the run is finished") from None
-    for name in ("before", "after", "histogram", "chance"):
-        figures = getattr(result, name) or {}
-        if not all(_numbers(figures.get(measure, {})) for measure in ("cmc", "mAP")):
-            raise InputError(f"{file}: {name} holds something else than figures; {REMEDY}")
-    for name, table in (result.tables or {}).items():
-        if not isinstance(table, dict) or not isinstance(table.get("bytes"), int) or not table.get("sha256"):
-            raise InputError(f"{file}: tables: {name} is not its length and checksum; {REMEDY}")
+    if result.lineage is not None and not (result.lineage and "stage" in result.lineage[-1]):
+        raise InputError(f"{file}: lineage does not end in this run; {REMEDY}")
+    if not bool(result.iterations) == bool(result.weights) == bool(result.after):
+        raise InputError(f"{file}: iterations is {result.iterations}, weights {result.weights!r:.30}, after "
+                         f"{result.after!r:.30}: all three or none; {REMEDY}")
     return result
-
-
-def _numbers(values: object) -> bool:
-    """Whether this is {key: number}."""
-    return isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
 
 
 def write(folder: Path, result: Result) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypedDict
 
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
@@ -10,8 +11,19 @@ from google.protobuf.message import DecodeError
 from reid.common.errors import InputError
 from reid.common.files import read_bytes, sha256_file
 from reid.formats import json_record
+from reid.formats.json_record import Count, Range
 
 WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
+Seconds = Annotated[float, Range(0, 1e12)]
+
+
+class TableState(TypedDict):
+    """Length and checksum of a table, as reid.engine.tables.state returns them."""
+    bytes: Count
+    sha256: str
+
+
+Sums = TypedDict("Sums", {WEIGHTS: str, STATE: str})    # the SHA-256 of the files of a snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +33,12 @@ class Snapshot:
     trained_with: the settings and inputs, as reid.stages.same.trained_with returns them; tables: their length
     and checksums, as reid.engine.tables.state returns them (both None: written by an older version).
     """
-    iteration: int
-    seconds: float
-    sha256: dict
+    iteration: Count
+    seconds: Seconds
+    sha256: Sums
     trained_with: dict | None = None
-    tables: dict | None = None
-    format: int = 1
+    tables: dict[str, TableState] | None = None
+    format: Count = 1
 
 
 def write(folder: Path, **facts: object) -> None:
@@ -44,9 +56,9 @@ def whole(folder: Path) -> bool:
     """Whether the files in a folder, called by its iteration, are those that its snapshot.json says."""
     try:
         kept = read(folder)
-        return (kept.iteration == int(folder.name) and kept.seconds >= 0
-                and all(kept.sha256[name] == sha256_file(folder / name) for name in (WEIGHTS, STATE)))
-    except (OSError, InputError, KeyError):
+        return kept.iteration == int(folder.name) and all(
+            kept.sha256[name] == sha256_file(folder / name) for name in (WEIGHTS, STATE))
+    except (OSError, InputError):
         return False
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reid.common.errors import InputError
 from reid.common.files import sha256_file, write_whole
 from reid.formats import json_record
+from reid.formats.json_record import Count
 
 REMEDY = "restore the file, or make the weights again"
 
@@ -23,10 +23,10 @@ class WeightsRecord:
     name: str
     base: str
     sha256: str
-    mean: list
+    mean: tuple[float, float, float]
     origin: str
     licence: str
-    format: int = 1
+    format: Count = 1
 
 
 def path(caffemodel: Path) -> Path:
@@ -50,10 +50,7 @@ def read(caffemodel: Path) -> WeightsRecord | None:
     file = path(caffemodel)
     if not os.path.lexists(file):
         return None
-    record = json_record.read(WeightsRecord, file, REMEDY)
-    if len(record.mean) != 3 or not all(isinstance(value, (int, float)) for value in record.mean):
-        raise InputError(f"{file}: mean is {record.mean}; it must be three numbers; make the weights again")
-    return record
+    return json_record.read(WeightsRecord, file, REMEDY)
 
 
 def whole(caffemodel: Path) -> bool:

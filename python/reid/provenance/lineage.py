@@ -11,9 +11,9 @@ from typing import Any
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.formats import result as result_file
 from reid.formats.manifest import read as read_manifest, split_checksum
 from reid.formats.result import Result
+from reid.provenance import finished
 from reid.provenance.origin import Origin
 
 Entry = dict[str, Any]
@@ -51,7 +51,7 @@ def of_result(result: Result) -> list[Entry]:
     if result.lineage:
         return result.lineage
     if result.init is None:
-        first = {"name": "random weights", "seed": result.settings["seed"], "weights": None}
+        first = {"name": "random weights", "seed": result.settings.get("seed"), "weights": None}
     else:
         first = {"name": None, "origin": None, "licence": None, "mean": None, "weights": result.init}
     return [first, entry(result)]
@@ -72,7 +72,7 @@ def walk(folder: Path) -> list[tuple[Entry, dict[str, str]]]:
     Each file is "as recorded: FILE", "changed: FILE", "gone: FILE" or, where its path is not recorded, "not
     known". Raises InputError where the run has no result, or a damaged one.
     """
-    result, found = result_file.read(folder), []
+    result, found = finished.read(folder), []
     weights = _found(_at(folder, (result.weights or {}).get("file")), (result.weights or {}).get("sha256"))
     for one in reversed(of_result(result)):
         if "stage" not in one:
@@ -104,7 +104,7 @@ def _found(file: Path | None, sha256: str | None) -> str:
 def _result_of(folder: Path | None, sha256: str | None) -> Result | None:
     """The result of the run in a folder if its weights have this checksum, else None."""
     try:
-        result = result_file.read(folder) if folder else None
+        result = finished.read(folder) if folder else None
     except InputError:
         return None
     return result if result and (result.weights or {}).get("sha256") == sha256 else None

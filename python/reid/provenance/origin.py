@@ -12,6 +12,7 @@ from reid.common.files import checksum
 from reid.formats import result as result_file, snapshot, weights_record
 from reid.formats.result import Result
 from reid.formats.weights_record import WeightsRecord
+from reid.provenance import finished
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,13 @@ def _of_run(path: Path, sha256: str) -> Origin:
     file = run / result_file.NAME
     if not file.is_file():
         return Origin(path, sha256)
-    result = result_file.read(run)
+    result = finished.read(run)
     kept = result.weights
     if not kept or run / kept["file"] != path:
         return Origin(path, sha256)
     _compare(path, sha256, kept["sha256"], file)
-    return Origin(path, sha256, result.base, tuple(result.settings["mean"]), run, result)
+    mean = result.settings.get("mean")
+    return Origin(path, sha256, result.base, mean and tuple(mean), run, result)
 
 
 def _compare(path: Path, found: str, recorded: str | None, record: Path) -> None:

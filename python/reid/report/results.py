@@ -14,6 +14,7 @@ from reid.formats import result as result_file, yaml_file
 from reid.formats.manifest import READINGS
 from reid.formats.result import Result
 from reid.nets.backbones.registry import BACKBONES
+from reid.provenance import finished
 from reid.stages.same import SETTINGS
 
 OBJECTIVES = {"vi": "V+I", "v": "V", "i": "I"}
@@ -68,7 +69,7 @@ def gather(folder: Path | str) -> list[Section]:
         raise InputError(f"{folder}: there is no result.json in it; runs are written by tools/train_stage.sh")
     found = {}
     for file in files:
-        result = result_file.read(file.parent)
+        result = finished.read(file.parent)
         section = result.stage, _data(result), result.generated, result.protocol, result.data["images"]
         way = json.dumps([result.base, result.objective, _origin(result), settings_of(result),
                           result.iterations])

@@ -39,7 +39,7 @@ from reid.formats.manifest import Manifest, split_checksum
 from reid.formats.pair_lmdb import PairStore
 from reid.formats.result import Result
 from reid.nets.prototxt import stage_nets, stage_solver
-from reid.provenance import lineage
+from reid.provenance import finished, lineage
 from reid.provenance.versions import versions
 from reid.stages import preflight, same
 from reid.stages.evaluator import GALLERY, QUERY, Evaluator
@@ -75,7 +75,7 @@ class Run:
 
     def result(self) -> Result | None:
         """The Result of the run, None where it is not finished; InputError where it is damaged."""
-        return result_file.read(self.folder) if (self.folder / result_file.NAME).is_file() else None
+        return finished.read(self.folder) if (self.folder / result_file.NAME).is_file() else None
 
     def finished(self) -> bool:
         """Whether there is a result of as many iterations as are asked for.

@@ -1,24 +1,50 @@
 """What makes two runs the same: a folder is resumed only with the settings and inputs it was started with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import yaml
 
 from reid.common.errors import InputError
 from reid.common.files import read_bytes
 from reid.engine import snapshots
-from reid.engine.settings import AUTO, FREE, Settings, as_plain, of_run
+from reid.engine.settings import AUTO, FREE, Settings, as_plain, check_plain, of_run
 from reid.formats import json_record, result as result_file
 from reid.formats.manifest import Manifest
-from reid.formats.snapshot import WEIGHTS
+from reid.formats.result import Data, Head, Objective, Parent
+from reid.formats.snapshot import FACTS, WEIGHTS
 from reid.nets.backbones.registry import BACKBONES
+from reid.provenance import finished
 
 if TYPE_CHECKING:    # which imports this file
     from reid.stages.stage import Job
 
 SETTINGS, START, HEAD = "settings.yaml", "start.json", "verification_head"
 ASKED = "stage", "split", "base", "objective", "init", "data", "settings"    # the keys of `asked_for`
+
+
+class Init(TypedDict):
+    """The weights at the start. A snapshot does not say the name of their file, which changes nothing."""
+    file: NotRequired[str]
+    sha256: str
+
+
+class Asked(TypedDict):
+    """What settings.yaml holds, as `asked_for` returns it, and a snapshot. init: None for random weights."""
+    stage: str
+    split: str
+    base: str
+    objective: Objective
+    init: Init | None
+    data: Data
+    settings: dict
+    verification_head: NotRequired[Head | None]
+
+
+class Start(TypedDict):
+    """What start.json holds."""
+    verification_head: Head | None
+    parent: Parent | None
 
 
 def asked_for(job: "Job", settings: Settings, manifest: Manifest, split: str) -> dict:
@@ -60,13 +86,16 @@ def _said(folder: Path) -> list[tuple[Path, dict | None]]:
     if (folder / SETTINGS).is_file():
         said.append((folder, _binding(_settings(folder))))
     if (folder / result_file.NAME).is_file():
-        result = result_file.read(folder)
+        result = finished.read(folder)
         said.append((folder, _binding({key: getattr(result, key) for key in ASKED})))
     for place, kept in snapshots.records(folder):
         if kept.trained_with is None and not said:
             raise InputError(f"{place}: does not say what it was trained with, and {SETTINGS} is gone; bring "
                              "that back, or choose another --out")
-        said.append((place, kept.trained_with and _binding(_nested(kept.trained_with))))
+        asked = None if kept.trained_with is None else _nested(kept.trained_with)
+        if asked is not None:
+            _check(asked, place / FACTS, "bring it back, or delete the snapshot", "trained_with")
+        said.append((place, asked and _binding(asked)))
     return said
 
 
@@ -87,7 +116,7 @@ def check_head(folder: Path, head: str | None) -> None:
     recorded = [kept.trained_with or {} for _, kept in snapshots.records(folder)]
     heads = [one[HEAD] for one in recorded if HEAD in one]
     if (folder / result_file.NAME).is_file():
-        heads.append(result_file.read(folder).verification_head)
+        heads.append(finished.read(folder).verification_head)
     if (folder / SETTINGS).is_file():
         # Versions without chains wrote no start.json, and kept no head.
         other = None if any(heads) else "fresh"
@@ -117,22 +146,28 @@ def read_start(folder: Path) -> dict:
     """What `write_start` wrote, {"verification_head", "parent"}; InputError where it is damaged."""
     remedy = f"bring it back, or delete it and {SETTINGS}: snapshots and result hold what was asked for too"
     start = json_record.load(folder / START, remedy)
-    if not {HEAD, "parent"} <= start.keys():
-        raise InputError(f"{folder / START}: damaged: {HEAD} or parent is missing; {remedy}")
+    json_record.check_value(start, Start, "", folder / START, f"damaged; {remedy}")
     return start
 
 
 def _settings(folder: Path) -> dict:
     """The content of settings.yaml; InputError where it is damaged."""
     file = folder / SETTINGS
+    remedy = "bring it back, or delete it: snapshots and result hold what was asked for too"
     try:
         content = yaml.safe_load(read_bytes(file).decode())
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
     except (yaml.YAMLError, ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError
-        raise InputError(f"{file}: damaged: {' '.join(str(error).split())}; bring it back, or delete it: "
-                         "snapshots and result hold what was asked for too") from None
+        raise InputError(f"{file}: damaged: {' '.join(str(error).split())}; {remedy}") from None
+    _check(content, file, f"damaged; {remedy}")
     return content
+
+
+def _check(asked: dict, file: Path, remedy: str, key: str = "") -> None:
+    """InputError where what a file holds, under a key, is not what `asked_for` returns."""
+    json_record.check_value(asked, Asked, key, file, remedy)
+    check_plain(asked["settings"], f"{key}.settings".lstrip("."), file, remedy)
 
 
 def _binding(asked: dict) -> dict:

@@ -14,7 +14,7 @@ from reid.common.lock import in_use
 from reid.common.machine import threads
 from reid.engine.device import build, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory, memory_of
-from reid.engine.settings import Settings
+from reid.engine.settings import Settings, of_run
 from reid.features.extract import extract_kept, view_settings
 from reid.formats.caffemodel import read_caffemodel
 from reid.formats.manifest import load_manifest, split_name
@@ -213,7 +213,8 @@ def _head_rows(job: Job, head: str | None) -> list[Row]:
     if head != "kept":
         return []
     stage, before = ((job.parent_job.stage, job.parent_job.settings.verif_scale) if job.parent_job else
-                     (job.origin.result.stage, job.origin.result.settings["verif_scale"]))
+                     (job.origin.result.stage,
+                      of_run(job.base, job.origin.result.settings)["verif_scale"]))
     if before != job.settings.verif_scale:
         return [Row("verif_fc",
                     f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
