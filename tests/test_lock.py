@@ -6,8 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import programs
 import pytest
 
 from data_prep import __main__ as prepare_command
@@ -16,7 +16,6 @@ from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.lock import in_use
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 HOLD = """
 import os, sys, time
@@ -45,9 +44,8 @@ def end(process):
 
 
 def train(data, out, *more):
-    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out, "--base",
-               "tiny", "--chain", "scratch", "--set", *SMALL, *more]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    return programs.run("tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
+                        "--chain", "scratch", "--set", *SMALL, *more)
 
 
 def test_a_second_one_is_told_who_is_there_and_since_when(tmp_path):

@@ -11,6 +11,7 @@ import caffe
 import cv2
 import lmdb
 import numpy as np
+import programs
 import pytest
 
 from reid.common import rng
@@ -295,11 +296,10 @@ def test_the_benchmark_measures_and_explains(data, tmp_path):
     (tmp_path / "split03").mkdir()
     (tmp_path / "split03" / "train").symlink_to(data / "pairs")
     (tmp_path / "images").symlink_to(data / "images")
-    script = Path(__file__).parent.parent / "benchmarks" / "feed" / "run.py"
 
     def run(*options):
-        command = [sys.executable, script, *options, "--batch", "4", "--workers", "1", "--seconds", "0.1"]
-        return subprocess.run(command, capture_output=True, text=True)
+        few = "--batch", "4", "--workers", "1", "--seconds", "0.1"
+        return programs.run("benchmarks/feed/run.py", *options, *few)
 
     done = run("--data", str(tmp_path), "--split", "split03")
     assert done.returncode == 0 and "PairData in Caffe" in done.stdout and "crops/s" in done.stdout

@@ -1,11 +1,10 @@
 """The recipes: what their nets and solvers are, against what was published; precedence; what is refused."""
 
 import json
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import programs
 import pytest
 import yaml
 from test_chain import request
@@ -19,7 +18,6 @@ from reid.stages.recipe import describe, load
 from tools.make_prototxt import HELD_OUT
 from tools.train_stage import RECIPES, _of_recipe
 
-ROOT = Path(__file__).resolve().parents[1]
 CLASSES, IMAGES = 751, 12_936    # of Market-1501, to train on
 SOLVER = {"base_lr": .001, "momentum": .9, "weight_decay": .0005, "gamma": .1}
 # As published, in the publication's own terms: images in an update, updates and when the rate drops; loss
@@ -188,9 +186,8 @@ def test_base_and_objective_are_the_recipes_where_it_has_them():
 
 def test_the_command_takes_a_recipe_by_name(prepared_viper, tmp_path):
     def run(*arguments):
-        command = [ROOT / "tools/train_stage.sh", "mine", "--data", prepared_viper, "--out", tmp_path / "out"]
-        return subprocess.run([*command, "--set", "epochs=1", "--dry-run", *arguments], capture_output=True,
-                              text=True)
+        return programs.run("tools/train_stage.py", "mine", "--data", prepared_viper, "--out",
+                            tmp_path / "out", "--set", "epochs=1", "--dry-run", *arguments)
     done = run("--recipe", "paper-literal", "--base", "tiny")
     assert done.returncode == 0 and "mine split00: start" in done.stdout, done.stderr
     assert "recipe paper-literal: The paper, eq. 2 to the letter" in done.stdout

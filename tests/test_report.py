@@ -2,10 +2,9 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 import yaml
 
@@ -200,8 +199,8 @@ def test_table_three_stands_beside_other_losses_and_pretraining(tmp_path):
 
 def test_command_writes_tables_and_curves(tmp_path):
     write(tmp_path / "runs", 0, .05, .4, base="tiny", generated=True)
-    done = subprocess.run([sys.executable, ROOT / "tools/report.py", "--runs", tmp_path / "runs", "--out",
-                           tmp_path / "out", "--competitors"], capture_output=True, text=True)
+    done = programs.run("tools/report.py", "--runs", tmp_path / "runs", "--out", tmp_path / "out",
+                        "--competitors")
     assert done.returncode == 0, done.stderr
     assert "GOG [23]" in done.stdout and "GOG [23]" in (tmp_path / "out/table.csv").read_text()
     assert GENERATED in done.stdout and "tiny (V+I)" in done.stdout
