@@ -19,11 +19,12 @@ from data_prep import __main__ as prepare_command
 from data_prep.check import check
 from data_prep.people.write import write as write_people
 from data_prep.prepare import prepare
+from data_prep.readers.generated import read_mark
 from data_prep.readers.registry import read
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, write_whole
 from reid.common.machine import loaded
-from reid.engine import tables
+from reid.engine import device, tables
 from reid.engine.settings import defaults, override
 from reid.formats import caffemodel, feature_file, json_record, manifest, result, snapshot, yaml_file
 from reid.formats.feature_file import read_features, write_features
@@ -149,12 +150,31 @@ def test_more_epochs_of_pairs_than_a_database_has_keys_for(generated_viper, tmp_
 
 @pytest.mark.parametrize("content", [
     "null", "[" * 50_000, '{"layout": "viper", "identities": 99999999999999999999}',
-    '{"layout": 3, "identities": 24}'])
+    '{"layout": 3, "identities": 24}', '{"layout": "viper", "identities": 24, "tested": 13}'])
 def test_a_damaged_mark_of_generated_people(generated_viper, tmp_path, content):
     raw = shutil.copytree(generated_viper, tmp_path / "raw")
     (raw / "GENERATED.json").write_text(content)
-    with pytest.raises(InputError, match="GENERATED.json: damaged"):
+    with pytest.raises(InputError, match="GENERATED.json: .*damaged"):
         read("viper", raw)
+
+
+@pytest.mark.parametrize("counts, words", [
+    (3, "counts is 3"), ({}, "counts lacks detected, pairs"), ({"detected": 1, "pairs": [1]}, "a list of 2"),
+    ({"detected": 1, "pairs": None}, "pairs is None"), ({"detected": [1], "pairs": [1, 2]}, "detected is"),
+    ({"detected": 1, "pairs": [1, -1]}, "counts.pairs.1 is -1")])
+def test_a_mark_whose_counts_are_something_else(tmp_path, counts, words):
+    (tmp_path / "GENERATED.json").write_text(
+        json.dumps({"layout": "cuhk03", "identities": 24, "counts": counts}))
+    with pytest.raises(InputError, match=f"GENERATED.json: .*{words}.*generate the people again"):
+        read_mark(tmp_path, "cuhk03", {"detected": 14_097, "pairs": [843, 440]})
+
+
+@pytest.mark.parametrize("content", ["", "3", '{"architectures": 75}', "\\xff"])
+def test_a_damaged_note_of_how_caffe_was_built(tmp_path, monkeypatch, content):
+    (tmp_path / "caffe-build.json").write_text(content)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    with pytest.raises(InputError, match=f"^{tmp_path}/caffe-build.json: .*tools/install_caffe.sh"):
+        device.build()
 
 
 @pytest.mark.parametrize("assignment", [

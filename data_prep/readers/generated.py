@@ -1,37 +1,54 @@
 """GENERATED.json, which marks a raw folder of generated people and replaces a dataset's published counts."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, NotRequired, TypedDict
 
 from reid.common.errors import InputError
 from reid.common.files import read_bytes
+from reid.formats import json_record
+from reid.formats.json_record import Count, Range
 
 MARK = "GENERATED.json"
 MOST = 100_000    # people at most in one generated folder
 
 
-def read_mark(root: Path, dataset: str, counts: Iterable[str] = ()) -> dict | None:
+class Mark(TypedDict):
+    """What GENERATED.json holds."""
+    layout: str
+    identities: Annotated[int, Range(1, MOST)]
+    tested: NotRequired[Count | None]
+    counts: NotRequired[dict]
+
+
+def read_mark(root: Path, dataset: str, counts: Mapping[str, int | list[int]] = MappingProxyType({})
+              ) -> dict | None:
     """Return what GENERATED.json in a raw folder says, None where there is no such file.
 
     {"identities": their number, "tested": how many of them each split tests, None for the real dataset's
-    proportion, "counts": the recorded counts of the names in `counts`}. Raises InputError where the file is
-    damaged or of another dataset's layout.
+    proportion, "counts": those that stand in place of the real dataset's `counts`}. Raises InputError where
+    the file is damaged or of another dataset's layout.
     """
     path = root / MARK
     if not path.exists():
         return None
     try:
         mark = json.loads(read_bytes(path).decode())
-        layout, identities = mark["layout"], int(mark["identities"])
-        tested = None if mark.get("tested") is None else int(mark["tested"])
-        if not isinstance(layout, str) or not 0 < identities <= MOST:
-            raise ValueError
-        if tested is not None and not 1 <= tested <= identities // 2:
-            raise ValueError
-        numbers = {name: mark["counts"][name] for name in counts if layout.startswith(dataset)}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: damaged; generate the people again") from error
-    if layout.split("-")[0] != dataset:
-        raise InputError(f"{path}: these people were generated in the layout {layout}, not in {dataset}'s")
-    return {"identities": identities, "tested": tested, "counts": numbers}
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged: {error}; generate the people again") from error
+    json_record.check_value(mark, Mark, "", path, "damaged; generate the people again")
+    if mark["layout"].split("-")[0] != dataset:
+        raise InputError(f"{path}: these people were generated in the layout {mark['layout']}, not in "
+                         f"{dataset}'s")
+    kinds = {name: tuple[(Count,) * len(own)] if isinstance(own, list) else Count
+             for name, own in counts.items()}
+    json_record.check_value(mark.get("counts", {}), TypedDict("Counts", kinds), "counts", path,
+                            "damaged; generate the people again")
+    tested = mark.get("tested")
+    if tested is not None and not 1 <= tested <= mark["identities"] // 2:
+        raise InputError(f"{path}: damaged: tested is {tested}; it must be from 1 to "
+                         f"{mark['identities'] // 2}; generate the people again")
+    return {"identities": mark["identities"], "tested": tested,
+            "counts": {name: mark["counts"][name] for name in counts}}

@@ -10,15 +10,24 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from reid.common import machine
 from reid.common.errors import InputError
+from reid.common.files import read_bytes
+from reid.formats import json_record
 
 Build = dict[str, Any]           # what tools/install_caffe.sh recorded about the Caffe in use
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and its lowest compute capability, 7.5
 NO_CARD = 100                          # CUDA_ERROR_NO_DEVICE
 MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+
+
+class Made(TypedDict, total=False):
+    """Of what was recorded about the Caffe in use, what is read."""
+    gpu: bool
+    architectures: list[int]
+    caffe: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,14 @@ def use_threads(count: int) -> None:
 def build() -> Build:
     """What tools/install_caffe.sh recorded about the Caffe in use; {} where it was built by other means."""
     file = Path(sys.prefix) / "caffe-build.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        made = json.loads(read_bytes(file).decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: damaged: {error}; run tools/install_caffe.sh again") from None
+    json_record.check_value(made, Made, "", file, "run tools/install_caffe.sh again")
+    return made
 
 
 def check_loads() -> None:
