@@ -71,6 +71,13 @@ def test_both_losses_over_three_splits(tmp_path):
                if name != "both-losses")
 
 
+def test_a_run_that_was_trained_again_counts_once_by_its_mean(tmp_path):
+    for name, objective, rank1 in (("cpu", "vi", .50), ("gpu", "vi", .54), ("cpu-i", "i", .40)):
+        write(tmp_path / name, 0, .05, rank1, about={"objective": objective, **imagenet()})
+    (over_i,), _ = judged(tmp_path)["both-losses"].parts.values()
+    assert over_i.differences == pytest.approx([12])
+
+
 def test_one_run_of_each_decides_nothing(tmp_path):
     for name, rank1 in (("vi", .9), ("i", .1), ("v", .1)):
         write(tmp_path / name, 0, .05, rank1, about={"objective": name, **imagenet()})

@@ -10,6 +10,7 @@ import yaml
 
 from reid.common.errors import InputError
 from reid.engine.tables import Table
+from reid.report.layout import Head, Mean, measured
 from reid.report.results import gather
 from reid.report.table import GENERATED, as_csv, as_markdown, as_text, tables
 
@@ -77,6 +78,18 @@ def test_a_run_that_lies_there_twice_counts_once(tmp_path):
     section, = gather(tmp_path)
     group, = section.groups
     assert [folder.parent.name for folder in group.folders] == ["a", "c"] and len(group.results) == 2
+
+
+def test_a_split_that_was_trained_again_is_one_run_by_its_mean(tmp_path):
+    for name, split, after in (("cpu", 0, .40), ("gpu", 0, .44), ("cpu", 1, .48)):
+        write(tmp_path / name, split, .05, after)
+    section, = gather(tmp_path)
+    group, = section.groups
+    table, = tables(section, PAPER)
+    row, = (row for row in table.rows if "after" in row.method)
+    assert row.runs == 2 and row.figures["r=1"] == pytest.approx((45, 18 ** .5))    # of 42 and 48
+    assert measured(group, "after", Head("viper", "viper", "", (1,)), 1) == Mean(
+        pytest.approx(45), pytest.approx(18 ** .5), 2)
 
 
 def test_images_stored_in_two_ways_are_two_sections_with_titles_that_differ(tmp_path):

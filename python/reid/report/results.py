@@ -32,6 +32,13 @@ class Group:
     results: list[Result]
     folders: list[Path]
 
+    def runs(self) -> list[list[Result]]:
+        """The results by split and seed: what was trained again, on another machine say, is the same run."""
+        found = {}
+        for result in self.results:
+            found.setdefault((result.split, result.settings.get("seed")), []).append(result)
+        return list(found.values())
+
 
 @dataclass(frozen=True)
 class Section:

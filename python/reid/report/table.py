@@ -127,7 +127,8 @@ def _main_rows(section: Section, paper: dict[str, Any], competitors: bool) -> li
             out += _ours(group, _unlike_baseline(group) if near else "")
     every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
-    return out + [Row("ours", name, len(every), _figures([getattr(result, key) for result in every.values()]))
+    return out + [Row("ours", name, len(every),
+                      _figures([[getattr(result, key)] for result in every.values()]))
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
@@ -185,14 +186,15 @@ def _same(group: Group, theirs: dict[str, Any], keys: Iterable[str]) -> bool:
 
 def _ours(group: Group, remark: str = "") -> list[Row]:
     """The rows of a group: the weights it started from, and the trained ones where it was trained."""
-    name = f"{group.name} ({remark})" if remark else group.name
+    name, runs = f"{group.name} ({remark})" if remark else group.name, group.runs()
     out = []
     if group.results[0].before:
-        out.append(Row("ours", f"{name}, before", len(group.results),
-                       _figures([r.before for r in group.results])))
+        out.append(Row("ours", f"{name}, before", len(runs),
+                       _figures([[result.before for result in run] for run in runs])))
     if group.results[0].after:
         after = f"{name}, after {group.results[0].iterations} iterations"
-        out.append(Row("ours", after, len(group.results), _figures([r.after for r in group.results])))
+        out.append(Row("ours", after, len(runs),
+                       _figures([[result.after for result in run] for run in runs])))
     return out
 
 
@@ -201,11 +203,15 @@ def _plain(columns: Iterable[str], numbers: Iterable[float]) -> Figures:
     return {column: (number, None) for column, number in zip(columns, numbers)}
 
 
-def _figures(parts: Sequence[dict[str, Any]]) -> Figures:
-    """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run."""
+def _figures(runs: Sequence[Sequence[dict[str, Any]]]) -> Figures:
+    """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run.
+
+    Each run is the summaries of all times that it was trained: their mean counts.
+    """
     out = {}
     for column, path in FIGURES.items():
-        values = 100 * np.array([value for part in parts if (value := _at(part, path)) is not None])
+        found = [[value for part in run if (value := _at(part, path)) is not None] for run in runs]
+        values = 100 * np.array([np.mean(run) for run in found if run])
         if len(values):
             out[column] = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
     return out
