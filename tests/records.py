@@ -12,7 +12,7 @@ import yaml
 from reid.formats.json_record import CHECKSUM, signed
 
 GONE, SHORT, NESTED = "gone", "short", [["x"]]
-FORGED = (None, "x", [], {}, -1, 3, True, math.nan, 1e308, NESTED, GONE, SHORT)
+FORGED = (None, "x", [], {}, -1, 3, True, math.nan, 1e308, 10 ** 400, NESTED, GONE, SHORT)
 """What stands in place of a value in a record: GONE is none, SHORT a list without its last."""
 
 

@@ -180,7 +180,7 @@ def test_a_damaged_note_of_how_caffe_was_built(tmp_path, monkeypatch, content):
 @pytest.mark.parametrize("assignment", [
     "pass_pairs=3000000000", "max_iter=3000000000", "display=99999999999999999999",
     "snapshot_every=3000000000", "test_every=3000000000", "evaluate_every=3000000000",
-    "batch=99999999999999999999", "lr=inf", "lr=1e400",
+    "batch=99999999999999999999", f"batch={10 ** 400}", "lr=inf", "lr=1e400",
     "weight_decay=inf", "mean=nan,1,2", "mean=1e400,1,2", "clip_gradients=inf", "input=99999999999x64",
     "verif_weight=inf", "keep_snapshots=99999999999999999999", "id_lr_mult=inf", f"batch={'9' * 5000}"])
 def test_settings_that_caffe_cannot_hold(assignment):

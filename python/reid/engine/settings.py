@@ -254,7 +254,7 @@ def _check_value(key: str, value: typing.Any) -> None:
     if about.only and value not in about.only:
         raise InputError(f"{key} is {value!r}; it must be one of {', '.join(about.only)}")
     numbers = value if isinstance(value, tuple | list) else (value,) if isinstance(value, int | float) else ()
-    if not all(map(math.isfinite, numbers)):
+    if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
         raise InputError(f"{key} is {as_text(value)}; it must be finite")
     if not all(about.low <= number <= about.high for number in numbers):
         raise InputError(f"{key} is {as_text(value)}; it must be {allowed(about, type(value), value)}")
