@@ -110,7 +110,7 @@ def test_a_damaged_mark(copy):
     mark = json.loads((copy / "GENERATED.json").read_text())
     del mark["counts"]["query"]
     (copy / "GENERATED.json").write_text(json.dumps(mark))
-    with pytest.raises(InputError, match="GENERATED.json: damaged; generate the people again"):
+    with pytest.raises(InputError, match="GENERATED.json: .*damaged.*generate the people again"):
         read("market1501", copy)
 
 
