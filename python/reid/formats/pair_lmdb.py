@@ -59,7 +59,7 @@ def write_pairs(folder: Path, meta: Meta, labels: np.ndarray, epochs: list[np.nd
     """Write a pair LMDB into an empty folder; `meta` is completed with the counts of each epoch."""
     positive = [int(np.sum(pairs["same"] == 0)) for pairs in epochs]
     negative = [int(np.sum(pairs["same"] == 1)) for pairs in epochs]
-    meta = replace(meta, pairs_per_epoch=[len(pairs) for pairs in epochs],
+    meta = replace(meta, epochs=len(epochs), pairs_per_epoch=[len(pairs) for pairs in epochs],
                    ratio_per_epoch=[round(n / p, 6) for n, p in zip(negative, positive)])
     size = sum(pairs.nbytes + 8192 for pairs in epochs) + labels.nbytes + 8192
     with Writer(folder, size) as writer:
@@ -108,7 +108,7 @@ class PairStore(Store):
         if known != FORMAT:
             raise self.damaged(f"pair format {known}; this version reads format {FORMAT}")
         meta = json_record.check(Meta, content, self.path, "prepare the data again")
-        if not len(meta.pairs_per_epoch) == len(meta.ratio_per_epoch) == meta.epochs > 0:
+        if not len(meta.pairs_per_epoch) == len(meta.ratio_per_epoch) == meta.epochs:
             raise self.damaged(f"its meta has {len(meta.pairs_per_epoch)} counts of pairs and "
                                f"{len(meta.ratio_per_epoch)} ratios for {meta.epochs} epochs")
         return meta
