@@ -80,9 +80,9 @@ def test_a_run_that_lies_there_twice_counts_once(tmp_path):
     assert [folder.parent.name for folder in group.folders] == ["a", "c"] and len(group.results) == 2
 
 
-def test_a_split_that_was_trained_again_is_one_run_by_its_mean(tmp_path):
-    for name, split, after in (("cpu", 0, .40), ("gpu", 0, .44), ("cpu", 1, .48)):
-        write(tmp_path / name, split, .05, after)
+def test_of_a_split_that_was_trained_again_the_last_time_counts(tmp_path):
+    for name, split, after, day in (("cpu", 0, .42, 3), ("gpu", 0, .44, 2), ("cpu", 1, .48, 1)):
+        write(tmp_path / name, split, .05, after, about={"finished": f"2026-11-{day:02d} 10:00"})
     section, = gather(tmp_path)
     group, = section.groups
     table, = tables(section, PAPER)

@@ -9,10 +9,9 @@ too narrow.
 
 import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -106,7 +105,7 @@ def load(path: Path) -> dict:
 
 def judge(entries: dict, sections: list, stands_in: Collection[str] = ()) -> list[Claim]:
     """The Claims of `load`, judged by Sections that are all real or all generated."""
-    runs = [run for section in sections for group in section.groups for result in group.results
+    runs = [run for section in sections for group in section.groups for result in group.runs()
             if result.after
             for run in _Run.of(section, result, stands_in)]
     return [Claim(name, entry["claim"], entry["paper"], entry["measure"],
@@ -183,24 +182,16 @@ def _comparisons(entry: dict[str, Any], part: dict[str, Any], runs: Sequence[_Ru
 
 def _compare(entry: dict[str, Any], part: dict[str, Any], terms: Sequence[Term],
              fitting: Sequence[Sequence[_Run]], weights: Sequence[float] | None) -> Iterator[Comparison]:
-    by_unit = [_by_unit(run for run in found if weights is None
-                        or run.known["verif_weight"] == weights[place])
+    by_unit = [{run.unit: run for run in found if weights is None
+                or run.known["verif_weight"] == weights[place]}
                for place, found in enumerate(fitting)]
     units = sorted(set.intersection(*map(set, by_unit)), key=str)
     if units:
-        differences = [sum(sign * mean(run.figure(entry["measure"]) for run in by_unit[place][unit])
+        differences = [sum(sign * by_unit[place][unit].figure(entry["measure"])
                            for place, (sign, _) in enumerate(terms)) for unit in units]
-        runs = [run for unit in units for place in range(len(terms)) for run in by_unit[place][unit]]
+        runs = [by_unit[place][unit] for unit in units for place in range(len(terms))]
         about = _describe(runs[0], terms, weights)
         yield compare(part["name"], about, runs[0].dataset, differences, [run.result for run in runs])
-
-
-def _by_unit(runs: Iterable[_Run]) -> dict[tuple, list[_Run]]:
-    """The runs by unit: of what was trained several times, on other machines say, the mean counts."""
-    found = {}
-    for run in runs:
-        found.setdefault(run.unit, []).append(run)
-    return found
 
 
 def _describe(run: _Run, terms: Sequence[Term], weights: Sequence[float] | None) -> str:

@@ -110,9 +110,9 @@ def _about(report: Report) -> Html:
                                        for result in results}))),
             ("Versions", _lines(sorted({_versions(one) for one in versions})))]
     reading = ("Figures are percentages. n counts runs: one is one split trained with one seed; if it was "
-               "trained several times, on other machines say, the mean counts. ± is the standard deviation "
-               "over them (n − 1); a single run has none. Each of our figures is a link to the run that it "
-               "is of: its settings, its course, and where its data and weights come from.")
+               "trained several times, on other machines say, the last time counts. ± is the standard "
+               "deviation over them (n − 1); a single run has none. Each of our figures is a link to the run "
+               "that it is of: its settings, its course, and where its data and weights come from.")
     return tag("section", tag("h2", "About these results", id="about"),
                tag("dl", *(part for name, value in rows if value
                            for part in (tag("dt", name), tag("dd", value)))), tag("p", reading))

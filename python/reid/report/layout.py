@@ -264,15 +264,11 @@ def describe_training(group: Group) -> str:
 
 
 def measured(group: Group, when: str, head: Head, measure: Measure) -> Mean | None:
-    """The Mean of a Group's figure "before" or "after", under a Head; None where a run does not have it.
-
-    Of a run that was trained several times the mean counts.
-    """
-    runs = [[at(getattr(result, when), inside(head.column, measure)) for result in run]
-            for run in group.runs()]
-    if any(None in run for run in runs):
+    """The Mean of a Group's figure "before" or "after", under a Head; None where a run does not have it."""
+    values = [at(getattr(result, when), inside(head.column, measure)) for result in group.runs()]
+    if None in values:
         return None
-    percent = [100 * mean(run) for run in runs]
+    percent = [100 * value for value in values]
     return Mean(mean(percent), stdev(percent) if len(percent) > 1 else None, len(percent))
 
 

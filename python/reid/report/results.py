@@ -32,12 +32,10 @@ class Group:
     results: list[Result]
     folders: list[Path]
 
-    def runs(self) -> list[list[Result]]:
-        """The results by split and seed: what was trained again, on another machine say, is the same run."""
-        found = {}
-        for result in self.results:
-            found.setdefault((result.split, result.settings.get("seed")), []).append(result)
-        return list(found.values())
+    def runs(self) -> list[Result]:
+        """A result for each split and seed: of what was trained again, on another machine say, the last."""
+        latest = sorted(self.results, key=lambda result: result.finished or "")
+        return list({(result.split, result.settings.get("seed")): result for result in latest}.values())
 
 
 @dataclass(frozen=True)

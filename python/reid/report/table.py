@@ -127,8 +127,7 @@ def _main_rows(section: Section, paper: dict[str, Any], competitors: bool) -> li
             out += _ours(group, _unlike_baseline(group) if near else "")
     every = {(result.split, result.data["test_pairs"]): result
              for group in section.groups for result in group.results}
-    return out + [Row("ours", name, len(every),
-                      _figures([[getattr(result, key)] for result in every.values()]))
+    return out + [Row("ours", name, len(every), _figures([getattr(result, key) for result in every.values()]))
                   for name, key in (("colour histogram", "histogram"), ("chance", "chance"))]
 
 
@@ -190,11 +189,10 @@ def _ours(group: Group, remark: str = "") -> list[Row]:
     out = []
     if group.results[0].before:
         out.append(Row("ours", f"{name}, before", len(runs),
-                       _figures([[result.before for result in run] for run in runs])))
+                       _figures([result.before for result in runs])))
     if group.results[0].after:
         after = f"{name}, after {group.results[0].iterations} iterations"
-        out.append(Row("ours", after, len(runs),
-                       _figures([[result.after for result in run] for run in runs])))
+        out.append(Row("ours", after, len(runs), _figures([result.after for result in runs])))
     return out
 
 
@@ -203,15 +201,11 @@ def _plain(columns: Iterable[str], numbers: Iterable[float]) -> Figures:
     return {column: (number, None) for column, number in zip(columns, numbers)}
 
 
-def _figures(runs: Sequence[Sequence[dict[str, Any]]]) -> Figures:
-    """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run.
-
-    Each run is the summaries of all times that it was trained: their mean counts.
-    """
+def _figures(parts: Sequence[dict[str, Any]]) -> Figures:
+    """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run."""
     out = {}
     for column, path in FIGURES.items():
-        found = [[value for part in run if (value := _at(part, path)) is not None] for run in runs]
-        values = 100 * np.array([np.mean(run) for run in found if run])
+        values = 100 * np.array([value for part in parts if (value := _at(part, path)) is not None])
         if len(values):
             out[column] = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
     return out
