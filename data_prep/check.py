@@ -19,7 +19,7 @@ from reid.common.errors import InputError, command_line
 from reid.common.files import checksum
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import Manifest, PreparedSplit, load_manifest
-from reid.formats.pair_lmdb import PairStore
+from reid.formats.pair_lmdb import PairStore, ratio_of
 
 _MAPPED = 512  # images; mapping the database anew after so many keeps what was read from counting as memory
 _MOVES = 256 * 256  # room for every translation of an image, one byte an axis
@@ -166,12 +166,11 @@ def _training(folder: Path, manifest: Manifest, split: PreparedSplit, classes: n
     else:
         _claim(moves == 5, folder, "an image has not 5 translations")
     across = _across(classes, np.array(manifest.images.camera))
-    for epoch in range(manifest.epochs):
-        _epoch(f"{folder}, epoch {epoch}", store.epoch(epoch), epoch, manifest, classes, copies, across)
-    counts = [np.bincount(store.epoch(epoch)["same"], minlength=2) for epoch in range(manifest.epochs)]
     ratios = store.meta.ratio_per_epoch
-    _claim(ratios == [round(different / same, 6) for same, different in counts], folder,
-           "its ratios are not those of its pairs")
+    for epoch in range(manifest.epochs):
+        pairs = store.epoch(epoch)
+        _epoch(f"{folder}, epoch {epoch}", pairs, epoch, manifest, classes, copies, across)
+        _claim(ratios[epoch] == ratio_of(pairs), folder, "its ratios are not those of its pairs")
     flips = "half of them mirrored" if manifest.flip else "none mirrored"
     other = "".join(f"; {key}: {value}" for key, value in manifest.readings.items())
     return (f"{store.total} pairs in {len(ratios)} epochs; every {'' if once else 'augmented '}image is the "

@@ -26,14 +26,13 @@ from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.files import sha256_file, whole_directory, write_whole
 from reid.common.rng import generator
-from reid.formats import manifest as manifests, picture
+from reid.formats import json_record, manifest as manifests, picture
 from reid.formats.image_lmdb import SIZE, write_images
 from reid.formats.manifest import Database, Images, Manifest, PreparedSplit
 from reid.formats.pair_lmdb import Meta, write_pairs
 
 REMARKS = "images.log"
 MOST_EPOCHS = 10_000    # of pairs: all of them are held in memory before they are written
-LARGEST_SEED = 10 ** 15    # that a record may hold
 
 
 def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None = None, seed: int = 0,
@@ -50,9 +49,9 @@ def prepare(dataset: str, raw: Path, out: Path, splits: list[int] | str | None =
     `store`: one of manifest.STORES; None: as the folder is, a new one encoded. `wait`: until another process
     that works in `out` ends; else that is an InputError.
     """
-    if not 1 <= epochs <= MOST_EPOCHS or not 0 <= seed <= LARGEST_SEED:
+    if not 1 <= epochs <= MOST_EPOCHS or not 0 <= seed <= json_record.MOST:
         raise InputError(f"epochs {epochs}, seed {seed}: give 1 to {MOST_EPOCHS:,} epochs and a seed from 0 "
-                         f"to {LARGEST_SEED:,}")
+                         f"to {json_record.MOST:,}")
     raw, out = Path(raw), Path(out)
     if raw.is_dir() and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(raw)):
         raise InputError(f"{out}: lies inside --raw {raw}, of which every file is read; choose another --out")

@@ -83,6 +83,7 @@ def test_the_commands_are_found():
                               "--data", "D"]
 
 
+@pytest.mark.filterwarnings("ignore:.* found in sys.modules:RuntimeWarning")    # imported by other tests
 @pytest.mark.parametrize("page, command", ALL)
 def test_the_parser_takes_a_command_of_the_documents(page, command, monkeypatch, capsys):
     words = concrete(command)

@@ -1,13 +1,11 @@
 """GENERATED.json, which marks a raw folder of generated people and replaces a dataset's published counts."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, NotRequired, TypedDict
 
 from reid.common.errors import InputError
-from reid.common.files import read_bytes
 from reid.formats import json_record
 from reid.formats.json_record import Count, Range
 
@@ -34,10 +32,7 @@ def read_mark(root: Path, dataset: str, counts: Mapping[str, int | list[int]] = 
     path = root / MARK
     if not path.exists():
         return None
-    try:
-        mark = json.loads(read_bytes(path).decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: damaged: {error}; generate the people again") from error
+    mark = json_record.parse(path, "generate the people again")
     json_record.check_value(mark, Mark, "", path, "damaged; generate the people again")
     if mark["layout"].split("-")[0] != dataset:
         raise InputError(f"{path}: these people were generated in the layout {mark['layout']}, not in "

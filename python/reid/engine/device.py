@@ -4,7 +4,6 @@ The check asks the driver's own library, which works before Caffe is imported an
 """
 
 import ctypes
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -14,7 +13,6 @@ from typing import Any, TypedDict
 
 from reid.common import machine
 from reid.common.errors import InputError
-from reid.common.files import read_bytes
 from reid.formats import json_record
 
 Build = dict[str, Any]           # what tools/install_caffe.sh recorded about the Caffe in use
@@ -69,10 +67,7 @@ def build() -> Build:
     file = Path(sys.prefix) / "caffe-build.json"
     if not file.is_file():
         return {}
-    try:
-        made = json.loads(read_bytes(file).decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: damaged: {error}; run tools/install_caffe.sh again") from None
+    made = json_record.parse(file, "run tools/install_caffe.sh again")
     json_record.check_value(made, Made, "", file, "run tools/install_caffe.sh again")
     return made
 

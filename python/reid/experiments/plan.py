@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from reid.common.errors import InputError
 from reid.engine import snapshots
@@ -21,6 +22,7 @@ from reid.engine.settings import AUTO, Settings, as_plain, as_text, defaults, ov
 from reid.experiments.experiment import Experiment, Row, Scale
 from reid.experiments.rates import Rates
 from reid.formats import manifest as manifests, result as result_file, snapshot
+from reid.formats.experiment_record import State
 from reid.formats.manifest import Manifest, split_name, split_number
 from reid.nets.prototxt import stage_nets
 from reid.stages.chain import Chains, Step
@@ -28,7 +30,7 @@ from reid.stages.plan import Request, foresee, plan as plan_stages
 from reid.stages.recipe import Recipe, check_prepared
 from reid.stages.stage import StageCheck
 
-FINISHED, TO_DO, IMPOSSIBLE = "finished", "to do", "cannot be run"
+FINISHED, TO_DO, IMPOSSIBLE = get_args(State)
 GPU_HOST = 8e9    # bytes of the machine's memory for a training on a GPU; assumed, not measured
 CLASSES = 2000    # of a net whose data are yet to be prepared, for its memory: more than any dataset has
 PYTHON = ".venv/bin/python"

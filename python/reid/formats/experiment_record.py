@@ -17,6 +17,9 @@ NAME = "experiment.json"
 REMEDY = "delete it, and tools/run_experiments.sh writes it again"
 
 
+State = Literal["finished", "to do", "cannot be run"]
+
+
 class Cell(TypedDict):
     """One run of a row."""
     row: str
@@ -27,7 +30,7 @@ class Cell(TypedDict):
     stage: str
     split: Count
     run: str
-    state: Literal["finished", "to do", "cannot be run"]
+    state: State
     why: str
     result: str | None
 

@@ -35,12 +35,9 @@ def load(file: Path, remedy: str, needed: bool = False) -> dict:
     Raises InputError where the file is damaged or its content is not that of its checksum; FileNotFoundError
     where it is not there. remedy: what to do about a damaged one; needed: one without a checksum is damaged.
     """
-    try:
-        content = json.loads(read_bytes(file).decode())
-        if not isinstance(content, dict):
-            raise ValueError("not a JSON object")
-    except (ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError too
-        raise InputError(f"{file}: damaged: {error}; {remedy}") from None
+    content = parse(file, remedy)
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: damaged: not a JSON object; {remedy}")
     if CHECKSUM not in content:
         if needed:
             raise InputError(f"{file}: damaged: it has no checksum; {remedy}")
@@ -51,6 +48,14 @@ def load(file: Path, remedy: str, needed: bool = False) -> dict:
         raise InputError(f"{file}: changed since it was written: its content is not that of its checksum; "
                          f"{remedy}")
     return content
+
+
+def parse(file: Path, remedy: str) -> object:
+    """What a JSON file holds, unchecked; InputError where it is not JSON, OSError where it cannot be read."""
+    try:
+        return json.loads(read_bytes(file).decode())
+    except (ValueError, RecursionError) as error:    # text that is not UTF-8 is a ValueError too
+        raise InputError(f"{file}: damaged: {error}; {remedy}") from None
 
 
 @functools.cache    # once for each file
@@ -121,7 +126,8 @@ class Range:
         return f"from {self.low:g} to {self.high:g}"
 
 
-Count = typing.Annotated[int, Range(0, 1e15)]
+MOST = 10 ** 15    # of what is counted
+Count = typing.Annotated[int, Range(0, MOST)]
 Share = typing.Annotated[float, Range(0, 1)]
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a mapping",
          list: "a list", types.NoneType: "null"}

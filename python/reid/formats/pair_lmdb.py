@@ -57,16 +57,19 @@ class Meta:
 
 def write_pairs(folder: Path, meta: Meta, labels: np.ndarray, epochs: list[np.ndarray]) -> None:
     """Write a pair LMDB into an empty folder; `meta` is completed with the counts of each epoch."""
-    positive = [int(np.sum(pairs["same"] == 0)) for pairs in epochs]
-    negative = [int(np.sum(pairs["same"] == 1)) for pairs in epochs]
     meta = replace(meta, epochs=len(epochs), pairs_per_epoch=[len(pairs) for pairs in epochs],
-                   ratio_per_epoch=[round(n / p, 6) for n, p in zip(negative, positive)])
+                   ratio_per_epoch=[ratio_of(pairs) for pairs in epochs])
     size = sum(pairs.nbytes + 8192 for pairs in epochs) + labels.nbytes + 8192
     with Writer(folder, size) as writer:
         for number, pairs in enumerate(epochs):
             writer.put(epoch_key(number), pairs.astype(PAIR).tobytes())
         writer.put(b"labels", labels.astype("<i4").tobytes())
         writer.put(b"meta", json.dumps(_plain(meta)).encode())
+
+
+def ratio_of(pairs: np.ndarray) -> float:
+    """Negatives per positive of an epoch's PAIRs."""
+    return round(int(np.sum(pairs["same"] == 1)) / int(np.sum(pairs["same"] == 0)), 6)
 
 
 def _plain(meta: Meta) -> dict:
