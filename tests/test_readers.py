@@ -80,6 +80,12 @@ def test_viper_refuses(tmp_path, full_viper, name, size, complaint):
         read("viper", tmp_path)
 
 
+def test_the_folder_above_the_dataset(tmp_path, full_viper):
+    (tmp_path / "VIPeR").symlink_to(full_viper)
+    with pytest.raises(InputError, match=rf"should it be --raw {tmp_path}/VIPeR\?$"):
+        read("viper", tmp_path)
+
+
 def test_generated_people_are_marked(generated_viper):
     index = read("viper", generated_viper)
     assert index.generated and len(index.images) == 48

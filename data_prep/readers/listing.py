@@ -48,7 +48,13 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def refuse(root: Path, names: list[str], expected: str) -> None:
-    """Raise InputError where there are names that a reader did not understand; the first ten are listed."""
+    """Raise InputError where there are names that a reader did not understand; the first ten are listed.
+
+    Where nothing was understood and all of it lies in one folder, as archives unpack, the error names that folder.
+    """
     if names:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        raise InputError(f"{root}: not understood: {', '.join(names[:10])}{more}; expected {expected}")
+        inside, all_names = {Path(name).parts[0] for name in names}, list_files(root)
+        alone = len(inside) == 1 and len(names) == len(all_names) and "/" in names[0]
+        hint = f"; should it be --raw {root / inside.pop()}?" if alone else ""
+        raise InputError(f"{root}: not understood: {', '.join(names[:10])}{more}; expected {expected}{hint}")
