@@ -1,5 +1,6 @@
 """One process at a time works in an --out, and one that was killed leaves nothing that stands in the way."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import programs
 import pytest
 
 from data_prep import __main__ as prepare_command
+from data_prep.people import write as people
 from data_prep.prepare import prepare
 from reid.common import lock
 from reid.common.errors import InputError
@@ -135,6 +137,37 @@ def test_preparing_waits_where_it_is_told_to(generated_viper, tmp_path, monkeypa
     assert prepare_command.main(["viper", "--raw", str(generated_viper), "--out", str(tmp_path / "out"),
                                  "--split", "0", "--epochs", "1", "--wait"]) == 0
     assert "waiting until it ends" in said[0]
+
+
+def test_people_are_drawn_by_one_process_into_a_folder(tmp_path, monkeypatch):
+    """Two at once took each other's pictures away. No lock lies among the pictures, which readers count."""
+    out, beside = tmp_path / "raw", HOLD.replace("]))", "]), beside=True)")
+    monkeypatch.setattr(sys.modules[__name__], "HOLD", beside)
+    monkeypatch.setattr(lock, "ENDING", 0)
+    process = hold(out)
+    with pytest.raises(InputError, match=f"^{out}: in use by process {process.pid} since .*another --out"):
+        people.write(out, "viper", 2, 0)
+    assert not out.exists()
+    end(process)
+    assert (tmp_path / ".raw.lock").exists()    # of the killed one
+    people.write(out, "viper", 2, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    assert sorted(path.name for path in out.iterdir()) == ["GENERATED.json", "cam_a", "cam_b"]
+    with pytest.raises(InputError, match=f"^{out}: not an empty folder; choose another --out"):
+        people.write(out, "viper", 2, 0)
+
+
+def test_people_drawn_while_waiting_for_the_lock_stay(tmp_path, monkeypatch):
+    """Who comes when another has just ended finds its people."""
+    def drawn_meanwhile(folder, file, wait):
+        monkeypatch.undo()
+        people.write(out, "viper", 2, 0)
+        return lock._take(folder, file, wait)
+    out = tmp_path / "raw"
+    monkeypatch.setattr(lock, "_take", drawn_meanwhile)
+    with pytest.raises(InputError, match=f"^{out}: not an empty folder; choose another --out"):
+        people.write(out, "viper", 2, 1)
+    assert json.loads((out / "GENERATED.json").read_text())["seed"] == 0
 
 
 def test_out_inside_raw_is_refused_before_it_is_written(generated_viper):

@@ -7,6 +7,7 @@ from data_prep.people.layouts import cuhk01, cuhk03, folder, market1501, viper
 from data_prep.readers.generated import MARK, MOST
 from reid.common.errors import InputError
 from reid.common.files import whole_directory
+from reid.common.lock import in_use
 from reid.common.rng import generator
 
 LAYOUTS = {"viper": viper.write, "cuhk01": cuhk01.write, "cuhk03": cuhk03.write_mat,
@@ -23,7 +24,8 @@ def write(out: Path, layout: str, identities: int, seed: int, tested: int | None
 
     A file GENERATED.json in it says so, and every later result carries the mark. `tested`: how many of the
     people each split tests, None for the real dataset's proportion. Raises InputError for an unknown layout,
-    fewer than two identities, more than half of them tested and a folder that has files in it.
+    fewer than two identities, more than half of them tested, a folder that has files in it and one into which
+    another process draws.
     """
     out = Path(out)
     if layout not in LAYOUTS:
@@ -33,11 +35,18 @@ def write(out: Path, layout: str, identities: int, seed: int, tested: int | None
                          f"{MOST:,}, and a seed ≥ 0")
     if tested is not None and not 1 <= tested <= identities // 2:
         raise InputError(f"tested {tested}: give 1 to {identities // 2}, half of the {identities} identities")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; choose another --out")
+    _check_empty(out)
     mark = {"generator": "data_prep.people", "layout": layout, "identities": identities, "seed": seed}
     mark |= {} if tested is None else {"tested": tested}
     people = generator(seed, "people").integers(2 ** 62, size=identities).tolist()
-    with whole_directory(out) as partial:
-        more = LAYOUTS[layout](partial, people, tested)
-        (partial / MARK).write_text(json.dumps(mark | more) + "\n")
+    with in_use(out, beside=True):
+        _check_empty(out)    # another process may have been faster
+        with whole_directory(out) as partial:
+            more = LAYOUTS[layout](partial, people, tested)
+            (partial / MARK).write_text(json.dumps(mark | more) + "\n")
+
+
+def _check_empty(out: Path) -> None:
+    """InputError where a folder has files in it, or is none."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: not an empty folder; choose another --out")

@@ -15,26 +15,27 @@ _held: set[int] = set()    # descriptors of this process
 
 
 @contextlib.contextmanager
-def in_use(folder: Path, wait: bool = False) -> Iterator[None]:
+def in_use(folder: Path, wait: bool = False, beside: bool = False) -> Iterator[None]:
     """Keep `folder` for this process while the block runs. A missing one is made, and goes if it stays empty.
 
     Where another process has it: wait until that one ends, and say so, or raise InputError. The lock is
     flock(2) on a file: it ends with the process, however that ends, and a file that a kill left behind is
-    locked by nobody.
+    locked by nobody. beside: the file lies beside the folder, which is not made: for one that appears whole.
     """
     folder = Path(folder)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    file = folder.absolute().with_name(f".{folder.absolute().name}.lock") if beside else folder / NAME
+    there = next(path for path in (file.parent, *file.parent.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"{there}: is a file; --out names a folder")
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (file.parent, *file.parent.parents) if not path.exists()]
     descriptor = None
     try:
-        descriptor = _take(folder, wait)
+        descriptor = _take(folder, file, wait)
         _held.add(descriptor)
         yield
     finally:
         if descriptor is not None:
-            (folder / NAME).unlink(missing_ok=True)    # first: who opened it meanwhile sees that it is gone
+            file.unlink(missing_ok=True)    # first: who opened it meanwhile sees that it is gone
             _held.discard(descriptor)
             os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -49,13 +50,13 @@ def clear(folder: Path) -> None:
             pass
 
 
-def _take(folder: Path, wait: bool) -> int:
+def _take(folder: Path, file: Path, wait: bool) -> int:
     """A descriptor of the folder's lock file, locked."""
     last_try, told = time.monotonic() + ENDING, False
     while True:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:    # another process has just left it, and removed it as it was empty
             if time.monotonic() > last_try:
                 raise    # no: nothing can be made there, as below /proc
