@@ -50,7 +50,7 @@ def _files(folder: Path, inside: tuple[Path, ...]) -> Iterator[Path]:
 def refuse(root: Path, names: list[str], expected: str) -> None:
     """Raise InputError where there are names that a reader did not understand; the first ten are listed.
 
-    Where nothing was understood and all of it lies in one folder, as archives unpack, the error names that folder.
+    Where nothing was understood and all lies in one folder, as archives unpack, the error names that folder.
     """
     if names:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
