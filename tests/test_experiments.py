@@ -1,6 +1,7 @@
 """Experiments: the committed files, the plan of one, what it skips and why, and what it is written as."""
 
 import json
+import shutil
 import subprocess
 from argparse import Namespace
 from dataclasses import replace
@@ -315,6 +316,48 @@ def test_epochs_are_as_many_as_any_row_takes(raw, tmp_path):
         return options(made.tasks["prepare/viper"]).get("--epochs")
     assert prepared({"epochs": 0}) == "1" and prepared({"epochs": 2}, {"epochs": 3.2}) == "4"
     assert prepared({"epochs": 2}, {}) is None    # a row that takes all there are: as many as data_prep's own
+
+
+def test_rows_whose_recipes_prepare_otherwise_have_data_of_their_own(raw, prepared_viper, tmp_path):
+    def row(recipe):
+        return {"method": "m", "base": "tiny", "objective": "i", "chain": "scratch", "recipe": recipe}
+    rows = {name: row(name) for name in ("paper", "paper-literal", "mirrored", "also-mirrored",
+                                         "caffe-identification", "nowhere")}
+    table = experiment(tmp_path, table="figure2", datasets={"viper": 1}, rows=rows)
+    there = place(tmp_path / "data", tmp_path / "out", raw=raw)
+    for name, epochs in (("mirrored", 2), ("also-mirrored", 3)):
+        (tmp_path / name).write_text(yaml.safe_dump({
+            "title": "t", "source": "s", "prepared": {"flip": False, "anchors": "images"},
+            "settings": {"epochs": {"value": epochs, "seen": "x"}}}))
+        there.recipes[name] = recipe.load(tmp_path / name)
+    made = plan(table, scale(), there)
+    own, way_of = tmp_path / "data/anchors-images-flip-false", "stage/tiny-i-scratch"
+    assert made.cells[-2].why.endswith("caffe-identification.yaml is for base resnet50")
+    assert made.cells[-1].why.startswith("row nowhere: recipe 'nowhere' is not known; there are ")
+    assert [name for name, task in made.tasks.items() if not task.trains] == [
+        "prepare/viper", "prepare/anchors-images-flip-false/viper"]
+    plain, other = (" ".join(made.tasks[f"prepare/{name}"].commands[0])
+                    for name in ("viper", "anchors-images-flip-false/viper"))
+    assert f"--out {tmp_path}/data/viper --split 0 --wait" in plain
+    assert f"--out {own}/viper --split 0 --epochs 3 --anchors images --no-flip --wait" in other
+    for name, data, needs in (("", tmp_path / "data", "prepare/viper"),
+                              ("-paper-literal", tmp_path / "data", "prepare/viper"),
+                              ("-mirrored", own, "prepare/anchors-images-flip-false/viper")):
+        task = made.tasks[f"{way_of}{name}/viper/split00"]
+        assert f"viper --data {data} --out" in " ".join(task.commands[0]) and task.needs == (needs,)
+    assert "prepare_anchors_images_flip_false_viper=$(sbatch" in show.sbatch(made, 0, 1)
+    # of what is so prepared nothing is wrong, and other splits are added alike
+    shutil.copytree(prepared_viper, own / "viper")
+    edit(own / "viper/manifest.json", lambda content: content.update(flip=False,
+                                                                     readings={"anchors": "images"}))
+    again = plan(replace(table, datasets={"viper": 2}), scale(), there, rows=["mirrored"])
+    assert not any(cell.why for cell in again.cells if cell.row.name == "mirrored")
+    assert again.tasks[f"{way_of}-mirrored/viper/split00"].pairs == 8
+    assert "--split 1 --seed 0 --epochs 3 --schedule literal --no-flip --validation 0 --anchors images" \
+        in " ".join(again.tasks["prepare/anchors-images-flip-false/viper"].commands[0])
+    lost = plan(table, scale(), replace(there, raw=None, data=tmp_path / "none"), rows=["mirrored"])
+    assert {cell.row.name: cell.why for cell in lost.cells}["mirrored"].endswith(
+        "python -m data_prep viper with --split all --anchors images --no-flip")
 
 
 def test_what_cannot_be_prepared_says_why(raw, tmp_path):

@@ -4,6 +4,9 @@ A cell is finished where stages.plan says that its run is, so what is planned, r
 in one place. Cells of several rows, and of several experiments in one folder, that are the same run share it:
 
 OUT/<scale>/<base>-<objective>-<chain>[-recipe][-setting-value]/<stage>/splitKK/
+
+Data are prepared in DATA/<stage>, and for a recipe that says how, in DATA/<key-value>/<stage>: so rows that
+need other pairs have their own.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ from reid.formats.manifest import Manifest, split_name, split_number
 from reid.nets.prototxt import stage_nets
 from reid.stages.chain import Chains, Step
 from reid.stages.plan import Request, foresee, plan as plan_stages
-from reid.stages.recipe import Recipe, check_prepared
+from reid.stages.recipe import Recipe, check_made_for, check_prepared
 from reid.stages.stage import StageCheck
 
 FINISHED, TO_DO, IMPOSSIBLE = get_args(State)
@@ -117,7 +120,7 @@ def plan(experiment: Experiment, scale: Scale, place: Place, rows: list[str] | N
         if name not in experiment.rows:
             raise InputError(f"--rows {name}: {experiment.file} has the rows {', '.join(experiment.rows)}")
     made = Plan(experiment, scale, place.out / scale.name, [], {}, [])
-    unprepared: dict[str, set[int]] = {}    # splits of stages that tasks need
+    unprepared: dict[Path, Unprepared] = {}
     for row in experiment.rows.values():
         row = replace(row, base=scale.base or row.base)
         for stage, count in experiment.datasets.items():
@@ -126,6 +129,20 @@ def plan(experiment: Experiment, scale: Scale, place: Place, rows: list[str] | N
                      if (rows is None or row.name in rows) and (splits is None or number in splits)]
             _plan_stage(made, place, row, stage, numbers, asked, unprepared)
     return replace(made, tasks={**_data_tasks(made, place, unprepared), **made.tasks})
+
+
+def datasets(place: Place, row: Row) -> Path:
+    """The folder of the prepared datasets of a row: --data, or one in it where its recipe says how.
+
+    InputError for a recipe that there is not.
+    """
+    if row.recipe not in place.recipes:
+        raise InputError(f"row {row.name}: recipe {row.recipe!r} is not known; there are "
+                         f"{', '.join(place.recipes)}")
+    prepared = place.recipes[row.recipe].prepared
+    if not prepared or (place.data / manifests.NAME).is_file():    # one prepared dataset, which holds for all
+        return place.data
+    return place.data / "-".join(f"{key}-{as_text(value)}" for key, value in sorted(prepared.items()))
 
 
 def way(row: Row) -> str:
@@ -138,10 +155,10 @@ def way(row: Row) -> str:
 
 
 def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequence[int],
-                asked: Sequence[int], unprepared: dict[str, set[int]]) -> None:
+                asked: Sequence[int], unprepared: dict[Path, "Unprepared"]) -> None:
     """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for.
 
-    unprepared: {stage: splits} that the Tasks need and that are to be prepared are added to it.
+    unprepared: what the Tasks need and is to be prepared is added to it, by the folder.
     """
     out = made.out / way(row)
 
@@ -153,12 +170,14 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
     try:
         steps = place.chains.path_to(place.chains.find(stage, row.chain), stage, row.base)
         path = [step.stage for step in steps]
-        there = {one: _manifest(place.data / one) for one in path}
+        data = datasets(place, row)
+        check_made_for(place.recipes[row.recipe], row.base, row.objective)
+        there = {one: _manifest(data / one) for one in path}
         settings = foresee(_request(made.scale, place, row, path, numbers))
         for one, manifest in there.items():
             if manifest is not None:
-                check_epochs(settings[one], manifest.epochs, place.data / one)
-                check_prepared(place.recipes[row.recipe], place.data / one, manifest)
+                check_epochs(settings[one], manifest.epochs, data / one)
+                check_prepared(place.recipes[row.recipe], data / one, manifest)
     except InputError as error:
         add(numbers, IMPOSSIBLE, str(error))
         return
@@ -192,7 +211,7 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
 def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
     """The stages.plan.Request for splits of the last stage of a path."""
     return Request(
-        stage=path[-1], data=place.data, out=place.out / scale.name / way(row), base=row.base,
+        stage=path[-1], data=datasets(place, row), out=place.out / scale.name / way(row), base=row.base,
         objective=row.objective, splits=numbers, assignments=_assignments(scale, row, path), init=None,
         gpu=None, chains=place.chains, chain=row.chain, catalogue=place.catalogue,
         check_data=lambda folder, splits: None, strict=False, recipe=place.recipes[row.recipe],
@@ -235,7 +254,7 @@ def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: in
     recipe = place.recipes[row.recipe]
     free = [] if place.gpus else ["--threads", str(place.threads)]
     settings = _assignments(scale, row, path)
-    return ("tools/train_stage.sh", path[-1], "--data", str(place.data),
+    return ("tools/train_stage.sh", path[-1], "--data", str(datasets(place, row)),
             "--out", str(place.out / scale.name / way(row)),
             "--base", row.base, "--objective", row.objective, "--recipe", recipe.file.stem,
             "--chain", row.chain, "--split", str(number), "--wait",
@@ -244,6 +263,19 @@ def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: in
 
 
 # --- data that are yet to be prepared
+
+@dataclass(frozen=True)
+class Unprepared:
+    """Splits of a stage that Tasks need and that are to be prepared; row: one of those that need them."""
+    row: Row
+    stage: str
+    splits: set[int]
+
+
+def _preparing(place: Place, folder: Path) -> str:
+    """The name of the Task that prepares a folder."""
+    return f"prepare/{folder.relative_to(place.data)}"
+
 
 def _manifest(folder: Path) -> Manifest | None:
     """The manifest of a prepared folder, of one that was interrupted too; None where there is none."""
@@ -274,13 +306,15 @@ def _check_unprepared(scale: Scale, place: Place, row: Row, steps: Sequence[Step
 
     InputError for what is known to be wrong before they are prepared.
     """
+    data = datasets(place, row)
     for stage in lacking:
         if stage not in (place.sources if place.raw else scale.generated):
-            raise InputError(f"not prepared in {place.data / stage}; give --raw, a folder with the raw "
-                             f"datasets, or python -m data_prep {stage} with --split all")
+            how = " ".join(("--split all", *_asked_by(place, row)))
+            raise InputError(f"not prepared in {data / stage}; give --raw, a folder with the raw "
+                             f"datasets, or python -m data_prep {stage} with {how}")
         for source in place.sources[stage] if place.raw else ():
             if not (place.raw / source).is_dir():
-                raise InputError(f"not prepared in {place.data / stage}, and --raw {place.raw} has no folder "
+                raise InputError(f"not prepared in {data / stage}, and --raw {place.raw} has no folder "
                                  f"{source}: put {source}'s raw folder there, or a link to it (docs/data.md "
                                  "says what is in it)")
     if name := place.chains.weights(steps[0], row.base):
@@ -302,7 +336,7 @@ def _memory(base: str, objective: str, settings: Settings, elsewhere: bool) -> f
 
 
 def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memory: Mapping[str, float],
-                 numbers: Sequence[int], lacking: Sequence[str], unprepared: dict[str, set[int]]) -> None:
+                 numbers: Sequence[int], lacking: Sequence[str], unprepared: dict[Path, Unprepared]) -> None:
     """Add the Tasks of splits that wait for stages that are `lacking`, and to `unprepared` what they lack.
 
     Where there is a result, the command of the next stage sees whether it is whole.
@@ -310,9 +344,10 @@ def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memo
     path, before = [step.stage for step in steps], ()
     for place_on_path, stage in enumerate(path):
         needed, names = numbers if stage == path[-1] else [0], []
-        data = (f"prepare/{stage}",) if stage in lacking else ()
+        prepared = datasets(place, row) / stage
+        data = (_preparing(place, prepared),) if stage in lacking else ()
         if data:
-            unprepared.setdefault(stage, set()).update(needed)
+            unprepared.setdefault(prepared, Unprepared(row, stage, set())).splits.update(needed)
         for number in needed:
             folder = made.out / way(row) / stage / split_name(number)
             if stage != path[-1] and (folder / result_file.NAME).is_file():
@@ -324,10 +359,10 @@ def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memo
         before = tuple(names[:1])
 
 
-def _data_tasks(made: Plan, place: Place, unprepared: Mapping[str, set[int]]) -> dict[str, Task]:
-    """The Tasks that prepare splits of stages, {stage: splits}, after those that draw the people for them."""
+def _data_tasks(made: Plan, place: Place, unprepared: Mapping[Path, Unprepared]) -> dict[str, Task]:
+    """The Tasks that prepare splits, {folder: Unprepared}, after those that draw the people for them."""
     drawn, tasks = made.out / "raw", {}
-    for stage in unprepared if not place.raw else ():
+    for stage in [one.stage for one in unprepared.values()] if not place.raw else ():
         for source in place.sources.get(stage, (stage,)):
             people, name = made.scale.generated[source], f"people/{source}"
             if not (drawn / source / "GENERATED.json").is_file():
@@ -335,33 +370,44 @@ def _data_tasks(made: Plan, place: Place, unprepared: Mapping[str, set[int]]) ->
                     name, ((PYTHON, "-m", "data_prep.people", "--layout", people["layout"], "--out",
                             str(drawn / source), "--identities", str(people["identities"]), "--seed",
                             str(people["seed"])),), (), drawn / source)
-    for stage, splits in unprepared.items():
-        sources, raw = place.sources.get(stage, (stage,)), place.raw or drawn
-        dataset = stage if place.raw else made.scale.generated[stage].get("layout", stage)
-        name, needs = f"prepare/{stage}", tuple(f"people/{source}" for source in sources)
+    for folder, one in unprepared.items():
+        sources, raw = place.sources.get(one.stage, (one.stage,)), place.raw or drawn
+        dataset = one.stage if place.raw else made.scale.generated[one.stage].get("layout", one.stage)
+        name, needs = _preparing(place, folder), tuple(f"people/{source}" for source in sources)
         tasks[name] = Task(
             name, ((PYTHON, "-m", "data_prep", dataset, "--raw",
-                    str(raw / stage if sources == (stage,) else raw), "--out", str(place.data / stage),
-                    "--split", manifests.describe_splits(splits), *_options(made, place, stage), "--wait"),),
-            tuple(need for need in needs if need in tasks), place.data / stage)
+                    str(raw / one.stage if sources == (one.stage,) else raw), "--out", str(folder),
+                    "--split", manifests.describe_splits(one.splits), *_options(made, place, one, folder),
+                    "--wait"),),
+            tuple(need for need in needs if need in tasks), folder)
     return tasks
 
 
-def _options(made: Plan, place: Place, stage: str) -> tuple[str, ...]:
-    """The options that a stage is prepared with: as its folder was begun, else as the experiment needs it."""
-    manifest = _manifest(place.data / stage)
+def _options(made: Plan, place: Place, one: Unprepared, folder: Path) -> tuple[str, ...]:
+    """The options that a folder is prepared with: as it was begun, else as its rows need it."""
+    manifest = _manifest(folder)
     if manifest is None:
-        epochs = _epochs(made, place, stage) if place.raw else made.scale.generated[stage]["epochs"]
-        given = {"epochs": epochs}
-    else:
-        keys = ("seed", "epochs", "schedule", "flip", "variant", "validation")
-        given = {**{key: getattr(manifest, key) for key in keys}, **manifest.readings}
+        epochs = (_epochs(made, place, one.stage, folder.parent) if place.raw
+                  else made.scale.generated[one.stage]["epochs"])
+        return (*(manifests.option("epochs", epochs) if epochs is not None else ()),
+                *_asked_by(place, one.row))
+    keys = ("seed", "epochs", "schedule", "flip", "variant", "validation")
+    given = {**{key: getattr(manifest, key) for key in keys}, **manifest.readings}
     return tuple(word for key, value in given.items() if value is not None
                  for word in manifests.option(key, value))
 
 
-def _epochs(made: Plan, place: Place, stage: str) -> int | None:
-    """Epochs of pairs that rows of the experiment train a stage for; None where one takes all there are."""
+def _asked_by(place: Place, row: Row) -> tuple[str, ...]:
+    """The options of data_prep that a row's recipe asks for."""
+    return tuple(word for key, value in sorted(place.recipes[row.recipe].prepared.items())
+                 for word in manifests.option(key, value))
+
+
+def _epochs(made: Plan, place: Place, stage: str, data: Path) -> int | None:
+    """Epochs of pairs that rows train a stage for whose prepared datasets lie in `data`.
+
+    None where one takes all there are.
+    """
     epochs = []
     for row in made.experiment.rows.values():
         row = replace(row, base=made.scale.base or row.base)
@@ -369,6 +415,6 @@ def _epochs(made: Plan, place: Place, stage: str) -> int | None:
             with contextlib.suppress(InputError):    # whose cells say so
                 steps = place.chains.path_to(place.chains.find(last, row.chain), last, row.base)
                 path = [step.stage for step in steps]
-                if stage in path:
+                if stage in path and datasets(place, row) == data:
                     epochs.append(foresee(_request(made.scale, place, row, path, [0]))[stage].epochs)
     return None if None in epochs else max(1, math.ceil(max(epochs)))

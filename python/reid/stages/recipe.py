@@ -62,6 +62,14 @@ def describe(recipe: Recipe) -> list[str]:
     return [title, *(f"  differs: {text}" for text in recipe.differs)]
 
 
+def check_made_for(recipe: Recipe, base: str, objective: str) -> None:
+    """InputError where a recipe is for another backbone or objective."""
+    for key, given in (("base", base), ("objective", objective)):
+        own = getattr(recipe, key)
+        if own not in (None, given):
+            raise InputError(f"{key} {given}: {recipe.file} is for {key} {own}")
+
+
 def check_prepared(recipe: Recipe, data: Path, manifest: Manifest) -> None:
     """InputError where data were prepared in another way than a recipe asks for."""
     for key, value in recipe.prepared.items():
