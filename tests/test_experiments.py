@@ -18,7 +18,7 @@ from reid.experiments import show
 from reid.experiments.experiment import load, load_scales
 from reid.experiments.plan import FINISHED, IMPOSSIBLE, TO_DO, Place, plan, way
 from reid.experiments.rates import Rates
-from reid.formats import experiment_record
+from reid.formats import experiment_record, manifest as manifests
 from reid.report import paper as papers
 from reid.stages import chain, recipe
 from tools import run_experiments
@@ -358,6 +358,16 @@ def test_rows_whose_recipes_prepare_otherwise_have_data_of_their_own(raw, prepar
     lost = plan(table, scale(), replace(there, raw=None, data=tmp_path / "none"), rows=["mirrored"])
     assert {cell.row.name: cell.why for cell in lost.cells}["mirrored"].endswith(
         "python -m data_prep viper with --split all --anchors images --no-flip")
+
+
+def test_a_manifest_is_read_once_until_it_changes(prepared_viper, tmp_path, monkeypatch):
+    shutil.copytree(prepared_viper, tmp_path / "data/viper")
+    read, files = manifests.read, []
+    monkeypatch.setattr(manifests, "read", lambda path: files.append(path) or read(path))
+    mine, there = experiment(tmp_path), place(tmp_path / "data", tmp_path / "out")
+    assert states(plan(mine, scale(), there))["alone", 0] == TO_DO and len(files) == 1
+    edit(tmp_path / "data/viper/manifest.json", lambda content: content["splits"].clear())
+    assert states(plan(mine, scale(), there))["alone", 0] == IMPOSSIBLE and len(files) == 2
 
 
 def test_what_cannot_be_prepared_says_why(raw, tmp_path):

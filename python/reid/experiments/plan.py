@@ -280,7 +280,7 @@ def _preparing(place: Place, folder: Path) -> str:
 def _manifest(folder: Path) -> Manifest | None:
     """The manifest of a prepared folder, of one that was interrupted too; None where there is none."""
     file = folder / manifests.NAME
-    return manifests.read(file) if file.is_file() else None
+    return manifests.read_once(file) if file.is_file() else None
 
 
 def _lacking(place: Place, there: Mapping[str, Manifest | None],

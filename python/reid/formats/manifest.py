@@ -1,7 +1,9 @@
 """The manifest of a prepared folder, manifest.json: its input, its databases and splits, their checksums."""
 
+import functools
 import hashlib
 import json
+import os
 import re
 import typing
 from collections.abc import Iterable
@@ -134,12 +136,29 @@ def describe_splits(numbers: Iterable[int]) -> str:
 
 
 def load_manifest(out: Path) -> Manifest:
-    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished."""
+    """Return OUT/manifest.json; InputError where it is missing, damaged, of another format or unfinished.
+
+    Not to be changed: see `read_once`.
+    """
     path = Path(out) / NAME
-    manifest = read(path)
+    manifest = read_once(path)
     if manifest.image_lmdb is None or not manifest.splits:
         raise InputError(f"{path}: the preparation was interrupted; run the same `python -m data_prep` again")
     return manifest
+
+
+def read_once(path: Path) -> Manifest:
+    """As `read`, but a file that has not changed is not read again: one for all, not to be changed."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return read(path)    # which says so
+    return _kept(Path(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)    # of a large dataset it takes megabytes
+def _kept(path: Path, *state: int) -> Manifest:
+    return read(path)
 
 
 def read(path: Path) -> Manifest:
