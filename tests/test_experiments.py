@@ -14,6 +14,7 @@ from records import edit
 from data_prep import __main__ as prepare_command
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
+from reid.engine.settings import defaults, override
 from reid.experiments import show
 from reid.experiments.experiment import load, load_scales
 from reid.experiments.plan import FINISHED, IMPOSSIBLE, TO_DO, Place, plan, way
@@ -305,6 +306,36 @@ def test_raw_datasets_are_prepared_where_data_lack_them(raw, tmp_path):
     for cell in larger.cells:
         assert "epochs is 75, but " in cell.why and "holds pairs for 2: set epochs=2, or prepare the data " \
             "with --epochs 75 into another --data" in cell.why
+
+
+def test_hours_of_unprepared_data_are_estimated_from_runs_on_the_same_dataset(raw, tmp_path):
+    rows = {name: {"method": "m", "base": "resnet50", "objective": "vi", "chain": "scratch", "recipe": name}
+            for name in ("paper", "images")}
+    measured = Rates([EXPERIMENTS / "measured"])
+    there = place(tmp_path / "data", tmp_path / "out", raw=raw, rates=measured, elsewhere=True)
+    (tmp_path / "images").write_text(yaml.safe_dump(
+        {"title": "t", "source": "s", "prepared": {"anchors": "images"}}))
+    there.recipes["images"] = recipe.load(tmp_path / "images")
+
+    def planned(*settings):
+        made = plan(experiment(tmp_path, table="figure2", datasets={"viper": 1}, rows=rows),
+                    scale(base=None, settings=("batch=16", "input=128x64", *settings)), there)
+        return {way.split("/")[1]: task for way, task in made.tasks.items() if task.trains}, made
+    assert {task.pairs for task in planned("epochs=75")[0].values()} == {None}    # GENERATED.json lies there
+    (raw / "viper").unlink()
+    (raw / "viper").mkdir()
+    tasks, made = planned("epochs=75")
+    task, said = tasks["resnet50-vi-scratch"], "\n".join(show.describe(made))
+    # 316 people, two images of each, five copies of each image; runs end with a whole batch
+    assert task.pairs == pytest.approx(75 * 632 * 5, rel=.01) and task.estimated
+    rate, _ = measured.of("resnet50", override(defaults("resnet50"), ["input=128x64"]), "cpu")
+    assert task.hours == pytest.approx(task.pairs / rate / 3600)
+    assert f"paper   viper split 0  to do, about {task.hours:.1f} h\n" in said
+    assert f"training: about {task.hours:.1f} h of one run after the other, and 1 runs whose" in said
+    assert f"hours from: viper: about 3168 pairs an epoch, as runs in {EXPERIMENTS}/measured had" in said
+    assert tasks["resnet50-vi-scratch-images"].pairs is None    # of which no run has so few
+    assert planned("epochs=75", "max_iter=10")[0]["resnet50-vi-scratch"].pairs == 160
+    assert planned()[0]["resnet50-vi-scratch"].pairs is None    # as many as are prepared
 
 
 def test_epochs_are_as_many_as_any_row_takes(raw, tmp_path):

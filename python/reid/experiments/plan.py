@@ -45,7 +45,7 @@ class Task:
 
     name: kind/…, the kind being people, prepare or stage; needs: names of Tasks before it; folder: that it
     fills; memory: bytes that it takes, 0 for little; pairs: that are left to train, None: unknown; hours:
-    that they take, None: unknown.
+    that they take, None: unknown; estimated: whether pairs are only known from runs on the same dataset.
     """
     name: str
     commands: tuple[tuple[str, ...], ...]
@@ -54,6 +54,7 @@ class Task:
     memory: float = 0
     pairs: int | None = None
     hours: float | None = None
+    estimated: bool = False
 
     @property
     def trains(self) -> bool:
@@ -79,7 +80,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """cells: of every row; tasks: {name: Task}, in an order to run them; rates: where the hours are from."""
+    """cells: of every row; tasks: {name: Task}, in an order to run them; rates: where hours are from."""
     experiment: Experiment
     scale: Scale
     out: Path
@@ -205,7 +206,7 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
             continue
         add(group, TO_DO)
         if wanted := [number for number in group if number in asked]:
-            _blind_tasks(made, place, row, steps, memory, wanted, stages, unprepared)
+            _blind_tasks(made, place, row, steps, settings, memory, wanted, stages, unprepared)
 
 
 def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
@@ -238,15 +239,27 @@ def _tasks(made: Plan, place: Place, row: Row, path: Sequence[str], checks: Sequ
             kept = snapshots.newest(run.folder)
             done = snapshot.read(kept).iteration if kept else 0
             pairs = (run.schedule.iterations - done) * run.schedule.step
-            rate = place.rates.of(row.base, settings, "gpu" if place.gpus else "cpu")
-            if rate and rate[1] not in made.rates:
-                made.rates.append(rate[1])
             takes = GPU_HOST if place.gpus else memory_of(None).need(run.nets(), run.settings)
             made.tasks[name] = Task(
                 name, (_train(made.scale, place, row, path[:path.index(check.job.stage) + 1],
                               split_number(run.name)),),
-                (before,) if before else (), run.folder, takes, pairs, rate and pairs / rate[0] / 3600)
+                (before,) if before else (), run.folder, takes, pairs,
+                _hours(made, place, row, settings, pairs))
         before = name
+
+
+def _hours(made: Plan, place: Place, row: Row, settings: Settings, pairs: int) -> float | None:
+    """Hours that pairs take, None where they are unknown."""
+    known = place.rates.of(row.base, settings, "gpu" if place.gpus else "cpu")
+    return known and pairs / _noted(made, known) / 3600
+
+
+def _noted(made: Plan, known: tuple[float, str]) -> float:
+    """The number of a (number, where it is from), which the plan is to tell."""
+    number, source = known
+    if source not in made.rates:
+        made.rates.append(source)
+    return number
 
 
 def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: int) -> tuple[str, ...]:
@@ -335,8 +348,9 @@ def _memory(base: str, objective: str, settings: Settings, elsewhere: bool) -> f
     return memory.need(nets(settings), settings) if elsewhere else check_memory(settings, nets, memory)
 
 
-def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memory: Mapping[str, float],
-                 numbers: Sequence[int], lacking: Sequence[str], unprepared: dict[Path, Unprepared]) -> None:
+def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], settings: Mapping[str, Settings],
+                 memory: Mapping[str, float], numbers: Sequence[int], lacking: Sequence[str],
+                 unprepared: dict[Path, Unprepared]) -> None:
     """Add the Tasks of splits that wait for stages that are `lacking`, and to `unprepared` what they lack.
 
     Where there is a result, the command of the next stage sees whether it is whole.
@@ -348,6 +362,8 @@ def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memo
         data = (_preparing(place, prepared),) if stage in lacking else ()
         if data:
             unprepared.setdefault(prepared, Unprepared(row, stage, set())).splits.update(needed)
+        pairs = _foreseen_pairs(made, place, row, stage, settings[stage])
+        hours = pairs and _hours(made, place, row, settings[stage], pairs)
         for number in needed:
             folder = made.out / way(row) / stage / split_name(number)
             if stage != path[-1] and (folder / result_file.NAME).is_file():
@@ -355,8 +371,24 @@ def _blind_tasks(made: Plan, place: Place, row: Row, steps: Sequence[Step], memo
             names.append(f"stage/{way(row)}/{stage}/{folder.name}")
             made.tasks.setdefault(names[-1], Task(
                 names[-1], (_train(made.scale, place, row, path[:place_on_path + 1], number),),
-                (*before, *data), folder, memory[stage]))
+                (*before, *data), folder, memory[stage], pairs, hours, estimated=True))
         before = tuple(names[:1])
+
+
+def _foreseen_pairs(made: Plan, place: Place, row: Row, stage: str, settings: Settings) -> int | None:
+    """About how many pairs a run trains before its data are prepared, None where that is unknown.
+
+    It is known of real datasets, by finished runs on them.
+    """
+    manifest = _manifest(datasets(place, row) / stage)
+    raw = [place.raw / source for source in place.sources.get(stage, (stage,))] if place.raw else []
+    drawn = manifest.generated if manifest else any((folder / "GENERATED.json").exists() for folder in raw)
+    readings = manifest.readings if manifest else place.recipes[row.recipe].prepared
+    known = place.rates.epoch(stage, readings) if raw and not drawn and settings.epochs else None
+    if known is None:
+        return None
+    pairs = round(settings.epochs * _noted(made, known))
+    return min(pairs, settings.max_iter * settings.batch) if settings.max_iter else pairs
 
 
 def _data_tasks(made: Plan, place: Place, unprepared: Mapping[Path, Unprepared]) -> dict[str, Task]:

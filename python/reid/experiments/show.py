@@ -13,14 +13,13 @@ MARGIN = 1.25    # of a cluster's memory over what a task is worked out to take
 
 def describe(plan: Plan) -> list[str]:
     """Every cell, what is there, what is missing and why, and how long the rest takes, as lines."""
-    lines, hours = [heading(plan)], {name: task.hours for name, task in plan.tasks.items()}
-    rows = []
+    lines, rows = [heading(plan)], []
     for (row, stage, state, why), cells in groupby(
             plan.cells, key=lambda cell: (cell.row.name, cell.stage, cell.state, cell.why)):
         cells = list(cells)
         planned = [cell.task for cell in cells if cell.task in plan.tasks]
-        text = state if state != TO_DO else f"to do{_time([hours[name] for name in planned])}" if planned \
-            else "not there, not asked for"
+        text = state if state != TO_DO else f"to do{_time([plan.tasks[name] for name in planned])}" \
+            if planned else "not there, not asked for"
         rows.append((row, f"{stage} split {describe_splits(cell.split for cell in cells)}",
                      f"{text}: {why}" if why else text))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -83,13 +82,15 @@ def _variable(name: str) -> str:
     return re.sub(r"\W", "_", name)
 
 
-def _time(hours: Sequence[float | None]) -> str:
-    known = [one for one in hours if one is not None]
-    return f", {_hours(sum(known))}" if known and len(known) == len(hours) else ", hours unknown"
+def _time(tasks: Sequence[Task]) -> str:
+    unknown = any(task.hours is None for task in tasks)
+    return ", hours unknown" if unknown else f", {_hours(tasks)}"
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:.1f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s"
+def _hours(tasks: Sequence[Task]) -> str:
+    hours = sum(task.hours for task in tasks)
+    about = "about " if any(task.estimated for task in tasks) else ""
+    return about + (f"{hours:.1f} h" if hours >= 0.1 else f"{3600 * hours:.0f} s")
 
 
 def _totals(plan: Plan) -> list[str]:
@@ -102,14 +103,14 @@ def _totals(plan: Plan) -> list[str]:
     lines = [f"before the runs: {shlex.join(command)}" for task in data for command in task.commands]
     lines += [f"to do: {len(todo)} runs"
               + (f"; runs that others start from: {', '.join(before)}" if before else "")]
-    known = [task.hours for task in todo if task.hours is not None]
+    known = [task for task in todo if task.hours is not None]
     if known:
         left = len(todo) - len(known)
-        lines.append(f"training: {_hours(sum(known))} of one run after the other"
+        lines.append(f"training: {_hours(known)} of one run after the other"
                      + (f", and {left} runs whose hours are unknown" if left else "")
                      + "; ranking the test identities comes on top")
-    lines += [f"rate: {text}" for text in plan.rates]
+    lines += [f"hours from: {text}" for text in plan.rates]
     if len(known) < len(todo):
-        lines.append("hours are unknown where data are yet to be prepared, or where no finished run below "
-                     "--out or in experiments/measured had that backbone on that device")
+        lines.append("hours are unknown where no finished run below --out or in experiments/measured had "
+                     "that backbone on that device or, of data yet to be prepared, that real dataset")
     return lines
