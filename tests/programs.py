@@ -1,4 +1,4 @@
-"""Not a test: a program of the project in a fork of this process, which has most of its imports already."""
+"""Not a test: a program of the project in this process, which has most of its imports, or in a fork of it."""
 
 import os
 import resource
@@ -36,6 +36,15 @@ def run(program, *arguments, largest_file=resource.RLIM_INFINITY):
     return subprocess.CompletedProcess([program, *arguments], status, *said)
 
 
+def start(program):
+    """Run a program, named as in `run`, in this process, whose sys.path it changes."""
+    if program.endswith(".py"):
+        sys.path.insert(0, str((ROOT / program).parent))
+        runpy.run_path(str(ROOT / program), run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
 def _live(program, arguments, largest_file):
     """The child's life; does not return."""
     status = 99
@@ -46,11 +55,7 @@ def _live(program, arguments, largest_file):
         use_threads(1)    # the parent's threads, these and OpenCV's, do not exist on this side of the fork
         cv2.setNumThreads(0)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-        if program.endswith(".py"):
-            sys.path.insert(0, str((ROOT / program).parent))
-            runpy.run_path(str(ROOT / program), run_name="__main__")
-        else:
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        start(program)
         status = 0
     except SystemExit as end:
         status = end.code or 0

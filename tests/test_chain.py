@@ -5,11 +5,12 @@ The file, what runs, what is kept, what is refused.
 
 import json
 import shutil
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import caffe
 import numpy as np
+import programs
 import pytest
 import yaml
 from records import edit
@@ -344,16 +345,17 @@ def test_the_head_of_another_scale_and_a_head_that_is_not_there_are_surprises(co
 
 def test_the_command_line_says_and_does_the_same(data, tmp_path):
     file = chains(tmp_path)
-    command = [ROOT / "tools/train_stage.sh", "third", "--data", data, "--out", tmp_path / "runs", "--base",
-               "tiny", "--chains", file, "--chain", "fresh", "--strict", "--set", *SMALL, "third.max_iter=1"]
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    train = partial(programs.run, "tools/train_stage.py", "third", "--data", data, "--out", tmp_path / "runs",
+                    "--base", "tiny", "--chains", file, "--chain", "fresh", "--strict", "--set", *SMALL,
+                    "third.max_iter=1")
+    done = train("--dry-run")
     assert done.returncode == 0 and not (tmp_path / "runs").exists()
     assert done.stdout.splitlines()[1].startswith("third split00: start; 1 iterations of 4 pairs, from "
                                                   "second, when it is")
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = train()
     assert done.returncode == 0, done.stderr
     assert f"result: {tmp_path}/runs/third/split00/result.json" in done.stdout, done.stderr
-    done = subprocess.run([*command, "--init", file], capture_output=True, text=True)
+    done = train("--init", file)
     assert done.returncode == 2 and "give one of them" in done.stderr
 
 

@@ -1,10 +1,10 @@
 """What cannot be true in published tables: each check on a table worked by hand, and on the paper's."""
 
-import subprocess
-import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
+import programs
 import pytest
 import yaml
 
@@ -184,9 +184,7 @@ def test_the_queries_are_those_of_the_datasets():
 
 
 def test_command_prints_the_findings_and_fails_where_there_are_any(tmp_path):
-    def run(*arguments):
-        command = [sys.executable, ROOT / "tools/check_paper.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+    run = partial(programs.run, "tools/check_paper.py")
     done = run()
     assert done.returncode == 1 and "mixture of datasets: 1" in done.stdout
     assert "market1501: 9 of 14 CMC figures are a k/3368; of arbitrary ones 34% would be" in done.stdout

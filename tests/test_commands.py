@@ -2,12 +2,11 @@
 
 import argparse
 import re
-import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 from reid.engine.settings import defaults, override
@@ -118,12 +117,9 @@ def parsed(program, arguments, monkeypatch, capsys):
         return None
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
     monkeypatch.setattr(sys, "argv", [program, *arguments])
+    monkeypatch.setattr(sys, "path", [*sys.path])
     try:
-        if program.endswith(".py"):
-            monkeypatch.syspath_prepend((ROOT / program).parent)
-            runpy.run_path(str(ROOT / program), run_name="__main__")
-        else:
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        programs.start(program)
     except Parsed:
         return given[0]
     except SystemExit:
@@ -156,9 +152,9 @@ def options_of_a_script(script, arguments):
 @pytest.mark.parametrize("command, status, said", [
     (".venv/bin/python tools/check_paper.py", 1, "46 findings"),    # 1: it has found something
     (".venv/bin/python tools/report.py --runs experiments/measured --out DIR", 0, "market1501")])
-def test_commands_without_data_run(command, status, said, tmp_path):
+def test_commands_without_data_run(command, status, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert any(command in page.read_text() for page in PAGES)
-    done = subprocess.run(command.replace("DIR", str(tmp_path)).split(), cwd=ROOT, capture_output=True,
-                          text=True)
+    done = programs.run(*command.replace("DIR", str(tmp_path)).split()[1:])
     tables = "".join(file.read_text() for file in tmp_path.glob("table.txt"))
     assert done.returncode == status and said in done.stdout + tables, done.stderr

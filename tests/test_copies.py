@@ -12,13 +12,12 @@ import pytest
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import train_net
-from reid.nets.heads import Heads
+from reid.nets.heads import OBJECTIVES, Heads
 from reid.nets.shapes import shaped
 
 # of the layers in our nets, those that Caffe has no GPU code for
 ON_CPU = ("Python", "Input", "DummyData")
 FLOAT = 4
-OBJECTIVES = ("vi", "v", "i")
 
 
 def copies(base, objective, pairs):

@@ -1,10 +1,9 @@
 """docs/faithfulness.md names files, settings and options that exist, and each row says what it is."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 from reid.engine.settings import Settings
@@ -14,10 +13,8 @@ TEXT = (ROOT / "docs/faithfulness.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines()
         if line.startswith("| ") and not line.startswith(("| ---", "| the paper"))]
 # What the last column names: options of a command, and settings, where a name stands without dashes.
-OPTIONS = {"data_prep": [sys.executable, "-m", "data_prep", "--help"],
-           "tools/evaluate.py": [sys.executable, "tools/evaluate.py", "--help"],
-           "tools/report.py": [sys.executable, "tools/report.py", "--help"],
-           "": [sys.executable, "tools/train_stage.py", "--help"]}
+PROGRAMS = {name: name for name in ("data_prep", "tools/evaluate.py", "tools/report.py")}
+PROGRAMS[""] = "tools/train_stage.py"
 
 
 def test_every_row_is_whole_and_says_what_it_is():
@@ -42,12 +39,11 @@ def test_every_switch_exists():
         command = ""
         for span in re.findall(r"`([^`]+)`", row[3]):
             words = span.split()
-            command = words[0] if words[0] in OPTIONS else command
+            command = words[0] if words[0] in PROGRAMS else command
             for word in words:
                 if word.startswith("--"):
                     if command not in helps:
-                        done = subprocess.run(OPTIONS[command], capture_output=True, text=True, cwd=ROOT)
-                        helps[command] = done.stdout
+                        helps[command] = programs.run(PROGRAMS[command], "--help").stdout
                     assert word in helps[command], (span, command)
                     checked += 1
                 elif not (command or words[0].startswith("--") or span == "verification_head: restart"):

@@ -2,11 +2,10 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 from stages import run_stage
 
@@ -19,8 +18,6 @@ from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
 from reid.stages.evaluator import Evaluator
 from reid.stages.stage import Job
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def train(dataset, raw, out):
@@ -40,9 +37,8 @@ def market(generated_large, tmp_path_factory):
 def evaluated(folder, *arguments):
     """The figures of tools/evaluate.py on the feature files in `folder`."""
     out = folder / "figures.json"
-    done = subprocess.run([sys.executable, ROOT / "tools/evaluate.py", "--query", folder / "query.npz",
-                           "--gallery",
-                           folder / "gallery.npz", "--protocol", "market1501", "--json", out, *arguments])
+    done = programs.run("tools/evaluate.py", "--query", folder / "query.npz", "--gallery",
+                        folder / "gallery.npz", "--protocol", "market1501", "--json", out, *arguments)
     assert done.returncode == 0
     return {key: value for key, value in json.loads(out.read_text()).items()
             if key not in ("protocol", "pool")}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from reid.common.errors import InputError
 from reid.formats import json_record
+from reid.formats.image_lmdb import SIZE
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import Heads
 
-STORED = 256       # images are stored at 256×256 (paper, section III-C.3)
 TEST_BATCH = 16    # held-out pairs at a time, at most: more would take memory and gain nothing
 AUTO = "auto"
 # What was a setting once: an error says what to set now.
@@ -64,7 +64,7 @@ class Settings:
     mean: tuple[float, float, float] = _setting(
         "subtracted from every pixel, in the order blue, green, red", unit="0…255")
     crop: int = _setting("side of the random crop of the stored 256×256 image (paper: 224)", unit="pixels",
-                         default=224, low=16, high=STORED)
+                         default=224, low=16, high=SIZE)
     workers: int = _setting("processes that prepare batches ahead; 0: none", unit="processes", default=2,
                             low=0, high=64, free=True)
     threads: int | None = _setting("threads that compute on the CPU, also `--threads N`; none: "

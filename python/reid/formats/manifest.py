@@ -14,6 +14,7 @@ from pathlib import Path
 from reid.common.errors import InputError
 from reid.formats import json_record
 from reid.formats.json_record import Count
+from reid.metrics.protocol import Protocol
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -23,7 +24,6 @@ Kind = typing.TypeVar("Kind")
 READINGS = {"anchors": ("copies", "images"), "copies": ("translations", "crops"),
             "mirror": ("chance", "both"), "positives": ("across", "any"),
             "negatives": ("images", "identities")}
-Protocol = typing.Literal["market1501", "single-shot"]
 STORES = ("encoded", "raw")    # how the image LMDB holds images (formats.image_lmdb), the default first
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from reid.common.errors import InputError
 from reid.formats import json_record
 from reid.formats.json_record import Count, Range, Share
-from reid.formats.manifest import Protocol
 from reid.formats.snapshot import Seconds, TableState
+from reid.metrics.protocol import Protocol
 
 NAME = "result.json"
 REMEDY = "delete it, and the same command makes it again"

@@ -1,5 +1,6 @@
 """The protocols by name: from the features of a query and a gallery to their Ranking."""
 
+from typing import Literal, get_args
 
 from reid.common.errors import InputError
 from reid.common.rng import generator
@@ -8,11 +9,12 @@ from reid.metrics.distance import distance_rows, squared_distances
 from reid.metrics.features import Features
 from reid.metrics.ranking import Ranking
 
-PROTOCOLS = ("market1501", "single-shot")
+Protocol = Literal["market1501", "single-shot"]
+PROTOCOLS = get_args(Protocol)
 
 
-def rank(protocol: str, query: Features, gallery: Features,
-         draws: int | None = None, seed: int = 0) -> Ranking:
+def rank(protocol: Protocol, query: Features, gallery: Features, draws: int | None = None,
+         seed: int = 0) -> Ranking:
     """The Ranking of query and gallery, dicts of features (N, D), ids (N,) and cams (N,), under a protocol.
 
     single-shot takes the mean over `draws` random galleries, from `seed`, or exactly over all (None).

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import get_args
 
 from caffe import NetSpec, layers as L, params as P
 from caffe.net_spec import Top
 
+from reid.formats.result import Objective
 from reid.nets.mask import shared_mask
 
-OBJECTIVES = ("vi", "v", "i")
+OBJECTIVES = get_args(Objective)
 IGNORED = -1     # the label of held-out pairs that a head's loss and accuracy leave out
 
 

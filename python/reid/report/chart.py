@@ -50,7 +50,7 @@ def draw(chart: Chart, ident: str) -> Html:
     ticks_y = _ticks(min(ys), max(ys))
     low, high = min(ticks_y[0], *ys), max(ticks_y[-1], *ys)
     to_y = _scale([low, high], HEIGHT - BOTTOM, TOP)
-    parts = [_grid(ticks_y, to_y), _across(points, to_x, chart.log)]
+    parts = [_grid(ticks_y, to_y), _across(points, to_x)]
     parts += [tag("path", d=f"M{LEFT} {to_y(y):.1f}H{WIDTH - RIGHT}", class_="rule") for y, _ in chart.rules]
     parts += [tag("text", name, x=WIDTH - RIGHT, text_anchor="end",
                   y=f"{to_y(y) + (14 if to_y(y) < TOP + 14 else -4):.1f}")
@@ -107,7 +107,7 @@ def _grid(ticks: Iterable[float], to_y: Axis) -> Html:
         tag("text", f"{y:.6g}", x=LEFT - 6, y=f"{to_y(y) + 4:.1f}", text_anchor="end"))))
 
 
-def _across(points: Sequence[Point], to_x: Axis, log: bool) -> Html:
+def _across(points: Sequence[Point], to_x: Axis) -> Html:
     """The numbers below the x axis: the points' own where there are few."""
     there = sorted({x for x, _ in points})
     if len(there) > 8:

@@ -21,7 +21,7 @@ from reid.common.errors import InputError
 from reid.formats.result import Result
 from reid.formats.yaml_file import mapping, read
 from reid.report.layout import at, inside
-from reid.report.results import PRETRAINED, RANDOM, Section, settings_of, start_of
+from reid.report.results import OBJECTIVES, PRETRAINED, RANDOM, Section, settings_of, start_of
 
 LEAST = 3                # differences that a comparison is judged from; fewer decide nothing
 CONFIDENCE = 0.95
@@ -220,7 +220,7 @@ def _fits(run: _Run, term: dict[str, Any]) -> bool:
 
 def _check_term(path: Path, where: str, term: dict[str, Any]) -> None:
     mapping(path, f"{where}, a term", term, dict.fromkeys(TERMS))
-    for key, allowed in (("objective", ("vi", "v", "i")), ("start", STARTS), ("query", tuple(QUERIES))):
+    for key, allowed in (("objective", tuple(OBJECTIVES)), ("start", STARTS), ("query", tuple(QUERIES))):
         if term.get(key, allowed[0]) not in allowed:
             raise InputError(f"{path}: {where}: {key} is {term[key]!r}; it is one of {', '.join(allowed)}")
     weight = term.get("verif_weight", 0)

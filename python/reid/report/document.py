@@ -7,6 +7,7 @@ from typing import Any
 
 from reid.engine.settings import Settings
 from reid.formats.result import Result
+from reid.metrics.summary import RANKS
 from reid.report import chart, claims, curves, layout
 from reid.report.chart import Chart, Point, Series
 from reid.report.claims import Claim
@@ -28,7 +29,6 @@ from reid.report.results import OBJECTIVES, Group, Section, Unfinished
 from reid.report.table import GENERATED
 from reid.stages.chain import Chains
 
-RANKS = (1, 5, 10, 20)
 PAPER_SCALE = "224×224 pixels, batches of 48 (VGG-16) or 64 (ResNet-50) pairs, 75 epochs"
 WORLDS = {False: "real", True: "generated"}
 

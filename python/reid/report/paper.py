@@ -6,8 +6,7 @@ from typing import Any
 
 from reid.common.errors import InputError
 from reid.formats.yaml_file import read
-
-PROTOCOLS = ("single-shot", "market1501")
+from reid.metrics.protocol import PROTOCOLS
 
 
 def load(path: Path) -> dict:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reid.report.layout import at
 from reid.report.results import Group, Section
 
 GENERATED = "GENERATED DATA: drawn people, not photographs. The paper's rows are for orientation only."
@@ -205,17 +206,10 @@ def _figures(parts: Sequence[dict[str, Any]]) -> Figures:
     """{column: (mean, standard deviation)} over runs, in per cent; no deviation of a single run."""
     out = {}
     for column, path in FIGURES.items():
-        values = 100 * np.array([value for part in parts if (value := _at(part, path)) is not None])
+        values = 100 * np.array([value for part in parts if (value := at(part, path)) is not None])
         if len(values):
             out[column] = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
     return out
-
-
-def _at(part: dict[str, Any] | None, path: Iterable[str]) -> Any:
-    """The value at a path of keys, None where a summary does not have it."""
-    for key in path:
-        part = part.get(key) if part else None
-    return part
 
 
 def _cell(figure: tuple[float, float | None] | None) -> str:

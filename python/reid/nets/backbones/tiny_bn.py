@@ -5,12 +5,13 @@ unless the training asks for the batch's (the setting batch_norm). Every layer i
 fast as a backbone that was trained before.
 """
 
+from dataclasses import replace
+
 from caffe import NetSpec, layers as L, params as P
 
-from reid.nets.backbones.backbone import IMAGENET_MEAN, Backbone
+from reid.nets.backbones import tiny
 from reid.nets.backbones.resnet50 import normalise
 
-BLOCKS = ((2, 32), (3, 64), (4, 128))     # stage, channels
 LEARNED = dict(lr_mult=10, decay_mult=1)
 
 
@@ -18,7 +19,7 @@ def add_layers(n: NetSpec, pairs: int) -> None:
     """Add the layers to NetSpec `n`, from n.data to n.embedding, (B, 128, 4, 1); `pairs` is not used."""
     bottom = _convolution(n, "data", "conv1", "_conv1", 32, kernel_size=5, stride=2, pad=2)
     n.conv1_relu = L.ReLU(n.conv1, in_place=True)
-    for stage, channels in BLOCKS:
+    for stage, channels in tiny.BLOCKS:
         bottom = _block(n, bottom, stage, channels)
     n.embedding = L.Pooling(n[bottom], pool=P.Pooling.AVE, kernel_h=1, kernel_w=4)
 
@@ -45,7 +46,5 @@ def _convolution(n: NetSpec, bottom: str, name: str, suffix: str, channels: int,
     return name
 
 
-# Not in the paper. The other defaults are those of tiny.
-BACKBONE = Backbone(name="tiny-bn", add_layers=add_layers, feature="embedding", classifier="",
-                    feature_dims=(128, 4, 1), height=64, width=64, any_size=False, mean=IMAGENET_MEAN,
-                    batch=32, verif_scale=0.2, clip_gradients=10, verif_lr_mult=10)
+# Not in the paper.
+BACKBONE = replace(tiny.BACKBONE, name="tiny-bn", add_layers=add_layers)
