@@ -255,6 +255,7 @@ def test_people_are_drawn_where_there_are_none(tmp_path):
     assert list(made.tasks) == ["people/viper", "prepare/viper", *(
         f"stage/tiny-{objective}-scratch/viper/split0{split}"
         for objective in ("vi", "i") for split in (0, 1))]
+    assert made.tasks["people/viper"].commands[0][-1] == "--wait"    # for one that a kill has left drawing
     assert made.tasks["prepare/viper"].needs == ("people/viper",)
     assert made.tasks["stage/tiny-vi-scratch/viper/split01"].needs == ("prepare/viper",)
     prepare = made.tasks["prepare/viper"].commands

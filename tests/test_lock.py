@@ -12,7 +12,7 @@ import programs
 import pytest
 
 from data_prep import __main__ as prepare_command
-from data_prep.people import write as people
+from data_prep.people import __main__ as people_command, write as people
 from data_prep.prepare import prepare
 from reid.common import lock
 from reid.common.errors import InputError
@@ -155,6 +155,16 @@ def test_people_are_drawn_by_one_process_into_a_folder(tmp_path, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["GENERATED.json", "cam_a", "cam_b"]
     with pytest.raises(InputError, match=f"^{out}: not an empty folder; choose another --out"):
         people.write(out, "viper", 2, 0)
+
+
+def test_who_waits_for_people_takes_those_that_were_drawn(tmp_path):
+    """The experiments' runner after a kill that a drawing has survived: it needs no other start."""
+    def draw(*more):
+        return people_command.main(["--out", str(tmp_path / "raw"), "--identities", "2", *more])
+    assert draw("--wait") == 0
+    drawn = (tmp_path / "raw/GENERATED.json").stat().st_mtime_ns
+    assert draw("--wait") == 0 and (tmp_path / "raw/GENERATED.json").stat().st_mtime_ns == drawn
+    assert draw() == draw("--wait", "--seed", "1") == draw("--wait", "--tested", "1") == 2
 
 
 def test_people_drawn_while_waiting_for_the_lock_stay(tmp_path, monkeypatch):

@@ -17,8 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tested", type=int, metavar="N",
                         help="tested by each split, at most half (default: the real dataset's share)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wait", action="store_true",
+                        help="where another process draws into --out, wait until it ends; if it has drawn "
+                             "the same people, there is nothing to do")
     options = parser.parse_args(arguments)
-    write(options.out, options.layout, options.identities, options.seed, options.tested)
+    write(options.out, options.layout, options.identities, options.seed, options.tested, options.wait)
     print(f"generated data: {options.identities} people in the layout {options.layout}, seed "
           f"{options.seed}, in {options.out}")
     return 0

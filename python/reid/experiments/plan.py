@@ -401,7 +401,7 @@ def _data_tasks(made: Plan, place: Place, unprepared: Mapping[Path, Unprepared])
                 tasks[name] = Task(
                     name, ((PYTHON, "-m", "data_prep.people", "--layout", people["layout"], "--out",
                             str(drawn / source), "--identities", str(people["identities"]), "--seed",
-                            str(people["seed"])),), (), drawn / source)
+                            str(people["seed"]), "--wait"),), (), drawn / source)
     for folder, one in unprepared.items():
         sources, raw = place.sources.get(one.stage, (one.stage,)), place.raw or drawn
         dataset = one.stage if place.raw else made.scale.generated[one.stage].get("layout", one.stage)
