@@ -49,7 +49,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
                         choices=sorted({name for dataset in varied for name in dataset.variants}),
                         help="; ".join(f"{of.name}: {of.variants_are} (default: {of.variants[0]})"
                                        for of in varied))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0,
+                        help="of the pairs, and of splits that are drawn (default: 0)")
     parser.add_argument("--epochs", type=int, default=75, help="epochs of pairs to schedule (default: 75)")
     parser.add_argument("--schedule", choices=RATIOS, default="literal",
                         help="how negatives per positive grow; docs/data.md (default: literal)")

@@ -70,10 +70,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--wait", action="store_true",
                         help="where another process works in one of the runs, wait until it ends")
     device = parser.add_mutually_exclusive_group()
-    device.add_argument("--gpu", type=int, metavar="N")
+    device.add_argument("--gpu", type=int, metavar="N", help="the number of an NVIDIA card")
     device.add_argument("--cpu", action="store_true", help="the default")
     parser.add_argument("--threads", type=int, metavar="N",
-                        help="that compute on the CPU; default: one for each core")
+                        help="that compute on the CPU; default: OMP_NUM_THREADS, or one for each core")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="[STAGE.]key=value",
                         help="settings, as in docs/training.md, of all stages or of one")
     arguments = parser.parse_args()

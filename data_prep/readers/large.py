@@ -1,4 +1,4 @@
-"""`large`: Market-1501 and CUHK03 together, the second stage of the paper's step-wise training.
+"""`large`: Market-1501 and CUHK03 together, the large-scale step of the paper's stepwise training.
 
 The raw folder holds market1501/ and cuhk03/, each in the layout of its own reader. Market-1501's 751 training
 identities are in every training set; CUHK03's identities follow its own splits, validation and test included.

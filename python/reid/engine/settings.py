@@ -85,7 +85,7 @@ class Settings:
     two_branch: bool = _setting("write the backbone twice, as in Fig. 1, instead of once over both images",
                                 default=False)
     # The solver
-    epochs: float | None = _setting("passes over the pairs (paper: at most 75), 0.5 is half of one; none: "
+    epochs: float | None = _setting("how many to train (paper: at most 75), 0.5 is half of one; none: "
                                     "all prepared; 0: no training", unit="epochs", default=None, low=0)
     max_iter: int | None = _setting("stop after this many iterations, wherever the epochs are; none: do not",
                                     unit="iterations", default=None, low=1, high=LARGEST, free=True)
@@ -105,9 +105,9 @@ class Settings:
                          high=LARGEST)
     display: int = _setting("iterations between two lines of progress", unit="iterations", default=20,
                             low=1, high=LARGEST, free=True)
-    test_every: int = _setting("iterations between two passes over the held-out pairs; 0: none",
+    test_every: int = _setting("iterations between two tests on held-out pairs; 0: none",
                                unit="iterations", default=500, low=0, high=LARGEST, free=True)
-    test_pairs: int | None = _setting("held-out pairs tested in a pass, evenly spread over all of them; "
+    test_pairs: int | None = _setting("held-out pairs in such a test, evenly spread over all of them; "
                                       "none: all", unit="pairs", default=1024, low=1, high=LARGEST, free=True)
     evaluate_every: int = _setting("iterations between two rankings of the test identities; 0: none",
                                    unit="iterations", default=0, low=0, high=LARGEST, free=True)

@@ -16,8 +16,8 @@ def solver(train_path: Path | str, test_path: Path | str, *, lr: float, lr_final
     max_iter, iter_size    length of the run; passes whose gradients are added up in one iteration
     clip_gradients         bound on the L2 norm of all gradients together, those of the mean over the passes;
                            −1: none
-    test_iter              batches in one pass over the held-out pairs
-    test_interval          iterations between such passes; none before the first iteration
+    test_iter              batches in a test on held-out pairs
+    test_interval          iterations between such tests; none before the first iteration
     display, snapshot      iterations between log lines, between snapshots; 0: none
     snapshot_prefix        what snapshot files' names begin with
     seed                   of Caffe's own generator: initial weights, dropout
