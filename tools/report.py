@@ -91,8 +91,8 @@ def ranked_of(section: Section, group: Group, count: int) -> Html | None:
     except InputError as error:
         return tag("p", f"No ranked lists: {error}")
     note = (f"{len(numbers)} queries of {len(query['ids'])} of {result.split}, evenly from the lowest "
-            "average precision "
-            "to the highest. Ranks are among all gallery images; junk takes none. " + ranked.LEGEND)
+            "average precision to the highest. Ranks are among all gallery images; junk takes none. "
+            f"{ranked.LEGEND}")
     return tag("div", tag("p", note), found)
 
 

@@ -49,19 +49,20 @@ def caffe_layers(tensors: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
     Convolutions (out, in, h, w), fc (out, in), BatchNorm mean, variance and scale factor 1, Scale gamma and
     beta. Keras gave every convolution a bias; all but conv1's must be 0.
     """
-    layers = {}
-    for name in dict.fromkeys(key.split("/")[0] for key in tensors):
-        def tensor(kind: str, name: str = name) -> np.ndarray:
-            return tensors[f"{name}/{kind}"]
+    layers, theirs = {}, {}
+    for key, tensor in tensors.items():
+        name, _, kind = key.partition("/")
+        theirs.setdefault(name, {})[kind] = tensor
+    for name, of in theirs.items():
         if name.startswith("bn"):
-            layers[name] = [tensor("moving_mean"), tensor("moving_variance"), np.ones(1, np.float32)]
-            layers["scale" + name[2:]] = [tensor("gamma"), tensor("beta")]
+            layers[name] = [of["moving_mean"], of["moving_variance"], np.ones(1, np.float32)]
+            layers["scale" + name[2:]] = [of["gamma"], of["beta"]]
         elif name == "fc1000":
-            layers[name] = [tensor("kernel").T, tensor("bias")]
+            layers[name] = [of["kernel"].T, of["bias"]]
         else:
-            layers[name] = [tensor("kernel").transpose(3, 2, 0, 1)]
+            layers[name] = [of["kernel"].transpose(3, 2, 0, 1)]
             if name == "conv1":
-                layers[name].append(tensor("bias"))
-            elif np.any(tensor("bias")):
+                layers[name].append(of["bias"])
+            elif np.any(of["bias"]):
                 raise InputError(f"layer {name}: the bias is not 0, so this is not K. He's ResNet-50")
     return layers

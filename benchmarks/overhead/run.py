@@ -46,8 +46,7 @@ def main() -> None:
              *(f"{key}={value}" for key in ("batch", "input") if (value := getattr(options, key)))]
     settings = override(defaults(options.base), asked)
     print(f"{options.base}, {settings.batch} pairs of {settings.input.height}x{settings.input.width}, blocks "
-          "of "
-          f"{options.block} iterations; load of the machine {os.getloadavg()[0]:.1f}", flush=True)
+          f"of {options.block} iterations; load of the machine {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         driven, bare = (make_solver(Path(folder) / name, options, settings) for name in ("driven", "bare"))
         mine, theirs, inside = measure(driven, bare, Path(folder) / "driven", settings, options, iterations)

@@ -105,8 +105,7 @@ def check(base: str, folder: Path, options: argparse.Namespace) -> None:
     measure("ours", [*small, "--updates", "2", "--record", record], options)
     found = measure("peer", [*small, "--compare", record], options)
     print(f"\n{base}: losses of 2 updates on both sides differ by {max(found['losses']):.1e}, what was "
-          "learnt by "
-          f"{found['updates']:.1e} ({found['worst']}), of {found['parameters']} parameters")
+          f"learnt by {found['updates']:.1e} ({found['worst']}), of {found['parameters']} parameters")
     if max(found["losses"]) > LOSSES_APART or found["updates"] > UPDATES_APART:
         raise InputError(f"{base}: Caffe and PyTorch do not compute the same, so their speeds cannot be "
                          "compared")

@@ -72,29 +72,27 @@ class Kept:
         self.file, self.arguments, self.left = file, arguments, arguments.most
         self.trials = json.loads(file.read_text()) if file.exists() else []
 
-    def outcome(self, seed: int, clip: float, iterations: int, heads: dict, size: tuple[int, int] = SIZE,
-                pairs: int = PAIRS) -> dict | None:
+    def outcome(self, seed: int, clip: float, iterations: int, heads: dict) -> dict | None:
         """What came of a trial: a dict; None where it is not done and no more are to be done."""
-        asked = dict(seed=seed, clip=clip, input=list(size), pairs=pairs, **heads)
+        asked = dict(seed=seed, clip=clip, input=list(SIZE), pairs=PAIRS, **heads)
         for trial in self.trials:
             if trial["asked"] == asked and (trial["iterations"] >= iterations or not trial["lasted"]):
                 return trial
         if self.left == 0 or not self.arguments.data:
             return None
         self.left -= 1
-        outcome = train(self.arguments, size, pairs, iterations, clip, seed, heads)
-        done = {"asked": asked, "iterations": iterations, **outcome}
+        done = {"asked": asked, "iterations": iterations,
+                **train(self.arguments, iterations, clip, seed, heads)}
         print(json.dumps(done), flush=True)
         self.trials.append(done)
         write_whole(self.file, "[\n" + ",\n".join(map(json.dumps, self.trials)) + "\n]\n")
         return done
 
 
-def train(arguments: argparse.Namespace, size: tuple[int, int], pairs: int, iterations: int, clip: float,
-          seed: int, heads: dict) -> dict:
+def train(arguments: argparse.Namespace, iterations: int, clip: float, seed: int, heads: dict) -> dict:
     """Train; after a single case rank the test half by what is left of the backbone."""
     ranked = iterations >= CASE
-    trial = Trial(data=arguments.data, base=BASE, init=arguments.init, input=size, pairs=pairs,
+    trial = Trial(data=arguments.data, base=BASE, init=arguments.init, input=SIZE, pairs=PAIRS,
                   iterations=iterations)
     with tempfile.TemporaryDirectory() as folder:
         rows, net, largest = losses(trial, Path(folder), clip, seed, **heads)
@@ -102,7 +100,7 @@ def train(arguments: argparse.Namespace, size: tuple[int, int], pairs: int, iter
         return dict(done=len(rows), lasted=lasted,
                     identification=means(rows[:, 0]), verification=means(rows[:, 1]),
                     largest_update=largest if np.isfinite(largest) else None,
-                    rank_1=rank_1(arguments.data, net, size, Path(folder)) if lasted and ranked else None)
+                    rank_1=rank_1(arguments.data, net, Path(folder)) if lasted and ranked else None)
 
 
 def means(values: np.ndarray) -> list[float | None]:
@@ -111,13 +109,13 @@ def means(values: np.ndarray) -> list[float | None]:
     return [round(float(value), 4) if np.isfinite(value) else None for value in found]
 
 
-def rank_1(data: Path, net: caffe.Net, size: tuple[int, int], folder: Path) -> float:
+def rank_1(data: Path, net: caffe.Net, folder: Path) -> float:
     """Rank-1 of split 0's test half, in %, by the backbone of `net`."""
-    (folder / "deploy.prototxt").write_text(str(deploy_net(BASE, 8, *size)))
+    (folder / "deploy.prototxt").write_text(str(deploy_net(BASE, 8, *SIZE)))
     deploy = caffe.Net(str(folder / "deploy.prototxt"), caffe.TEST)
     deploy.share_with(net)
     judge = Evaluator(manifests.read(Path(data) / "manifest.json"), "split00")
-    settings = replace(defaults(BASE), input=Size(*size))
+    settings = replace(defaults(BASE), input=Size(*SIZE))
     images = ImageStore(Path(data) / "images")
     features = {side: extract(deploy, BACKBONES[BASE].feature, images, judge.rows[side], settings)
                 for side in (QUERY, GALLERY)}

@@ -4,6 +4,7 @@ Clothing colours in horizontal stripes, as in hand-made descriptors for person r
 and Tao, "Viewpoint Invariant Pedestrian Recognition with an Ensemble of Localized Features", ECCV 2008.
 """
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,7 +15,7 @@ from reid.formats.image_lmdb import ImageStore
 
 STRIPES = 6
 BINS = (8, 8, 4)    # hue, saturation, value
-TOPS = (180, 256, 256)    # one past the largest hue, saturation and value of OpenCV's 8-bit HSV
+RANGES = (0, 180, 0, 256, 0, 256)    # of hue, saturation and value in OpenCV's 8-bit HSV, ends excluded
 
 
 def histogram(image: np.ndarray) -> np.ndarray:
@@ -24,10 +25,10 @@ def histogram(image: np.ndarray) -> np.ndarray:
     Euclidean distance of two descriptors the Hellinger distance of their histograms.
     """
     hsv = cv2.cvtColor(np.ascontiguousarray(image.transpose(1, 2, 0)), cv2.COLOR_BGR2HSV)
-    cells = sum(_PLACES[c][hsv[..., c]] for c in range(3))
-    counts = [np.bincount(stripe.ravel(), minlength=np.prod(BINS)) / stripe.size
-              for stripe in np.array_split(cells, STRIPES)]
-    return np.sqrt(np.concatenate(counts)).astype(np.float32)
+    counts = [cv2.calcHist([stripe], [0, 1, 2], None, BINS, RANGES).ravel()
+              for stripe in np.array_split(hsv, STRIPES)]
+    shares = [count.astype(np.float64) / count.sum() for count in counts]
+    return np.sqrt(np.concatenate(shares)).astype(np.float32)
 
 
 def histograms(images: ImageStore, indices: Sequence[int], workers: int = 0) -> np.ndarray:
@@ -35,15 +36,6 @@ def histograms(images: ImageStore, indices: Sequence[int], workers: int = 0) -> 
 
     workers: processes that compute them.
     """
-    feed = ImageFeed(images, indices, histogram, (STRIPES * int(np.prod(BINS)),), np.float32, workers=workers)
+    feed = ImageFeed(images, indices, histogram, (STRIPES * math.prod(BINS),), np.float32, workers=workers)
     batch = np.empty(feed.shape, np.float32)
     return np.concatenate([batch[:len(places)].copy() for places in feed.read(lambda: batch)])
-
-
-def _places(channel: int) -> np.ndarray:
-    """What each value of a channel of OpenCV's HSV adds to the place of its bin, (256,)."""
-    bins = np.minimum(np.arange(256) * BINS[channel] // TOPS[channel], BINS[channel] - 1)
-    return bins * int(np.prod(BINS[channel + 1:]))
-
-
-_PLACES = [_places(channel) for channel in range(3)]

@@ -1,7 +1,6 @@
 """Caffe's weight files, read and written without Caffe, which aborts the process where one does not fit."""
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from reid.common.errors import InputError
 from reid.common.files import read_bytes
+from reid.formats.protobuf import parse
 
 OLD_SHAPE = ("num", "channels", "height", "width")    # BlobProto's fields 1 to 4
 PACKED_DATA = b"\x2a"    # the key of BlobProto's field `data`: number 5, length-delimited
@@ -33,11 +33,8 @@ def read_caffemodel(path: Path | str) -> dict[str, list[caffe_pb2.BlobProto]]:
 
 def parse_caffemodel(content: bytes, path: Path | str) -> dict[str, list[caffe_pb2.BlobProto]]:
     """What read_caffemodel returns, from the bytes of a file; `path` is its name in messages."""
-    net = caffe_pb2.NetParameter()
     try:
-        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
-            if net.ParseFromString(content) < len(content):
-                raise DecodeError
+        net = parse(caffe_pb2.NetParameter(), content)
     except DecodeError:
         raise InputError(f"{path}: not a .caffemodel, or cut short: compare its size and checksum") from None
     try:
@@ -98,8 +95,7 @@ def values(blob: caffe_pb2.BlobProto) -> np.ndarray:
     """The values of a BlobProto as a flat array."""
     if not blob.data:
         return np.array(blob.double_data)
-    # Serialised, the floats follow the old shape's fields and their own key and size: far faster than one by
-    # one.
+    # Serialised, the floats follow the old shape's fields and their own key and size: faster than one by one.
     size = 4 * len(blob.data)
     before = caffe_pb2.BlobProto(**{name: getattr(blob, name) for name in OLD_SHAPE if blob.HasField(name)})
     start = before.ByteSize() + len(PACKED_DATA + _varint(size))

@@ -6,7 +6,6 @@ processes of the feed need it.
 
 import importlib.util
 import sys
-import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from reid.common.errors import InputError
 from reid.formats.picture import decoded
+from reid.formats.protobuf import parse
 
 
 def _caffe_pb2() -> ModuleType:
@@ -56,10 +56,7 @@ def decode(message: bytes) -> tuple[np.ndarray | tuple[np.ndarray, ...], int]:
     OpenCV reads.
     """
     try:
-        datum = Datum()
-        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
-            if datum.ParseFromString(message) < len(message):
-                raise DecodeError
+        datum = parse(Datum(), message)
         image = (None if datum.encoded else
                  np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width))
     except (DecodeError, ValueError) as error:

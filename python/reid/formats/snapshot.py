@@ -1,6 +1,5 @@
 """A snapshot's folder: weights.caffemodel, state.solverstate; snapshot.json says whether both are whole."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -12,6 +11,7 @@ from reid.common.errors import InputError
 from reid.common.files import read_bytes, sha256_file
 from reid.formats import json_record
 from reid.formats.json_record import Count, Range
+from reid.formats.protobuf import parse
 
 WEIGHTS, STATE, FACTS = "weights.caffemodel", "state.solverstate", "snapshot.json"
 Seconds = Annotated[float, Range(0, 1e12)]
@@ -64,12 +64,7 @@ def whole(folder: Path) -> bool:
 
 def read_state(path: Path) -> caffe_pb2.SolverState:
     """The solver's state in a file of Caffe's; InputError where it is cut short."""
-    state = caffe_pb2.SolverState()
     try:
-        content = read_bytes(path)
-        with warnings.catch_warnings(action="ignore"):    # of bytes left over, which the comparison notices
-            if state.ParseFromString(content) < len(content):
-                raise DecodeError
+        return parse(caffe_pb2.SolverState(), read_bytes(path))
     except DecodeError:
         raise InputError(f"{path}: cut short; is the disk full?") from None
-    return state

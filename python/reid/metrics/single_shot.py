@@ -84,9 +84,8 @@ class _Gallery:
 
     positions: (G,) gallery positions, identity after identity, each in gallery order; starts, images: (I,)
     where an identity begins in them, and how many it has; own: (G,) the number of each gallery image's
-    identity; target,
-    matches: (Q,) the number of each probe's identity, and how many images it has, 0 where it is not in the
-    gallery.
+    identity; target, matches: (Q,) the number of each probe's identity, and how many images it has, 0 where
+    it is not in the gallery.
     """
 
     def __init__(self, distances: ArrayLike, query_ids: ArrayLike, gallery_ids: ArrayLike) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.formats.manifest import read as read_manifest, split_checksum
+from reid.formats.manifest import NAME as MANIFEST, read as read_manifest, split_checksum
 from reid.formats.result import Result
 from reid.provenance import finished
 from reid.provenance.origin import Origin
@@ -115,7 +115,7 @@ def _data(folder: Path | None, result: Result | None) -> str:
     data = _at(folder, result and result.data_folder)
     if data is None:
         return "not known"
-    file = data / "manifest.json"
+    file = data / MANIFEST
     if not file.is_file():
         return f"gone: {file}"
     if sha256_file(file) == result.manifest_sha256:

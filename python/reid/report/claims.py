@@ -91,8 +91,7 @@ def load(path: Path) -> dict:
         missing = {"claim", "paper", "measure", "parts"} - entry.keys()
         if missing or entry["measure"] not in ("rank-1", "mAP") or not entry["parts"]:
             raise InputError(f"{path}: {where}: needs claim, paper, measure (rank-1 or mAP) and parts; it "
-                             "has "
-                             f"{', '.join(f'{key} {value!r}' for key, value in entry.items())}")
+                             f"has {', '.join(f'{key} {value!r}' for key, value in entry.items())}")
         for part in entry["parts"]:
             part = mapping(path, f"{where}, a part", part, {"name": str, "more": list, "less": list})
             if {"name", "more", "less"} - part.keys() or len(part["more"]) != len(part["less"]):

@@ -258,9 +258,8 @@ def describe_training(group: Group) -> str:
     height, width = settings.get("input", ("?", "?"))
     epochs = settings.get("epochs")
     return (f"{NAMES.get(result.stage, result.stage)}, {result.base} ({OBJECTIVES[result.objective]}): "
-            f"{height}×{width} pixels, batches of {settings.get('batch')} pairs, {result.iterations:,} "
-            "iterations"
-            + (f", {epochs:g} epochs" if epochs is not None else ""))
+            f"{height}×{width} pixels, batches of {settings.get('batch')} pairs, "
+            f"{result.iterations:,} iterations" + (f", {epochs:g} epochs" if epochs is not None else ""))
 
 
 def measured(group: Group, when: str, head: Head, measure: Measure) -> Mean | None:
@@ -349,8 +348,7 @@ def as_csv(tables: Sequence[PaperTable], generated: bool) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["table", "method", "dataset", "column", "measure", "generated", "paper", "ours", "std",
-                     "runs",
-                     "difference", "remark"])
+                     "runs", "difference", "remark"])
     for table in tables:
         for line in table.lines:
             for head, cell in zip(table.heads, line.cells):
@@ -359,10 +357,9 @@ def as_csv(tables: Sequence[PaperTable], generated: bool) -> str:
                     numbers = (ours.mean, ours.deviation) if ours else (None, None)
                     apart = round(ours.mean - theirs, 4) if ours and theirs is not None else None
                     writer.writerow([table.name, line.method, head.dataset, head.column,
-                                     describe_measure(measure),
-                                     generated, theirs, *(None if value is None else round(value, 4)
-                                                          for value in numbers), ours.n if ours else None,
-                                     apart, cell.why])
+                                     describe_measure(measure), generated, theirs,
+                                     *(None if value is None else round(value, 4) for value in numbers),
+                                     ours.n if ours else None, apart, cell.why])
     return file.getvalue()
 
 

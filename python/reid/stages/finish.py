@@ -8,7 +8,7 @@ from reid.common.files import sha256_file
 from reid.engine import tables
 from reid.engine.alarms import alarms
 from reid.features.histogram import histograms
-from reid.formats import result as result_file
+from reid.formats import manifest as manifests, result as result_file
 from reid.formats.manifest import split_checksum
 from reid.formats.result import Result
 from reid.provenance import lineage
@@ -46,7 +46,7 @@ def _result(run: "Run", done: int, seconds: float, weights: dict[str, str] | Non
         split_origin=run.entry.origin, protocol=manifest.protocol,
         mode="exact" if manifest.protocol == "single-shot" else None,
         data_seed=manifest.seed, pair_schedule=manifest.schedule,
-        manifest_sha256=sha256_file(job.data / "manifest.json"),
+        manifest_sha256=sha256_file(job.data / manifests.NAME),
         split_sha256=split_checksum(manifest, run.name), readings=manifest.readings,
         validation=manifest.validation,
         train_identities=run.entry.classes, test_identities=evaluator.identities(),

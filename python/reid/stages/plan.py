@@ -9,7 +9,7 @@ from reid.common.errors import InputError
 from reid.common.lock import clear, in_use
 from reid.engine import snapshots
 from reid.engine.settings import Settings, defaults, override
-from reid.formats import snapshot
+from reid.formats import manifest, snapshot
 from reid.nets.build import normalises
 from reid.provenance.origin import origin_of
 from reid.stages import preflight, same
@@ -168,14 +168,14 @@ def _settings(request: Request, step: Step, settings: Settings) -> Settings:
 
 def _data(request: Request, step: Step, steps: Sequence[Step]) -> Path:
     """The folder of a stage's prepared data; where there is none, InputError says what to do."""
-    single = (request.data / "manifest.json").is_file()
+    single = (request.data / manifest.NAME).is_file()
     folder = request.data if single else request.data / step.stage
     if step is steps[-1]:
-        if not (folder / "manifest.json").is_file():
+        if not (folder / manifest.NAME).is_file():
             raise InputError(f"{request.data}: holds neither manifest.json nor {step.stage}/manifest.json; "
                              "prepare the data with `python -m data_prep`")
         return folder
-    if single or not (folder / "manifest.json").is_file():
+    if single or not (folder / manifest.NAME).is_file():
         stood = request.chains.stands_for.get(request.base) == ("stage", step.stage)
         stands = ", which stands for ImageNet," if stood else ""
         have = "is one prepared dataset" if single else f"has no {step.stage}/manifest.json"

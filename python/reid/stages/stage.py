@@ -216,9 +216,8 @@ def _head_rows(job: Job, head: str | None) -> list[Row]:
                      (job.origin.result.stage,
                       of_run(job.base, job.origin.result.settings)["verif_scale"]))
     if before != job.settings.verif_scale:
-        return [Row("verif_fc",
-                    f"kept from {stage}, which trained it at verif_scale {before:g}, and here it is "
-                                f"{job.settings.verif_scale:g}", True)]
+        return [Row("verif_fc", f"kept from {stage}, which trained it at verif_scale {before:g}, and here it "
+                                f"is {job.settings.verif_scale:g}", True)]
     return [Row("verif_fc", f"kept from {stage}")]
 
 
