@@ -161,6 +161,8 @@ def test_data_that_were_prepared_otherwise_are_refused(data, tmp_path):
     (dict(settings={"lr": 1}), ["lr", "mapping"]),
     (dict(settings={"lr": {"value": 1}}), ["lr", "value and seen"]),
     (dict(prepared={"epochs": 3}), ["no key 'epochs'", "schedule, flip, anchors"]),
+    (dict(prepared={"flip": "yes please"}), ["prepared: flip is yes please", "false, true"]),
+    (dict(prepared={"anchors": "fish"}), ["prepared: anchors is fish", "copies, images"]),
     (dict(differs="nothing"), ["differs", "a list"]),
 ])
 def test_a_file_that_is_no_recipe_is_refused(changes, words, tmp_path):

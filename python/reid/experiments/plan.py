@@ -79,6 +79,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Unprepared:
+    """Splits of a stage that Tasks need and that are to be prepared; row: one of those that need them."""
+    row: Row
+    stage: str
+    splits: set[int]
+
+
+@dataclass(frozen=True)
 class Plan:
     """cells: of every row; tasks: {name: Task}, in an order to run them; rates: where hours are from."""
     experiment: Experiment
@@ -156,7 +164,7 @@ def way(row: Row) -> str:
 
 
 def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequence[int],
-                asked: Sequence[int], unprepared: dict[Path, "Unprepared"]) -> None:
+                asked: Sequence[int], unprepared: dict[Path, Unprepared]) -> None:
     """Add the cells of a row's stage, and the Tasks for the splits that are `asked` for.
 
     unprepared: what the Tasks need and is to be prepared is added to it, by the folder.
@@ -276,14 +284,6 @@ def _train(scale: Scale, place: Place, row: Row, path: Sequence[str], number: in
 
 
 # --- data that are yet to be prepared
-
-@dataclass(frozen=True)
-class Unprepared:
-    """Splits of a stage that Tasks need and that are to be prepared; row: one of those that need them."""
-    row: Row
-    stage: str
-    splits: set[int]
-
 
 def _preparing(place: Place, folder: Path) -> str:
     """The name of the Task that prepares a folder."""

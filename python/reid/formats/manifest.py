@@ -24,6 +24,7 @@ Kind = typing.TypeVar("Kind")
 READINGS = {"anchors": ("copies", "images"), "copies": ("translations", "crops"),
             "mirror": ("chance", "both"), "positives": ("across", "any"),
             "negatives": ("images", "identities")}
+Schedule = typing.Literal["literal", "public"]
 STORES = ("encoded", "raw")    # how the image LMDB holds images (formats.image_lmdb), the default first
 
 
@@ -88,7 +89,7 @@ class Manifest:
     protocol: Protocol
     seed: Count
     epochs: Count
-    schedule: typing.Literal["literal", "public"]
+    schedule: Schedule
     flip: bool
     readings: dict[str, str] = field(default_factory=dict)
     validation: Count = 0

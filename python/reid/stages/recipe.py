@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from reid.common.errors import InputError
 from reid.engine.settings import Settings, as_text
-from reid.formats.manifest import READINGS, Manifest, option
+from reid.formats.manifest import READINGS, Manifest, Schedule, option
 from reid.formats.yaml_file import mapping, read
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 
 KEYS = {"title": str, "source": str, "printed": dict, "base": str, "objective": str, "prepared": dict,
         "settings": dict, "differs": list}
-PREPARED = ("schedule", "flip", *READINGS)    # of the data's manifest
+PREPARED = {"schedule": get_args(Schedule), "flip": (False, True), **READINGS}    # of the data's manifest
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ def load(path: Path) -> Recipe:
             raise InputError(f"{path}: settings, {key}: give value and seen, where it was seen")
         assignments.append(f"{key}={as_text(entry['value'])}")
     prepared = mapping(path, "prepared", top.get("prepared", {}), dict.fromkeys(PREPARED))
+    for key, value in prepared.items():
+        if as_text(value) not in (allowed := [as_text(one) for one in PREPARED[key]]):
+            raise InputError(f"{path}: prepared: {key} is {as_text(value)}; it is one of "
+                             f"{', '.join(allowed)}")
     return Recipe(path, top["title"], top["source"], top.get("base"), top.get("objective"),
                   tuple(assignments), prepared, tuple(top.get("differs", ())))
 
