@@ -28,6 +28,15 @@ def prepared_viper(generated_viper, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def short_runs(prepared_viper, tmp_path_factory):
+    """A folder of runs with viper/split00, of two iterations. Read only: copy it before changing anything."""
+    from stages import SHORT, run_stage, tiny_job  # here alone: it imports Caffe
+    folder = tmp_path_factory.mktemp("short_runs")
+    run_stage(tiny_job(prepared_viper, folder, *SHORT), [0])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def generated_large(tmp_path_factory):
     """The raw folder of `large`: market1501/ of 6 generated identities, cuhk03/ of 18. Read only."""
     folder = tmp_path_factory.mktemp("raw")

@@ -3,10 +3,13 @@
 from reid.engine.settings import defaults, override
 from reid.stages.stage import Job, carry_out, check_stage
 
+SHORT = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
+"""Settings of a run of two iterations."""
 
-def tiny_job(data, out, *assignments):
-    """A Job of stage viper for tiny, both losses, from random weights."""
-    return Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), assignments), None, None)
+
+def tiny_job(data, out, *assignments, stage="viper", base="tiny", objective="vi", init=None, **other):
+    """A Job, on the CPU. other: fields of it that have a default."""
+    return Job(stage, data, out, base, objective, override(defaults(base), assignments), init, None, **other)
 
 
 def run_stage(job, splits):

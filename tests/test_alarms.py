@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from reid.common.errors import InputError
 from reid.engine.alarms import WINDOW, Alarms, alarms
-from reid.engine.settings import defaults, override
 from reid.engine.tables import Table, read
-from reid.stages.stage import Job
 
 HEALTHY = {"loss_id_a": .5, "loss_id_b": .5, "loss_verif": .4}
 FLAT = {"loss_id_a": math.log(12), "loss_id_b": math.log(12), "loss_verif": math.log(2)}
@@ -81,8 +79,7 @@ def test_an_update_that_is_too_large_is_warned_of_and_one_that_ruins_stops(tmp_p
 
 
 def job(data, out, *assignments):
-    asked = ["batch=8", "epochs=3", "test_every=0", "workers=0", *assignments]
-    return Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), asked), None, None)
+    return tiny_job(data, out, "batch=8", "epochs=3", "test_every=0", "workers=0", *assignments)
 
 
 def test_the_literal_reading_of_the_paper_explodes_before_a_loss_overflows(prepared_viper, tmp_path):

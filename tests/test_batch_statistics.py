@@ -7,10 +7,9 @@ import caffe
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from reid.common.errors import InputError
-from reid.engine.settings import defaults, override
 from reid.formats import result as result_file
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES
@@ -20,7 +19,7 @@ from reid.nets.heads import Heads
 from reid.report.results import gather
 from reid.report.table import _ours
 from reid.stages import chain, plan
-from reid.stages.stage import Job, check_stage
+from reid.stages.stage import check_stage
 
 EPS, KEPT = 1e-5, 0.999      # of Caffe's BatchNorm: added to the variance, kept of the sums at each pass
 HEADS = Heads("vi", 5, verif_scale=0.2, verif_lr_mult=10, dropout=0)
@@ -115,8 +114,7 @@ def test_the_engine_leaves_batch_statistics_alone(tmp_path, monkeypatch):
 
 
 def job(data, out, *assignments, base="tiny-bn", init=None):
-    settings = override(defaults(base), ["batch_norm=batch", *SMALL, *assignments])
-    return Job("viper", data, out, base, "vi", settings, init, None)
+    return tiny_job(data, out, "batch_norm=batch", *SMALL, *assignments, base=base, init=init)
 
 
 @pytest.fixture(scope="module")

@@ -4,30 +4,22 @@ import re
 
 import programs
 import pytest
-from stages import run_stage
+from stages import SHORT, run_stage, tiny_job
 
-from reid.engine.settings import defaults, override
+from reid.engine.settings import defaults
 from reid.formats import result as result_file, weights_record
 from reid.formats.snapshot import WEIGHTS
 from reid.report.results import gather
-from reid.stages.stage import Job
-
-
-def train(data, out, init=None):
-    few = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=2", "workers=0"]
-    return run_stage(Job("viper", data, out, "tiny", "vi", override(defaults("tiny"), few), init, None),
-                     [0])[0]
 
 
 @pytest.fixture(scope="module")
-def runs(prepared_viper, tmp_path_factory):
+def runs(short_runs, prepared_viper, tmp_path_factory):
     """The folder of a run of two iterations from people.caffemodel, which two other iterations made."""
     folder = tmp_path_factory.mktemp("from_file")
-    first = train(prepared_viper, folder / "first")
-    weights_record.write(folder / "people.caffemodel", (first / "snapshots/000002" / WEIGHTS).read_bytes(),
-                         name="people",
-                         base="tiny", mean=defaults("tiny").mean, origin="two iterations", licence="free")
-    train(prepared_viper, folder / "runs", folder / "people.caffemodel")
+    weights, first = folder / "people.caffemodel", short_runs / "viper/split00/snapshots/000002" / WEIGHTS
+    weights_record.write(weights, first.read_bytes(), name="people", base="tiny", mean=defaults("tiny").mean,
+                         origin="two iterations", licence="free")
+    run_stage(tiny_job(prepared_viper, folder / "runs", *SHORT, init=weights), [0])
     return folder / "runs"
 
 

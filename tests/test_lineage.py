@@ -7,22 +7,20 @@ from pathlib import Path
 import programs
 import pytest
 from records import edit
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.engine.settings import defaults, override
+from reid.engine.settings import defaults
 from reid.provenance.lineage import walk
-from reid.stages.stage import Job
 
 SMALL = ["batch=4", "max_iter=1", "display=1", "test_every=0", "workers=0", "seed=5"]
 WEIGHTS = "snapshots/000001/weights.caffemodel"
 
 
 def train(stage, data, out, init=None):
-    settings = override(defaults("tiny"), SMALL)
-    return run_stage(Job(stage, data, out, "tiny", "vi", settings, init, None), [0])[0]
+    return run_stage(tiny_job(data, out, *SMALL, stage=stage, init=init), [0])[0]
 
 
 @pytest.fixture(scope="module")

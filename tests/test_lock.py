@@ -10,6 +10,7 @@ import sys
 
 import programs
 import pytest
+from stages import SHORT
 
 from data_prep import __main__ as prepare_command
 from data_prep.people import __main__ as people_command, write as people
@@ -18,7 +19,6 @@ from reid.common import lock
 from reid.common.errors import InputError
 from reid.common.lock import in_use
 
-SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 HOLD = """
 import os, sys, time
 from pathlib import Path
@@ -47,7 +47,7 @@ def end(process):
 
 def train(data, out, *more):
     return programs.run("tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
-                        "--chain", "scratch", "--set", *SMALL, *more)
+                        "--chain", "scratch", "--set", *SHORT, *more)
 
 
 def test_a_second_one_is_told_who_is_there_and_since_when(tmp_path):

@@ -7,26 +7,22 @@ from pathlib import Path
 import numpy as np
 import programs
 import pytest
-from stages import run_stage
+from stages import SHORT, run_stage, tiny_job
 
 from data_prep.prepare import prepare
-from reid.engine.settings import defaults, override
 from reid.engine.tables import read
 from reid.formats.feature_file import read_features
 from reid.formats.manifest import Database, Images, Manifest, PreparedSplit
 from reid.metrics.average_precision import average_precision
 from reid.metrics.chance import market1501_chance
 from reid.stages.evaluator import Evaluator
-from reid.stages.stage import Job
 
 
 def train(dataset, raw, out):
     data = out / "data"
     prepare(dataset, raw, data, splits=[0], epochs=1)
-    settings = override(defaults("tiny"),
-                        ["batch=4", "max_iter=2", "display=2", "test_every=2", "evaluate_every=1",
-                         "workers=0"])
-    return run_stage(Job(dataset, data, out / "runs", "tiny", "vi", settings, None, None), [0])[0]
+    asked = tiny_job(data, out / "runs", *SHORT, "test_every=2", "evaluate_every=1", stage=dataset)
+    return run_stage(asked, [0])[0]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import programs
 import pytest
 from records import edit
-from stages import run_stage, tiny_job
+from stages import SHORT, tiny_job
 
 from data_prep import __main__ as prepare_command
 from data_prep.check import check
@@ -33,18 +33,9 @@ from reid.stages.stage import check_stage
 from tools import doctor, make_prototxt
 from weights import convert, resnet_imagenet
 
-SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
-
 
 def job(data, out, *assignments):
-    return tiny_job(data, out, *SMALL, *assignments)
-
-
-@pytest.fixture(scope="module")
-def trained(prepared_viper, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs")
-    run_stage(job(prepared_viper, out), [0])
-    return out
+    return tiny_job(data, out, *SHORT, *assignments)
 
 
 GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[" * 50_000, b"{}", b"a: [1",
@@ -53,8 +44,8 @@ GARBAGE = [b"", b"null", b"3", b"[1, 2]", b"{", b"\xff\xfe\x00", b"\0" * 99, b"[
 
 @pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
 @pytest.mark.parametrize("name", ["settings.yaml", "start.json"])
-def test_a_damaged_record_of_what_was_asked_for(trained, prepared_viper, tmp_path, name, content):
-    out = shutil.copytree(trained, tmp_path / "runs")
+def test_a_damaged_record_of_what_was_asked_for(short_runs, prepared_viper, tmp_path, name, content):
+    out = shutil.copytree(short_runs, tmp_path / "runs")
     file = out / "viper/split00" / name
     file.write_bytes(content)
     with pytest.raises(InputError, match=f"^{file.parent}.*(damaged|was started with)") as refused:
@@ -239,8 +230,8 @@ def test_a_manifest_whose_lists_hold_something_else(prepared_viper, tmp_path, pl
 @pytest.mark.parametrize("value", [None, [], "x", {"a": {"b": 1}}], ids=str)
 @pytest.mark.parametrize("place", ["before.cmc.1", "after.cmc", "after.mAP.step", "chance.cmc.5",
                                    "tables.losses.csv", "tables.test.csv.bytes"])
-def test_a_result_that_holds_something_else_than_figures(trained, tmp_path, place, value):
-    shutil.copy(trained / "viper/split00/result.json", tmp_path)
+def test_a_result_that_holds_something_else_than_figures(short_runs, tmp_path, place, value):
+    shutil.copy(short_runs / "viper/split00/result.json", tmp_path)
     keys = place.replace(".csv", "-csv").split(".")
 
     def change(content):

@@ -235,34 +235,42 @@ def test_what_fails_in_a_worker_is_an_error_here(data, pictures, tmp_path, net_o
         net.forward()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, "exit", "error"])
-def test_workers_end_with_their_parent(data, tmp_path, how):
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, json.dumps(params(data, workers=2)), str(tmp_path), str(how)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parent,
-        # what a shell starts in the background ignores it, and hands that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    processes = json.loads(parent.stdout.readline())
-    if isinstance(how, signal.Signals):
-        assert all(map(runs, processes))
-        parent.send_signal(how)
-    parent.wait()
-    patience = time.monotonic() + 20
-    while any(map(runs, processes)):
-        assert time.monotonic() < patience, "workers outlived their parent"
-        time.sleep(0.05)
+def test_workers_end_with_their_parent(data, tmp_path):
+    command = [sys.executable, "-c", PARENTS, json.dumps(params(data, workers=2)), tmp_path]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               cwd=Path(__file__).parent)
+    for line in program.stdout:
+        how, parent, processes = json.loads(line)
+        if how.startswith("SIG"):
+            assert all(map(runs, processes))
+            os.kill(parent, signal.Signals[how])
+        patience = time.monotonic() + 20
+        while any(map(runs, [parent, *processes])):
+            assert time.monotonic() < patience, f"{how}: workers outlived their parent"
+            time.sleep(0.05)
+    assert program.wait() == 5
 
 
-PARENT = """
-import json, sys, time
+# Each has to end as a program does, so none is forked from the tests; this way Caffe is imported once.
+PARENTS = """
+import json, os, signal, sys, time
 from pathlib import Path
 from test_pair_data import make_net, worker_ids
-net = make_net(Path(sys.argv[2]), json.loads(sys.argv[1]))
+signal.signal(signal.SIGINT, signal.default_int_handler)    # what a shell starts in the background ignores it
+ways = "SIGKILL", "SIGTERM", "SIGINT", "exit", "error"
+for how in ways:
+    if not os.fork():
+        break
+else:
+    sys.exit(len([os.wait() for _ in ways]))
+folder = Path(sys.argv[2]) / how
+folder.mkdir()
+net = make_net(folder, json.loads(sys.argv[1]))
 net.forward()
-print(json.dumps(worker_ids(net)), flush=True)
-if sys.argv[3] == "error":
+print(json.dumps([how, os.getpid(), worker_ids(net)]), flush=True)
+if how == "error":
     raise RuntimeError
-if sys.argv[3] != "exit":
+if how != "exit":
     time.sleep(60)
 """
 

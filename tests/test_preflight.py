@@ -7,24 +7,23 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 from records import edit
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
-from reid.engine.settings import defaults, override
+from reid.engine.settings import defaults
 from reid.formats.pair_lmdb import PairStore
 from reid.nets import fit
 from reid.nets.build import deploy_net
 from reid.stages import preflight
 from reid.stages.preflight import Row
-from reid.stages.stage import Job, check_stage
+from reid.stages.stage import check_stage
 
 SMALL = ["batch=4", "max_iter=2", "display=1", "test_every=0", "snapshot_every=1", "workers=0"]
 
 
 def job(data, out, init=None, *assignments, strict=False, base="tiny"):
-    return Job("mine", data, out, base, "vi", override(defaults(base), [*SMALL, *assignments]), init, None,
-               strict=strict)
+    return tiny_job(data, out, *SMALL, *assignments, stage="mine", base=base, init=init, strict=strict)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from records import edit
-from stages import run_stage, tiny_job
+from stages import SHORT, run_stage, tiny_job
 from test_pairs import CAMERA, IDENTITY, IMAGES, identity_of
 
 from data_prep.check import NotProved, check
@@ -180,8 +180,7 @@ def test_a_recipe_asks_for_a_reading(prepared_viper, tmp_path):
     manifest = load_manifest(prepared_viper)
     with pytest.raises(InputError, match="prepared with anchors copies, .* for images; .* --anchors images"):
         check_prepared(mine, prepared_viper, manifest)
-    manifest.readings["anchors"] = "images"
-    check_prepared(mine, prepared_viper, manifest)
+    check_prepared(mine, prepared_viper, replace(manifest, readings={"anchors": "images"}))
 
 
 def test_runs_of_two_readings_are_two_rows(prepared_viper, generated_viper, tmp_path):
@@ -241,8 +240,7 @@ def test_validation_of_market1501_is_prepared_proved_and_kept_apart(tmp_path):
     said = list(check(tmp_path / "data"))
     assert "4 training identities held out for validation, seed 0" in said[3]
     assert "4 others are tested" in said[3]
-    job = tiny_job(tmp_path / "data", tmp_path / "runs", "batch=4", "max_iter=2", "test_every=0")
-    folder, = run_stage(replace(job, stage="market1501"), [0])
+    folder, = run_stage(tiny_job(tmp_path / "data", tmp_path / "runs", *SHORT, stage="market1501"), [0])
     result = result_file.read(folder)
     assert (result.validation, result.train_identities, result.test_identities) == (4, 4, 4)
     edit(folder / "result.json", lambda facts: facts.update(generated=False))

@@ -6,29 +6,24 @@ import shutil
 import numpy as np
 import pytest
 from records import FORGED, NESTED, edit, forge, load, places, store, unsigned
-from stages import run_stage
+from stages import SHORT, run_stage, tiny_job
 
 from data_prep.check import prove
 from data_prep.prepare import prepare
 from data_prep.splits.load import COMMITTED, committed
 from reid.common.errors import InputError
 from reid.common.rng import generator
-from reid.engine.settings import defaults, override
 from reid.formats import json_record, manifest, result, snapshot, weights_record
 from reid.formats.pair_lmdb import PairStore
 from reid.provenance import finished, lineage
 from reid.stages import chain, plan, same
 from reid.stages.plan import Request
-from reid.stages.stage import Job
-
-SMALL = ["batch=4", "max_iter=2", "display=2", "test_every=0", "snapshot_every=2", "workers=0"]
 
 
-@pytest.fixture(scope="module")
-def trained(prepared_viper, tmp_path_factory):
+@pytest.fixture
+def trained(short_runs):
     """The folder of a short run. Read only."""
-    settings, out = override(defaults("tiny"), SMALL), tmp_path_factory.mktemp("runs")
-    return run_stage(Job("viper", prepared_viper, out, "tiny", "vi", settings, None, None), [0])[0]
+    return short_runs / "viper/split00"
 
 
 @pytest.fixture
@@ -94,9 +89,8 @@ def test_a_digit_of_the_manifest_never_trains(prepared_viper, tmp_path):
     content = (data / "manifest.json").read_text()
     query = json.loads(content)["splits"]["split00"]["query"]
     (data / "manifest.json").write_text(content.replace(f'"query": [{query[0]}', f'"query": [{query[0] + 1}'))
-    job = Job("viper", data, tmp_path / "runs", "tiny", "vi", override(defaults("tiny"), SMALL), None, None)
     with pytest.raises(InputError, match=f"{data}/manifest.json: .*changed since it was written"):
-        run_stage(job, [0])
+        run_stage(tiny_job(data, tmp_path / "runs", *SHORT), [0])
     assert not (tmp_path / "runs").exists()
 
 
@@ -112,7 +106,7 @@ def command(data, out):
     chains = out.parent / "stages.yaml"
     chains.write_text("chains: {all: {viper: {parent: random}}}\n")
     return Request(stage="viper", data=data, out=out, base="tiny", objective="vi", splits=[0],
-                   assignments=SMALL, init=None, gpu=None, chains=chain.load(chains), chain=None,
+                   assignments=SHORT, init=None, gpu=None, chains=chain.load(chains), chain=None,
                    catalogue=None, strict=False, check_data=prove)
 
 

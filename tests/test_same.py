@@ -4,18 +4,15 @@ import shutil
 
 import pytest
 from records import edit
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from reid.common.errors import InputError
-from reid.engine.settings import defaults, override
-from reid.stages.stage import Job
 
 SMALL = ["batch=4", "max_iter=4", "display=4", "test_every=0", "snapshot_every=2", "workers=0"]
 
 
-def job(data, out, *assignments, objective="vi", **other):
-    settings = override(defaults("tiny"), [*SMALL, *assignments])
-    return Job("viper", data, out, "tiny", objective, settings, None, None, **other)
+def job(data, out, *assignments, **other):
+    return tiny_job(data, out, *SMALL, *assignments, **other)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +113,7 @@ def test_a_kept_head_is_part_of_what_was_asked_for(trained, prepared_viper, tmp_
     weights = trained / "viper/split00/snapshots/000004/weights.caffemodel"
 
     def second(keep):
-        return Job("mine", prepared_viper, tmp_path / "runs", "tiny", "vi", override(defaults("tiny"), SMALL),
-                   weights, None, keep_head=keep)
+        return job(prepared_viper, tmp_path / "runs", stage="mine", init=weights, keep_head=keep)
     folder, = run_stage(second(True), [0])
     for name in ("start.json", "settings.yaml", "result.json", None):
         with pytest.raises(InputError, match=f"{folder}.*a kept verification head; you asked for a fresh"):

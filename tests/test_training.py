@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import caffe
@@ -18,7 +17,7 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 from records import edit
-from stages import run_stage
+from stages import run_stage, tiny_job
 
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError
@@ -40,7 +39,6 @@ from reid.layers.source import Source
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import deploy_net
-from reid.stages.stage import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "evaluate_every=6",
@@ -50,8 +48,8 @@ SMALL = ["batch=4", "max_iter=12", "epochs=3", "display=4", "test_every=6", "eva
 TRUNK = fit.parameters(deploy_net("tiny", 8, 64, 64))
 
 
-def job(data, out, *assignments, init=None, stage="viper"):
-    return Job(stage, data, out, "tiny", "vi", override(defaults("tiny"), [*SMALL, *assignments]), init, None)
+def job(data, out, *assignments, **other):
+    return tiny_job(data, out, *SMALL, *assignments, **other)
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +183,8 @@ def test_one_batch_of_eight_pairs_is_learnt_by_heart(prepared_viper, tmp_path):
     epoch = pairs.epoch(0)
     eight = np.concatenate([epoch[epoch["same"] == same][:4] for same in (0, 1)])
     data = with_pairs(prepared_viper, tmp_path / "data", pairs, [eight] * 25)
-    asked = override(defaults("tiny"), ["batch=8", "dropout=0", "crop=256", "display=10"])
-    folder, = run_stage(Job("viper", data, tmp_path / "runs", "tiny", "vi", asked, None, None), [0])
+    asked = tiny_job(data, tmp_path / "runs", "batch=8", "dropout=0", "crop=256", "display=10")
+    folder, = run_stage(asked, [0])
     losses = read(folder / "losses.csv")
     assert losses["loss_verif"][-1] < .05
     # 10 of 75 epochs: 3 of 25
@@ -381,16 +379,15 @@ def full(solver, folder):
 
 
 def test_stored_statistics_need_weights(prepared_viper, tmp_path):
-    asked = Job("viper", prepared_viper, tmp_path, "resnet50", "vi", defaults("resnet50"), None, None)
     with pytest.raises(InputError, match="resnet50.*--init"):
-        run_stage(asked, [0])
+        run_stage(tiny_job(prepared_viper, tmp_path, base="resnet50"), [0])
 
 
 def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
     with pytest.raises(InputError, match="split07 is not prepared; there are split00"):
         run_stage(job(prepared_viper, tmp_path / "runs"), [7])
     with pytest.raises(InputError, match="stage cuhk01: --data holds viper"):
-        run_stage(replace(job(prepared_viper, tmp_path / "runs", stage="cuhk01"), datasets=DATASETS), [0])
+        run_stage(job(prepared_viper, tmp_path / "runs", stage="cuhk01", datasets=DATASETS), [0])
     with pytest.raises(InputError, match="no/manifest.json"):
         run_stage(job(tmp_path / "no", tmp_path / "runs"), [0])
     pairs = PairStore(prepared_viper / "split00/train")
