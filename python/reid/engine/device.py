@@ -9,20 +9,19 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from reid.common import machine
 from reid.common.errors import InputError
 from reid.formats import json_record
 
-Build = dict[str, Any]           # what tools/install_caffe.sh recorded about the Caffe in use
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and its lowest compute capability, 7.5
-NO_CARD = 100                          # CUDA_ERROR_NO_DEVICE
-MAJOR, MINOR = 75, 76                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+NO_CARD = 100            # CUDA_ERROR_NO_DEVICE
+MAJOR, MINOR = 75, 76    # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
-class Made(TypedDict, total=False):
-    """Of what was recorded about the Caffe in use, what is read."""
+class Build(TypedDict, total=False):
+    """Of what tools/install_caffe.sh recorded about the Caffe in use, what is read here."""
     gpu: bool
     architectures: list[int]
     caffe: str
@@ -68,7 +67,7 @@ def build() -> Build:
     if not file.is_file():
         return {}
     made = json_record.parse(file, "run tools/install_caffe.sh again")
-    json_record.check_value(made, Made, "", file, "run tools/install_caffe.sh again")
+    json_record.check_value(made, Build, "", file, "run tools/install_caffe.sh again")
     return made
 
 

@@ -1,4 +1,4 @@
-"""The training loop of one split of one stage."""
+"""The training loop of one split of one stage (paper, section III-C.2)."""
 
 import contextlib
 import signal

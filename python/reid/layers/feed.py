@@ -1,4 +1,4 @@
-"""The feed of image pairs without Caffe: which crops make up a batch, and their pixels."""
+"""The feed of image pairs, without Caffe: which crops make up a batch (paper, III-C.3), and their pixels."""
 import functools
 from collections.abc import Sequence
 from pathlib import Path

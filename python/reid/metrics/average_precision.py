@@ -1,4 +1,4 @@
-"""Average precision (AP) in its two flavours, from the ranks of a query's good matches."""
+"""Average precision (AP; paper, section III-B), in two flavours, from the ranks of a query's good matches."""
 
 import numpy as np
 

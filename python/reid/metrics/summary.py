@@ -1,4 +1,4 @@
-"""The figures of a Ranking: CMC and mAP, averaged over the queries, and over splits."""
+"""The figures of a Ranking (paper, section III-B): CMC and mAP, means over the queries, and over splits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
