@@ -7,7 +7,6 @@ row's memory is what the work added to its process, or all that a process of its
 
 import argparse
 import contextlib
-import importlib.util
 import inspect
 import json
 import os
@@ -19,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 
+from benchmarks.evaluate import run as evaluation
+from benchmarks.extract import run as extraction
 from benchmarks.memory import forget_peak, status
 from benchmarks.timing import seconds_of
 from data_prep.people.write import write
@@ -128,7 +128,7 @@ def feed(options: argparse.Namespace) -> dict[str, Any]:
     decodes. The limit is the one step that none can do without: bytes less the mean, written as floats by one
     core. Memory: of all processes, without files.
     """
-    run = module("feed/run.py")
+    from benchmarks.feed import run  # Caffe, which other entries do without
     rows, seconds, workers = [], 4.0, os.cpu_count()
     with generated() as (raw, room):
         for store in ("encoded", "raw"):
@@ -250,14 +250,13 @@ def extract(options: argparse.Namespace) -> dict[str, Any]:
     turns counts. The limit is the convolutions' multiplications and additions at the rate of a large float32
     matrix product. Memory: of the whole process.
     """
-    run = module("extract/run.py")
     rows = []
-    for size, images in run.IMAGES.items():
-        seen = run.compare(size, images, 2, options.torch_python)
-        ours, *peers = [seen["sides"].get(side) for side in run.SIDES]
+    for size, images in extraction.IMAGES.items():
+        seen = extraction.compare(size, images, 2, options.torch_python)
+        ours, *peers = [seen["sides"].get(side) for side in extraction.SIDES]
         limit = (product_rate() / seen["operations"], "the matrix product's rate")
-        for side, found in zip(run.SIDES[1:], peers):
-            peer = (found["images_per_second"], run.NAMES[side]) if found else NO_TORCH
+        for side, found in zip(extraction.SIDES[1:], peers):
+            peer = (found["images_per_second"], extraction.NAMES[side]) if found else NO_TORCH
             rows.append(row(f"{images} images of {size.replace('x', '×')}", ours["images_per_second"],
                             "images/s", True, peer, limit, int(ours["memory"])))
     return {"rows": rows}
@@ -276,15 +275,14 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     junk, and so long for a query that only the first ones are measured; it must come to the same rank-1 and
     mAP. It is 0.2.5 of its pip package, pure Python with --no-deps, of which its metrics alone are loaded.
     """
-    run = module("evaluate/run.py")
-    query, gallery = run.market(2048, run.GALLERY)
-    product, seconds, memory, _ = run.side_by_side(query, gallery, 3)
-    rows = [row(f"{run.QUERIES:,} queries in {run.GALLERY:,}, features of 2048", seconds, "s",
+    query, gallery = evaluation.market(2048, evaluation.GALLERY)
+    product, seconds, memory, _ = evaluation.side_by_side(query, gallery, 3)
+    rows = [row(f"{evaluation.QUERIES:,} queries in {evaluation.GALLERY:,}, features of 2048", seconds, "s",
                 peer=(None, "torchreid: below"), limit=(product, "the matrix product"), memory=memory)]
-    query, gallery = {key: array[:FEW] for key, array in query.items()}, run.without_junk(gallery)
-    product, seconds, memory, figures = run.side_by_side(query, gallery, 2)
-    if options.torch_python and run.has_torchreid(options.torch_python):
-        peer = (run.torchreid(options.torch_python, query, gallery, figures), "torchreid")
+    query, gallery = {key: array[:FEW] for key, array in query.items()}, evaluation.without_junk(gallery)
+    product, seconds, memory, figures = evaluation.side_by_side(query, gallery, 2)
+    if options.torch_python and evaluation.has_torchreid(options.torch_python):
+        peer = (evaluation.torchreid(options.torch_python, query, gallery, figures), "torchreid")
     else:
         peer = (None, "no torchreid: `pip install --no-deps torchreid==0.2.5` beside PyTorch")
     rows.append(row(f"{FEW} queries in {len(gallery['ids']):,}, without junk", seconds, "s", peer=peer,
@@ -341,7 +339,6 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
     grow, such as reading the images where pairs are counted, makes the slope smaller. Memory: at the largest
     size; beside it, where the data stream, at the smallest.
     """
-    run = module("evaluate/run.py")
     rows, curves = [], []
 
     def curve(name: str, unit: str, points: list[tuple[int, tuple[float, int]]], streams: bool) -> None:
@@ -356,12 +353,13 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
                             limit=(memory[0] / MIB, "at the smallest"), memory=memory[-1]))
 
     def ranked(queries: int, gallery: int, values: int) -> tuple[float, int]:
-        query, searched = run.market(values, gallery)
+        query, searched = evaluation.market(values, gallery)
         query = {key: array[:queries] for key, array in query.items()}
-        return with_memory(lambda: run.rank(query, searched))
+        return with_memory(lambda: evaluation.rank(query, searched))
 
     curve("gallery", "images", [(n, ranked(50, n, 128)) for n in GROWTH["gallery"]], True)
-    curve("feature length", "values", [(n, ranked(1000, run.GALLERY, n)) for n in GROWTH["values"]], False)
+    curve("feature length", "values",
+          [(n, ranked(1000, evaluation.GALLERY, n)) for n in GROWTH["values"]], False)
     with generated() as (raw, room):
         def prepared(out: str, raw: Path, splits: int, epochs: int) -> tuple[float, int]:
             return with_memory(lambda: prepare("viper", raw, room / out, [*range(splits)], epochs=epochs))
@@ -375,14 +373,6 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
         curve("identities", "people",
               [(n, prepared(f"p{n}", room / f"raw{n}", 1, 10)) for n in GROWTH["people"]], True)
     return {"rows": rows, "curves": curves}
-
-
-def module(path: str) -> ModuleType:
-    """A benchmark of its own as a module."""
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_")[:-3], ROOT / "benchmarks" / path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 if __name__ == "__main__":

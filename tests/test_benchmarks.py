@@ -1,28 +1,16 @@
 """benchmarks/run.py: what it says of a busy machine, which figure it calls better, and the page it writes."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from benchmarks import entries, run
+from benchmarks.alone import run_alone
+from benchmarks.extract import measure
 from reid.common.errors import InputError
-
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
-
-def load(name):
-    path = BENCHMARKS / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-run, entries = load("run"), load("entries")
 
 
 def entry(idle, unit="s", higher=False, **more):
@@ -89,12 +77,8 @@ def test_memory_counts_what_was_given_back():
 
 
 def test_growth_is_drawn_from_what_was_measured(monkeypatch):
-    def small(path):
-        made = module(path)
-        made.QUERIES, made.JUNK, made.DISTRACTORS, made.GALLERY, made.PEOPLE = 60, 20, 10, 200, 9
-        return made
-    module = entries.module
-    monkeypatch.setattr(entries, "module", small)
+    for name, count in (("QUERIES", 60), ("JUNK", 20), ("DISTRACTORS", 10), ("GALLERY", 200), ("PEOPLE", 9)):
+        monkeypatch.setattr(entries.evaluation, name, count)
     monkeypatch.setattr(entries, "GROWTH", {"gallery": (200, 300), "values": (4, 8), "epochs": (1, 3),
                                             "splits": (1, 2), "people": (4, 8)})
     monkeypatch.setattr(entries, "PEOPLE", 6)
@@ -120,9 +104,10 @@ def test_the_line_of_a_curve_is_the_fitted_one(monkeypatch):
 
 
 def test_features_are_compared_before_they_are_timed(tmp_path):
-    extract, measure = load("extract/run"), load("extract/measure")
-    assert extract.run_alone(extract.MEASURE, "write", tmp_path, "64x64", 8)["operations"] > 5e8
-    assert extract.run_alone(extract.MEASURE, "opencv", tmp_path, "64x64")["apart"] < 1e-5
+    def measured(*arguments):
+        return run_alone(measure.__file__, *arguments)
+    assert measured("write", tmp_path, "64x64", 8)["operations"] > 5e8
+    assert measured("opencv", tmp_path, "64x64")["apart"] < 1e-5
     features = np.load(tmp_path / "features.npy")
     with pytest.raises(SystemExit, match="its features are not Caffe's: apart by 9.9e-03"):
         measure.compare(features, 1.01 * features)
@@ -131,7 +116,7 @@ def test_features_are_compared_before_they_are_timed(tmp_path):
 def test_what_a_process_says_is_read_or_passed_on(tmp_path, capfd):
     (tmp_path / "x.py").write_text(
         "import sys; print('a'); print([1]) if sys.argv[1] == 'well' else sys.exit('ill')")
-    assert run.run_alone(tmp_path / "x.py", "well") == [1]
+    assert run_alone(tmp_path / "x.py", "well") == [1]
     with pytest.raises(InputError, match="x.py badly: ended with status 1"):
-        run.run_alone(tmp_path / "x.py", "badly")
+        run_alone(tmp_path / "x.py", "badly")
     assert capfd.readouterr().err == "ill\n"
