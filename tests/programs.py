@@ -1,5 +1,6 @@
 """Not a test: a program of the project in this process, which has most of its imports, or in a fork of it."""
 
+import multiprocessing
 import os
 import resource
 import runpy
@@ -36,6 +37,13 @@ def run(program, *arguments, largest_file=resource.RLIM_INFINITY):
     return subprocess.CompletedProcess([program, *arguments], status, *said)
 
 
+def begin(program, *arguments):
+    """A multiprocessing.Process that runs a program, named as in `run`."""
+    process = multiprocessing.get_context("fork").Process(target=_live, args=(program, arguments))
+    process.start()
+    return process
+
+
 def start(program):
     """Run a program, named as in `run`, in this process, whose sys.path it changes."""
     if program.endswith(".py"):
@@ -45,7 +53,7 @@ def start(program):
         runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
-def _live(program, arguments, largest_file):
+def _live(program, arguments, largest_file=resource.RLIM_INFINITY):
     """The child's life; does not return."""
     status = 99
     try:

@@ -5,8 +5,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -120,16 +118,14 @@ def test_no_epochs_is_evaluation_alone(prepared_viper, tmp_path):
 
 
 def start(data, out):
-    command = [sys.executable, ROOT / "tools/train_stage.py", "viper", "--data", data, "--out", out,
-               "--base", "tiny", "--chain", "scratch", "--set", *SMALL, "max_iter=25"]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, env={**os.environ, "GLOG_minloglevel": "2"})
+    return programs.begin("tools/train_stage.py", "viper", "--data", data, "--out", out, "--base", "tiny",
+                          "--chain", "scratch", "--set", *SMALL, "max_iter=25")
 
 
 def wait_for_iteration(run, process, iteration):
-    while process.poll() is None and len(read(run / "losses.csv").get("iteration", [])) < iteration:
+    while process.is_alive() and len(read(run / "losses.csv").get("iteration", [])) < iteration:
         time.sleep(.005)
-    assert process.poll() is None, process.stderr.read()
+    assert process.is_alive()
 
 
 def test_killed_and_interrupted_ends_in_the_same_bytes(prepared_viper, tmp_path):
@@ -138,19 +134,21 @@ def test_killed_and_interrupted_ends_in_the_same_bytes(prepared_viper, tmp_path)
 
     process = start(prepared_viper, tmp_path / "broken")
     wait_for_iteration(run, process, 3)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 130
     stopped, = (run / "snapshots").iterdir()
     assert int(stopped.name) == read(run / "losses.csv")["iteration"][-1]
 
     process = start(prepared_viper, tmp_path / "broken")
     wait_for_iteration(run, process, 13)
     process.kill()
-    process.wait()
+    process.join()
     assert not (run / "result.json").exists()
 
     process = start(prepared_viper, tmp_path / "broken")
-    assert process.wait() == 0, process.stderr.read()
+    process.join()
+    assert process.exitcode == 0
     for name in ("snapshots/000025/weights.caffemodel", "snapshots/000025/state.solverstate",
                  "losses.csv", "test.csv",
                  "evaluation.csv", "features/before/query.npz", "features/after/gallery.npz"):
