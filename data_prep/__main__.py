@@ -1,5 +1,10 @@
 """Prepare a dataset: `python -m data_prep DATASET --raw DIR --out DIR`."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 import time

@@ -4,6 +4,11 @@ Everything is read again and derived again from the manifest alone, without the 
 is printed for each thing proved; the first that does not hold ends the check with exit status 1.
 """
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections import defaultdict
@@ -139,10 +144,10 @@ def _people(name: str, manifest: Manifest, split: PreparedSplit) -> str:
 def _classes(name: str, manifest: Manifest, split: PreparedSplit) -> np.ndarray:
     """Derive the class of every image: training identities in order, −1 for the others."""
     identity = manifest.images.identity
-    order = sorted({identity[place] for place in split.train})
+    order = {number: place for place, number in enumerate(sorted({identity[place] for place in split.train}))}
     _claim(len(order) == split.classes, name, f"{len(order)} training identities, not {split.classes}")
     trains = set(split.train)
-    return np.array([order.index(number) if place in trains else -1 for place, number in enumerate(identity)])
+    return np.array([order[number] if place in trains else -1 for place, number in enumerate(identity)])
 
 
 def _training(folder: Path, manifest: Manifest, split: PreparedSplit, classes: np.ndarray) -> str:

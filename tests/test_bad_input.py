@@ -139,6 +139,18 @@ def test_a_missing_and_a_foreign_database(tmp_path):
             store(tmp_path)
 
 
+def test_a_database_that_this_process_may_not_map_is_not_called_damaged(prepared_viper):
+    """The error of a damaged one says to delete it."""
+    program = ("import resource, sys\nfrom reid.common.errors import InputError\n"
+               "from reid.formats.image_lmdb import ImageStore\n"
+               "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+               "try:\n    ImageStore(sys.argv[1])\nexcept InputError as error:\n    sys.exit(str(error))\n")
+    done = subprocess.run([sys.executable, "-c", program, prepared_viper / "images"], capture_output=True,
+                          text=True)
+    assert done.stderr.startswith(f"{prepared_viper}/images: cannot be read: "), done.stderr
+    assert "delete" not in done.stderr
+
+
 def test_a_database_of_another_format(prepared_viper, tmp_path):
     with pytest.raises(InputError, match="not a pair LMDB"):
         PairStore(prepared_viper / "images")

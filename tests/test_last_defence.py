@@ -1,7 +1,9 @@
 """Whatever happens in a command, it ends in one line; an unexpected one leaves its traceback in a log."""
 
+import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reid.common import interrupt
 from reid.common.errors import InputError, command_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +55,8 @@ def test_without_room_for_the_log_the_line_stays(capsys, monkeypatch, logs):
 def test_what_was_foreseen_leaves_no_log(capsys, logs):
     for error, status, said in ((InputError("a file\nof two lines"), 2, "error: a file of two lines\n"),
                                 (FileNotFoundError(2, "Gone", "x"), 2, "error: [Errno 2] Gone: 'x'\n"),
+                                (OSError(24, "Full", "x"), 2, "error: [Errno 24] Full: 'x'; allow this "
+                                 "process more open files (ulimit -n)\n"),
                                 (KeyboardInterrupt(), 130, "interrupted\n")):
         assert ended(error, capsys) == (status, said)
     assert not list(logs.iterdir())
@@ -75,4 +80,55 @@ def test_output_that_nobody_reads(generated_viper, prepared_viper, tmp_path, clo
     done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{sys.executable} {command} {closed}"], cwd=ROOT,
                           capture_output=True, text=True, env=buffered)
     assert done.returncode in statuses, done
-    assert done.stderr.count("error: ") == (done.returncode == 2) and "Traceback" not in done.stderr
+    assert done.stderr.count("error: standard output: ") == (done.returncode == 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_stream_is_no_other_file():
+    """Caffe and the libraries of pictures write to descriptor 2, whatever lies behind it."""
+    command = ("import os, sys\nfrom reid.common.errors import command_line\n@command_line\ndef main():\n"
+               "    opened = open('/etc/passwd')\n    return opened.fileno()\n"
+               "sys.exit(main())\n")
+    done = subprocess.run(["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, command],
+                          env={"PYTHONPATH": str(ROOT / "python")})
+    assert done.returncode > 2
+
+
+PROGRAMS = [path for folder in ("tools", "data_prep", "weights")
+            for path in sorted((ROOT / folder).rglob("*.py")) if "@command_line\n" in path.read_text()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_ctrl_c_during_the_imports_ends_a_program(program):
+    """What stands first in it sees to that: some imports would swallow a KeyboardInterrupt."""
+    _, first, second, *_ = ast.parse(program.read_text()).body
+    assert ast.unparse(first) == "from reid.common import interrupt"
+    assert ast.unparse(second) == "if __name__ == '__main__':\n    interrupt.end_at_once()"
+
+
+def test_ctrl_c_while_pycaffe_is_imported():
+    """The caffe/io.py of pycaffe goes on after any exception in its imports."""
+    command = ("import os, runpy, signal, sys\n"
+               "class Finder:\n"
+               "    def find_spec(name, path=None, target=None):\n"
+               "        if name == 'google.protobuf':\n"
+               "            os.kill(os.getpid(), signal.SIGINT)\n"
+               "sys.meta_path.insert(0, Finder)\n"
+               "sys.argv[1:] = ['--help']\n"
+               "runpy.run_path('tools/lineage.py', run_name='__main__')\n")
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_raises_again_in_main():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt.end_at_once()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert command_line(lambda: signal.getsignal(signal.SIGINT))() is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)    # as a shell starts what is to run behind
+        interrupt.end_at_once()
+        assert command_line(lambda: signal.getsignal(signal.SIGINT))() is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,5 +1,7 @@
 """Cores and memory: the machine's, and a container's share of them."""
 
+import resource
+
 import pytest
 
 from reid.common import machine
@@ -15,6 +17,8 @@ def container(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: range(8))
+    monkeypatch.setattr(machine, "STATM", tmp_path / "statm")
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
     return lambda name, text: (tmp_path / name).write_text(f"{text}\n")
 
 
@@ -55,3 +59,13 @@ def test_shared_memory_is_a_use_of_it(container):
     assert machine.memory() == (4 * GB, GB)
     container("memory.max", 2 * GB)
     assert machine.memory() == (2 * GB, 0)
+
+
+def test_a_limit_of_the_process_is_one_of_its_memory(container, monkeypatch):
+    """Caffe aborts where it is given no more, as under a batch system's limit."""
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda kind: (4 * GB, 8 * GB))
+    container("statm", f"{GB // resource.getpagesize()} 1 1 1 0 1 0")
+    total, free = machine.memory()
+    assert total == 4 * GB and abs(free - 3 * GB) < 10 ** 4
+    container("statm", f"{5 * GB // resource.getpagesize()} 1 1 1 0 1 0")
+    assert machine.memory() == (4 * GB, 0)

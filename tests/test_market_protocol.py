@@ -218,6 +218,16 @@ def test_rows_are_the_distances_in_blocks(monkeypatch):
     np.testing.assert_array_equal(np.argsort(rows), np.argsort(whole))
 
 
+@pytest.mark.parametrize("kind, scale", [(np.float32, 1e-39), (np.float64, 1e-60),
+                                         (np.float64, 1e60)])
+def test_how_long_features_are_changes_no_distance(kind, scale):
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(3, 8)), rng.normal(size=(9, 8))
+    wanted = np.array(list(distance_rows(query, gallery)))
+    found = np.array(list(distance_rows(query, (gallery * scale).astype(kind))))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="query 1 is of identity -1"):
         evaluate(np.zeros((2, 1)), [7, JUNK], [1, 1], [7], [2])

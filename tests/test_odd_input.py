@@ -275,6 +275,26 @@ def test_yaml_that_python_cannot_take(tmp_path, content):
         yaml_file.read(tmp_path / "x.yaml")
 
 
+@pytest.mark.parametrize("content", ["a: 1\nb: 2\na: 3\n", "x: {a: 1, 'a': 2}\n"])
+def test_a_key_that_stands_twice_in_yaml(tmp_path, content):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(InputError, match=f"^{tmp_path}/x.yaml: is not YAML: key 'a' stands twice .*line"):
+        yaml_file.read(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, c: 3}\n")
+    assert yaml_file.read(tmp_path / "x.yaml")["d"] == {"b": 1, "c": 3}
+
+
+@pytest.mark.parametrize("name, values, words", [
+    ("features", np.ones((2, 8), np.longdouble), "features are of type .*; they must be real numbers"),
+    ("ids", ["a", "\ud800"], r"ids hold '\\ud800'; they must be Unicode text"),
+    ("names", ["a\0b", "c"], r"names hold 'a\\x00b'; they must be Unicode text")])
+def test_a_feature_file_with_what_no_other_file_can_hold(tmp_path, name, values, words):
+    arrays = {"features": np.ones((2, 8), np.float32), "ids": [1, 2], "cams": [1, 1], name: values}
+    np.savez(tmp_path / "q.npz", **arrays)
+    with pytest.raises(InputError, match=f"^{tmp_path}/q.npz: {words}"):
+        read_features(tmp_path / "q.npz")
+
+
 def test_a_feature_file_that_unpacks_to_more_than_there_is_memory(tmp_path, monkeypatch):
     write_features(tmp_path / "q.npz", np.ones((100, 8)), np.arange(100), np.ones(100, int), ["x"] * 100)
     monkeypatch.setattr(feature_file, "memory", lambda: (3000, 3000))

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import shutil
 import socket
+import sys
 import threading
 from dataclasses import replace
 
@@ -55,11 +56,19 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Serving(http.server.ThreadingHTTPServer):
+    """Says nothing of a client that has had enough, as one that refuses what it is sent."""
+
+    def handle_error(self, *_):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*_)
+
+
 @pytest.fixture
 def server(monkeypatch):
     """(the handler's class, to set how it behaves; an address)."""
     handler = type("Handler", (Server,), {"asked": []})
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    running = Serving(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=running.serve_forever, args=(.01,))
     thread.start()
     monkeypatch.setattr(downloading.time, "sleep", lambda seconds: None)

@@ -9,6 +9,11 @@ dtl-reid/              this project, and in place of its virtual environment a w
                        version
 """
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import json
 import re

@@ -1,5 +1,10 @@
 """Prove from published tables alone what in them cannot be true. Exit status 1 where anything is found."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections.abc import Iterator

@@ -1,5 +1,10 @@
 """Say what is installed here and what Caffe can compute on, what is wrong, and what to do."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import ctypes
 import importlib

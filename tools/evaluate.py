@@ -1,5 +1,10 @@
 """Score feature files of queries against feature files of their galleries, under a protocol of the paper."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import json
 import sys

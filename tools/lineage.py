@@ -1,5 +1,10 @@
 """Print where a run's weights come from, stage by stage back to ImageNet, and what is gone or changed."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections.abc import Iterator

@@ -4,6 +4,11 @@ The table of settings, the pictures of the rooms and of the net, the tables of d
 and docs/report.html.
 """
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import sys
 from pathlib import Path
 from types import UnionType

@@ -1,5 +1,10 @@
 """Write the committed nets, prototxt/<base>/<objective>/{train,test,deploy,solver}.prototxt."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import sys
 from pathlib import Path
 from types import SimpleNamespace

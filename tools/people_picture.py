@@ -1,5 +1,10 @@
 """Draw docs/people.jpg: generated people in the pairs that a net is trained on."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 import tempfile

@@ -1,5 +1,10 @@
 """Show what chosen or the worst queries found: a page of pictures marked good, junk, distractor or wrong."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections.abc import Iterable

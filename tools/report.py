@@ -1,5 +1,10 @@
 """Put the results of runs beside the paper's: one HTML page, and the tables as text, Markdown and CSV."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from pathlib import Path

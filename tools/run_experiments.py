@@ -1,5 +1,10 @@
 """Run an experiment of the paper: the stages of its rows, on Snakemake, and the report."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import contextlib
 import ctypes

@@ -1,5 +1,10 @@
 """Train a stage, after the stages that it starts from; rank the test identities; write the result."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import os
 import sys

@@ -3,6 +3,12 @@
 Each photograph's shorter side is brought to 256 pixels, and the 224×224 in the centre is classified. Without
 IMAGE the two sample photographs of scikit-learn are taken: china.jpg, a Chinese palace, and flower.jpg.
 """
+
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 import tempfile
@@ -21,6 +27,7 @@ from google.protobuf import text_format
 from reid.common.errors import InputError, command_line
 from reid.formats import weights_record
 from reid.formats.caffemodel import read_caffemodel
+from reid.formats.picture import read_picture
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.build import classifier_net
@@ -69,11 +76,7 @@ def _photographs(paths: Sequence[Path]) -> Sequence[tuple[Path | str, np.ndarray
         samples = sklearn.datasets.load_sample_images()
         names = [Path(name).name for name in samples.filenames]
         return [(name, image[:, :, ::-1]) for name, image in zip(names, samples.images)]
-    photographs = [(path, cv2.imread(str(path))) for path in paths]
-    for path, image in photographs:
-        if image is None:
-            raise InputError(f"{path}: cannot be read as an image")
-    return photographs
+    return [(path, read_picture(path)) for path in paths]
 
 
 @command_line

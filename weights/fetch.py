@@ -1,5 +1,10 @@
 """Get weights of the catalogue as weights/files/NAME.caffemodel: download and convert them if necessary."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import hashlib
 import shutil

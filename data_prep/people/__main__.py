@@ -1,5 +1,10 @@
 """Generate people: `python -m data_prep.people --layout viper --out DIR --identities N --seed S`."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,10 @@
 """Write a committed split file again: `python -m data_prep.splits viper`."""
 
+from reid.common import interrupt
+
+if __name__ == "__main__":
+    interrupt.end_at_once()
+
 import argparse
 import json
 import sys

@@ -1,5 +1,6 @@
 """InputError, for what the user can correct, and how every command line ends on an error."""
 
+import errno
 import functools
 import os
 import re
@@ -8,6 +9,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+
+from reid.common import interrupt
 
 
 class InputError(ValueError):
@@ -23,6 +26,8 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
     """
     @functools.wraps(main)
     def guarded(*arguments: list[str] | None) -> int | None:
+        interrupt.raise_again()
+        _keep_standard_streams()
         for name in ("stdout", "stderr"):    # one that is closed is None, which progress bars do not expect
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w"))
@@ -39,15 +44,30 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
         except (InputError, OSError) as error:
             try:
                 sys.stdout.flush()
-            except OSError:    # such as a full disk
+            except OSError as failure:    # such as a full disk
                 _discard_output()
-            return _end(str(error))
+                if isinstance(error, OSError) and not error.filename:
+                    return _end(f"standard output: {failure.strerror}; send it where there is room")
+            return _end(f"{error}{_way_out(error)}")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
         except Exception as error:
             return _end(f"unexpected {type(error).__name__}: {error}{_log()}")
     return guarded
+
+
+def _keep_standard_streams() -> None:
+    """Open what is closed of descriptors 0 to 2: else a file gets it, and what C libraries say goes there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _way_out(error: Exception) -> str:
+    """What to do about an OSError whose own message does not show it, as a phrase."""
+    files = getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE)
+    return "; allow this process more open files (ulimit -n)" if files else ""
 
 
 def _discard_output() -> None:

@@ -3,11 +3,13 @@
 import math
 import os
 import platform
+import resource
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")    # version 2; inside a container its root is the container's own
 MEMINFO = Path("/proc/meminfo")
 CPUINFO = Path("/proc/cpuinfo")
+STATM = Path("/proc/self/statm")    # pages of this process's address space, first
 
 
 def describe() -> str:
@@ -34,7 +36,7 @@ def threads() -> int:
 
 
 def memory() -> tuple[int, int]:
-    """Total and free memory in bytes, within the limits of a container.
+    """Total and free memory in bytes, within the limits of a container and of this process (ulimit -v).
 
     A container's memory use includes cached pages of files; the kernel frees these when memory is needed, so
     they count as free here.
@@ -47,6 +49,10 @@ def memory() -> tuple[int, int]:
         pages = _numbers(CGROUP / "memory.stat")
         used = int((CGROUP / "memory.current").read_text()) - pages["active_file"] - pages["inactive_file"]
         free = max(0, min(free, total - used))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        used = int(STATM.read_text().split()[0]) * resource.getpagesize()
+        total, free = min(total, limit), max(0, min(free, limit - used))
     return total, free
 
 

@@ -5,6 +5,7 @@ by file name alone, so that a run can be moved and two equal runs have equal byt
 """
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import shutil
@@ -26,6 +27,8 @@ from reid.formats import snapshot
 from reid.formats.caffemodel import read_caffemodel, shape
 from reid.formats.snapshot import STATE, WEIGHTS, Snapshot
 from reid.nets import fit
+
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 
 
 def prefix(run: Path) -> str:
@@ -59,9 +62,10 @@ def save(solver: caffe.SGDSolver, run: Path, keep: int, seconds: float, trained_
             snapshot.write(partial, iteration=solver.iter, seconds=seconds, trained_with=trained_with,
                            tables=tables.state(run))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}; make room (a quota and a limit on "
-                         "the size of files count too) and start the same command again: it resumes from the "
-                         "last whole snapshot") from None
+        make_room = ("make room (a quota and a limit on the size of files count too) and "
+                     if error.errno in NO_ROOM else "")
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; {make_room}start the same command "
+                         "again: it resumes from the last whole snapshot") from None
     finally:
         shutil.rmtree(written.parent)
     # A later one that was found damaged does not count among the newest: it would displace a whole one.

@@ -10,6 +10,8 @@ import numpy as np
 from reid.common.errors import InputError
 
 _VALUES_PER_COMMIT = 256
+DAMAGED = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,
+           lmdb.VersionMismatchError)
 
 
 class Writer:
@@ -91,8 +93,10 @@ class Store:
                 self._environment = lmdb.open(os.fsencode(self.path), readonly=True, lock=False,
                                               readahead=False)
                 self._transaction = self._environment.begin(buffers=True)
-            except lmdb.Error as error:
+            except DAMAGED as error:
                 raise self.damaged(f"not an LMDB that can be read: {error}") from error
+            except lmdb.Error as error:    # such as no memory or no right to read it: the file may be whole
+                raise InputError(f"{self.path}: cannot be read: {error}") from error
             pages = self._environment.info()["last_pgno"] + 1
             self._needed = pages * self._environment.stat()["psize"]
             self._file = open(self.path / "data.mdb", "rb")    # the one that is mapped, whatever replaces it

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reid.common.errors import InputError
-from reid.common.files import write_whole
+from reid.common.files import is_utf_8, write_whole
 from reid.common.machine import memory
 from reid.metrics.distance import lengths
 from reid.metrics.features import Features
@@ -64,7 +64,7 @@ def _check_size(path: Path) -> None:
 def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """InputError where a value cannot be what its array says."""
     features, ids, cams = (arrays[name] for name in ("features", "ids", "cams"))
-    if features.dtype.kind not in "fiu":
+    if features.dtype.kind not in "fiu" or features.dtype.itemsize > 8:
         raise InputError(f"{path}: features are of type {features.dtype}; they must be real numbers")
     try:
         lengths(features)
@@ -72,7 +72,16 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise InputError(f"{path}: {error}") from None
     if ids.dtype.kind not in "iuU":
         raise InputError(f"{path}: ids are of type {ids.dtype}; they must be whole numbers or strings")
+    for name in {"ids", "names"} & arrays.keys():
+        texts = arrays[name].tolist() if arrays[name].dtype.kind == "U" else ()
+        for odd in (text for text in texts if not _is_name(text)):
+            raise InputError(f"{path}: {name} hold {odd!r:.60}; they must be Unicode text without NUL")
     unknown = np.flatnonzero(cams < 0) if cams.dtype.kind in "iu" else [0]
     if len(unknown):
         raise InputError(f"{path}: camera {cams[unknown[0]]} of image {unknown[0]} is not known; cameras are "
                          "whole numbers from 0")
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be written to a file and, as a path, be opened."""
+    return "\0" not in text and is_utf_8(text)

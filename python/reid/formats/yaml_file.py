@@ -8,10 +8,22 @@ from reid.common.errors import InputError
 from reid.common.files import read_bytes
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: the first value would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice",
+                                                        node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read(path: Path) -> object:
     """The contents of a YAML file; InputError where it is missing or is not YAML."""
     try:
-        return yaml.safe_load(read_bytes(path).decode())
+        return yaml.load(read_bytes(path).decode(), _Loader)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:    # not UTF-8: a ValueError

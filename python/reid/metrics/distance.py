@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from reid.common.errors import InputError
 
+SMALL, LARGE = 1e-30, 1e30    # lengths beyond which a row or its inverse would leave float32's range
 QUERIES = 1024    # at most in one matrix product; with fewer the gallery would be read more often
 BLOCK = 50_000_000    # distances at most in one product: 200 MB of float32, and two are held
 
@@ -52,11 +53,17 @@ def distance_rows(query: ArrayLike, gallery: ArrayLike,
 
     The gallery is not copied where it is of `dtype` already: its lengths are divided out of the products.
     """
-    query, gallery = np.asarray(query), np.asarray(gallery, dtype)
+    query, gallery = np.asarray(query), np.asarray(gallery)
     if query.shape[1] != gallery.shape[1]:
         raise InputError(f"query features have {query.shape[1]} values and gallery features "
                          f"{gallery.shape[1]}: they come from different nets")
-    query, norms = normalise(query).astype(dtype), lengths(gallery)
+    norms = lengths(gallery)
+    if ((norms > 0) & ((norms < SMALL) | (norms > LARGE))).any():
+        gallery = normalise(gallery)
+    if gallery.dtype != dtype:
+        gallery = gallery.astype(dtype)
+        norms = lengths(gallery)
+    query = normalise(query).astype(dtype)
     scale = (-2 * _inverse(norms)).astype(dtype)
     gallery_squares, query_squares = (norms > 0).astype(dtype), query.any(axis=1).astype(dtype)    # 1 or 0
     for row, square in zip(chain.from_iterable(_products(query, gallery)), query_squares):

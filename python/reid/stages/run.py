@@ -179,7 +179,7 @@ class Run:
     def log(self, line: str) -> None:
         """Print a line and append it to log.txt."""
         print(f"{self.job.stage} {self.name}: {line}", flush=True)
-        with open(self.folder / "log.txt", "a") as file:
+        with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
             print(line, file=file)
 
     def _settled(self) -> Settings:
