@@ -1,9 +1,11 @@
 """Snapshots: as many as are asked for, whole or not there at all, never resumed from where damaged."""
 
 import contextlib
+import multiprocessing
 import os
 import resource
 import shutil
+import signal
 
 import caffe
 import numpy as np
@@ -159,3 +161,15 @@ def test_a_file_system_without_pipes(solver, tmp_path, monkeypatch):
     snapshots.save(solver, tmp_path / "run", 2, seconds=1.5, trained_with={})
     assert with_pipes == {name: (tmp_path / "run/snapshots/000004" / name).read_bytes()
                           for name in (WEIGHTS, STATE)}
+
+
+def test_where_the_reader_of_the_pipe_is_killed_the_process_ends(tmp_path):
+    """As where the machine has no memory left; Caffe would wait for ever."""
+    process = os.fork()
+    if not process:
+        signal.alarm(20)
+        with snapshots._received(tmp_path / "pipe", tmp_path / "file"):
+            multiprocessing.active_children()[0].kill()
+            (tmp_path / "pipe").write_bytes(bytes(1 << 20))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGIO

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 CASES = {"kills": 2, "full-disks": 2, "limits": 2, "files": 12, "twice": 1, "clocks": 1, "names": 2,
-         "people": 1, "forged": 3}
+         "people": 1, "forged": 3, "signals": 1, "surroundings": 2}
 
 
 def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback():

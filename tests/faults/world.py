@@ -94,10 +94,12 @@ class Running:
         command = name if isinstance(name, Command) else COMMANDS[name]
         arguments = [str(Path(folder, part[1:])) if part[:1] == "@" else part for part in command.arguments]
         self.folder, self.pipes = folder, [os.pipe() for _ in range(2)]    # no limit on files is one on them
-        self.began = time.monotonic()
         self.pid = os.fork()
         if not self.pid:
             self._live(command.main, ["command", *arguments], before)
+        while os.getsid(self.pid) != self.pid:    # a signal before that is lost in the fork, or hits a trace
+            time.sleep(0)
+        self.began = time.monotonic()
         for mine, others in self.pipes:
             fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, ROOM)
             os.set_blocking(mine, False)
@@ -130,8 +132,12 @@ class Running:
 
     def kill(self, group):
         """SIGKILL to the main process, or to all of its group."""
+        self.send(signal.SIGKILL, group)
+
+    def send(self, number, group):
+        """A signal to the main process, or to all of its group."""
         with contextlib.suppress(ProcessLookupError):
-            (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+            (os.killpg if group else os.kill)(self.pid, number)
 
     def end(self):
         """Wait for its end; returns the Ending. The world's folder is taken out of what it said."""

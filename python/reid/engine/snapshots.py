@@ -6,6 +6,7 @@ by file name alone, so that a run can be moved and two equal runs have equal byt
 
 import contextlib
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -91,10 +92,18 @@ def _received(pipe: Path, file: Path) -> Iterator[None]:
     held = os.open(pipe, os.O_WRONLY)    # the child reads until this is closed, or this process is gone
     os.set_blocking(source, True)
     child = multiprocessing.get_context("fork").Process(target=_drain, args=(source, held, file))
+    # Where the child is killed, Caffe would wait for ever: SIGIO, which this end of a pipe sends when the
+    # other goes with the child, ends the process.
+    alive, with_child = os.pipe()
+    fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(alive, fcntl.F_SETFL, os.O_ASYNC)
     child.start()
+    os.close(with_child)
     try:
         yield
     finally:
+        fcntl.fcntl(alive, fcntl.F_SETFL, 0)    # from here on the child may end
+        os.close(alive)
         os.close(source)
         os.close(held)
         child.join()
