@@ -27,8 +27,8 @@ from reid.common.rng import generator
 FAULTS = {**FAULTS, "odd names of people": odd_identities, "forged records": forged_record,
           "signals": signalled, "odd surroundings": odd_surroundings}
 DEFAULT = {"kills": 300, "full disks": 100, "file-size limits": 100, "damaged files": 2000, "two at once": 40,
-           "clock set back": 40, "odd names": 100, "odd names of people": 10, "forged records": 500, "signals": 150,
-           "odd surroundings": 150}
+           "clock set back": 40, "odd names": 100, "odd names of people": 10, "forged records": 500,
+           "signals": 150, "odd surroundings": 150}
 OPTIONS = {"damaged files": "files", "two at once": "twice", "clock set back": "clocks", "odd names": "names",
            "file-size limits": "limits", "odd names of people": "people", "forged records": "forged",
            "odd surroundings": "surroundings"}

@@ -1,4 +1,4 @@
-"""Odd surroundings of a command: signals, few open files, closed or full outputs, no room for scratch files."""
+"""Odd surroundings of a command: signals, few open files, closed or full outputs, no scratch folder."""
 
 import os
 import resource
