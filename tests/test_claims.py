@@ -98,6 +98,15 @@ def test_seeds_count_as_splits_do_and_other_settings_are_not_compared(tmp_path):
     assert judged(tmp_path)["pre-training"].parts == {"ImageNet over random weights": []}
 
 
+def test_random_weights_have_no_stored_statistics_to_be_compared_by(tmp_path):
+    for split in range(3):
+        for name, about, rank1, norm in (("a", imagenet(), .5, "stored"), ("b", imagenet(), .9, "batch"),
+                                         ("c", RANDOM, .3, "batch")):
+            write(tmp_path / name, split, .05, rank1, about=about, batch_norm=norm)
+    (found,), = judged(tmp_path)["pre-training"].parts.values()
+    assert found.differences == pytest.approx([20, 20, 20])
+
+
 def test_one_comparison_against_it_contradicts_a_claim(tmp_path):
     for dataset, better in (("viper", .1), ("cuhk01", -.1)):
         for split in range(3):

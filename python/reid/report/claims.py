@@ -147,6 +147,8 @@ class _Run:
         known = {"objective": result.objective, "start": "chain" if between and start == "imagenet"
                  else start,
                  "verif_weight": settings.pop("verif_weight", None)}
+        if start == "random" and settings.get("batch_norm") == "batch":
+            settings["batch_norm"] = "stored"    # it follows from the start too: there are none to be stored
         fixed = {"base": result.base, "between": between, "iterations": result.iterations,
                  "settings": settings}
         unit = section.stage, result.data["images"], result.split, result.settings.get("seed")
