@@ -44,6 +44,32 @@ def signalled(world, random):
     return case
 
 
+BESIDE = {"prepare": ("check", "train", "report"),
+          "train": ("report", "evaluate", "ranked", "lineage", "check", "prepare")}
+"""Which commands use what another one is making; "train" is one that was killed before."""
+
+
+def two_kinds_at_once(world, random):
+    """A command while another makes what it reads: either says so, and both come to the same afterwards."""
+    name = str(random.choice(list(BESIDE)))
+    other, delay = str(random.choice(BESIDE[name])), random.uniform(0, world.seconds[name])
+    case = Case(f"{other} {delay:.2f} s after {name}")
+    parts = {*COMMANDS[name].reads, *COMMANDS[other].reads, *(["runs"] if name == "train" else [])}
+    with world.copy(*sorted(parts - {*(["data"] if name == "prepare" else [])})) as folder:
+        if "runs" in parts:
+            world.half(folder)
+        first = Running(name, folder)
+        time.sleep(delay)
+        second = Running(other, folder)
+        for ending in (second.end(), first.end()):
+            case.judge(ending, (0, 1, 2))
+        case.same(world, name, folder)
+        if "runs" in parts:
+            case.same(world, "train", folder)
+        case.same(world, other, folder)
+    return case
+
+
 def odd_surroundings(world, random):
     """A command has few open files, lacks streams, has a full output, or no folder for scratch files."""
     name, what = str(random.choice(world.names)), list(SURROUNDINGS)[random.integers(len(SURROUNDINGS))]

@@ -3,6 +3,10 @@
 `checksum` is the SHA-256 of the rest of the content. A file of an older version without one is read, and a
 line on stderr says so. A record must have every field of its dataclass that has no default; one of an older
 version without `format` is read as format 1.
+
+`wrong` is not left to pydantic. Debian 12's, 1.10, takes "1", True and 3.7 for a whole number and NaN for a
+float unless every annotation is a type of its own, looks at a manifest's long lists number by number, and its
+messages would be put into one sentence here; 2.x is strict, but not among Debian's packages.
 """
 
 import functools
