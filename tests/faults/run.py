@@ -17,7 +17,7 @@ from pathlib import Path
 from faults import FAULTS, WRONG, Damage, can_mount, damage
 from forge import forged_record
 from names import odd_identities
-from surroundings import odd_surroundings, signalled
+from surroundings import odd_surroundings, signalled, two_kinds_at_once
 from world import COMMANDS, World
 from yaml import safe_load
 
@@ -25,13 +25,14 @@ from reid.common.errors import command_line
 from reid.common.rng import generator
 
 FAULTS = {**FAULTS, "odd names of people": odd_identities, "forged records": forged_record,
-          "signals": signalled, "odd surroundings": odd_surroundings}
+          "signals": signalled, "two kinds at once": two_kinds_at_once,
+          "odd surroundings": odd_surroundings}
 DEFAULT = {"kills": 300, "full disks": 100, "file-size limits": 100, "damaged files": 2000, "two at once": 40,
            "clock set back": 40, "odd names": 100, "odd names of people": 10, "forged records": 500,
-           "signals": 150, "odd surroundings": 150}
+           "signals": 150, "two kinds at once": 40, "odd surroundings": 150}
 OPTIONS = {"damaged files": "files", "two at once": "twice", "clock set back": "clocks", "odd names": "names",
            "file-size limits": "limits", "odd names of people": "people", "forged records": "forged",
-           "odd surroundings": "surroundings"}
+           "two kinds at once": "kinds", "odd surroundings": "surroundings"}
 
 
 @command_line

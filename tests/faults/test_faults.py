@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-CASES = {"kills": 2, "full-disks": 2, "limits": 2, "files": 12, "twice": 1, "clocks": 1, "names": 2,
-         "people": 1, "forged": 3, "signals": 1, "surroundings": 2}
+CASES = {"kills": 1, "full-disks": 1, "limits": 2, "files": 12, "twice": 1, "clocks": 1, "names": 1,
+         "people": 1, "forged": 3, "signals": 1, "kinds": 1, "surroundings": 1}
 
 
 def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback():
@@ -18,4 +18,4 @@ def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback():
     rows = [line for line in ended.stdout.splitlines() if line.startswith("|")][2:]
     tried = {row.split("|")[1].strip(): int(row.split("|")[2]) for row in rows}
     assert len(tried) >= len(CASES) - 1    # a small disk takes root
-    assert all(tried.values()) and sum(tried.values()) >= sum(CASES.values()) - 2
+    assert all(tried.values()) and sum(tried.values()) >= sum(CASES.values()) - CASES["full-disks"]
