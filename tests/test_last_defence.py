@@ -107,8 +107,12 @@ def test_ctrl_c_during_the_imports_ends_a_program(program):
 
 
 def test_ctrl_c_while_pycaffe_is_imported():
-    """The caffe/io.py of pycaffe goes on after any exception in its imports."""
+    """The caffe/io.py of pycaffe goes on after any exception in its imports.
+
+    The signal is set first: where the tests run in the background, it is ignored.
+    """
     command = ("import os, runpy, signal, sys\n"
+               "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
                "class Finder:\n"
                "    def find_spec(name, path=None, target=None):\n"
                "        if name == 'google.protobuf':\n"
