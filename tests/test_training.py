@@ -166,6 +166,19 @@ def test_a_broken_snapshot_is_passed_over(trained, prepared_viper, tmp_path, cap
     assert weights.read_bytes() == (trained / "snapshots/000012/weights.caffemodel").read_bytes()
 
 
+def test_what_a_kill_right_after_a_snapshot_leaves_goes_when_it_is_resumed(trained, prepared_viper, tmp_path):
+    """It lay in the folder for good where nothing was left to train."""
+    out = tmp_path / "runs"
+    shutil.copytree(trained.parents[1], out)
+    run = out / "viper/split00"
+    (run / "result.json").unlink()
+    before = sorted(path.name for path in (run / "snapshots").iterdir())
+    shutil.copytree(run / "snapshots" / before[-1], run / "snapshots/000001")
+    Path(snapshots.prefix(run)).parent.mkdir()
+    run_stage(job(prepared_viper, out), [0])
+    assert sorted(path.name for path in (run / "snapshots").iterdir()) == before
+
+
 def test_the_two_branch_form_trains_the_same_backbone(trained, prepared_viper, tmp_path):
     folder, = run_stage(job(prepared_viper, tmp_path, "two_branch=true", "max_iter=2"), [0])
     names = [set(read_caffemodel(run / "snapshots" / last / "weights.caffemodel")) for run, last in

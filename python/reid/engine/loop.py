@@ -37,6 +37,7 @@ def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Sche
     seconds, folder = 0.0, snapshots.newest(run, log)
     if folder:
         snapshots.restore(solver, folder)
+        snapshots.tidy(run, settings.keep_snapshots, solver.iter)    # of a kill right after a snapshot
         kept = snapshot.read(folder)
         seconds = kept.seconds
         cut_back(run, kept)

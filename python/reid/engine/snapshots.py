@@ -46,8 +46,7 @@ def save(solver: caffe.SGDSolver, run: Path, keep: int, seconds: float, trained_
     if not all(np.isfinite(blob.data).all() for blobs in solver.net.params.values() for blob in blobs):
         raise InputError(f"iteration {solver.iter}: a weight is NaN or infinite, so no snapshot is kept")
     written = Path(prefix(run))
-    for left in written.parents[1].glob(".*"):    # by a kill in the middle of a snapshot
-        shutil.rmtree(left, ignore_errors=True)
+    _clear(run)
     written.parent.mkdir(parents=True)
     folder = Path(run) / "snapshots" / f"{solver.iter:06d}"
     try:
@@ -69,10 +68,24 @@ def save(solver: caffe.SGDSolver, run: Path, keep: int, seconds: float, trained_
                          "again: it resumes from the last whole snapshot") from None
     finally:
         shutil.rmtree(written.parent)
-    # A later one that was found damaged does not count among the newest: it would displace a whole one.
-    for old in [other for other in _folders(run) if int(other.name) <= solver.iter][:-keep]:
-        shutil.rmtree(old)
+    tidy(run, keep, solver.iter)
     return folder
+
+
+def tidy(run: Path, keep: int, iteration: int) -> None:
+    """Remove what a kill in the middle of a snapshot left, and all but the newest `keep` up to an iteration.
+
+    A later one that was found damaged does not count among the newest: it would displace a whole one.
+    """
+    _clear(run)
+    for old in [other for other in _folders(run) if int(other.name) <= iteration][:-keep]:
+        shutil.rmtree(old)
+
+
+def _clear(run: Path) -> None:
+    """Remove what a kill in the middle of a snapshot left."""
+    for left in (Path(run) / "snapshots").glob(".*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
