@@ -37,6 +37,7 @@ FINISHED, TO_DO, IMPOSSIBLE = get_args(State)
 GPU_HOST = 8e9    # bytes of the machine's memory for a training on a GPU; assumed, not measured
 CLASSES = 2000    # of a net whose data are yet to be prepared, for its memory: more than any dataset has
 PYTHON = ".venv/bin/python"
+DRAWN = "GENERATED.json"    # what data_prep.people marks a raw folder with
 
 
 @dataclass(frozen=True)
@@ -382,7 +383,7 @@ def _foreseen_pairs(made: Plan, place: Place, row: Row, stage: str, settings: Se
     """
     manifest = _manifest(datasets(place, row) / stage)
     raw = [place.raw / source for source in place.sources.get(stage, (stage,))] if place.raw else []
-    drawn = manifest.generated if manifest else any((folder / "GENERATED.json").exists() for folder in raw)
+    drawn = manifest.generated if manifest else any((folder / DRAWN).exists() for folder in raw)
     readings = manifest.readings if manifest else place.recipes[row.recipe].prepared
     known = place.rates.epoch(stage, readings) if raw and not drawn and settings.epochs else None
     if known is None:
@@ -397,7 +398,7 @@ def _data_tasks(made: Plan, place: Place, unprepared: Mapping[Path, Unprepared])
     for stage in [one.stage for one in unprepared.values()] if not place.raw else ():
         for source in place.sources.get(stage, (stage,)):
             people, name = made.scale.generated[source], f"people/{source}"
-            if not (drawn / source / "GENERATED.json").is_file():
+            if not (drawn / source / DRAWN).is_file():
                 tasks[name] = Task(
                     name, ((PYTHON, "-m", "data_prep.people", "--layout", people["layout"], "--out",
                             str(drawn / source), "--identities", str(people["identities"]), "--seed",
