@@ -62,6 +62,19 @@ def test_what_was_foreseen_leaves_no_log(capsys, logs):
     assert not list(logs.iterdir())
 
 
+@pytest.mark.parametrize("arguments, which", [
+    (["--out", ""], "after --out"), (["--out="], "--out="), ([""], "the first")])
+def test_an_empty_argument_is_refused(arguments, which, capsys, monkeypatch):
+    """`--out "$runs"` where nobody has set `runs` would write to the current folder."""
+    main = command_line(lambda arguments=None: 0)
+    for given in [(arguments,), (None,), ()]:
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        assert main(*given) == 2
+        assert capsys.readouterr().err == (f"error: command line: an argument ({which}) is empty; a shell "
+                                           "variable in it may not be set\n")
+    assert main(["--set", "mean=", "-", "--out", "x"]) == 0
+
+
 def test_output_that_cannot_be_encoded_is_escaped():
     command = ("import sys\nfrom reid.common.errors import command_line\n@command_line\ndef main():\n"
                "    print('256\u00d7256 \\udcff')\n    return 0\nsys.exit(main())\n")

@@ -147,9 +147,34 @@ def full_disk(world, random):
     return case
 
 
+def read_only_disk(world, random):
+    """A disk that can be read only, as after an error in it; it is repaired, and the same command goes on."""
+    name, half = str(random.choice(world.names)), bool(random.integers(2))
+    case = Case(f"{name} on a disk that can be read only{', after a kill' if half else ''}")
+    folder = world.case
+    with _disk(folder):
+        world.fill(folder, *COMMANDS[name].reads)
+        if half:
+            running = Running(name, folder)
+            time.sleep(random.uniform(0, world.seconds[name]))
+            running.kill(True)
+            running.end()
+        _remount(folder, "ro")
+        ending = case.judge(run(name, folder))
+        if ending.status == 0 and COMMANDS[name].writes:    # it was finished before
+            case.compare(world, name, folder, ending, SILENT)
+        _remount(folder, "rw")
+        case.same(world, name, folder)
+    return case
+
+
 def resize(folder, size):
     """Give a mounted disk another size, in bytes."""
-    subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True, capture_output=True)
+    _remount(folder, f"size={size}")
+
+
+def _remount(folder, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True, capture_output=True)
 
 
 HOWS = ("cut", "empty", "zeros", "byte", "bit", "garbage", "exchanged", "folder", "gone", "link", "grown")
@@ -344,6 +369,7 @@ def odd_name(world, random):
     return case
 
 
-FAULTS = {"kills": kill, "full disks": full_disk, "file-size limits": file_limit,
-          "damaged files": damaged_file, "two at once": two_at_once, "clock set back": clock_set_back,
-          "odd names": odd_name}
+FAULTS = {"kills": kill, "full disks": full_disk, "read-only disks": read_only_disk,
+          "file-size limits": file_limit, "damaged files": damaged_file, "two at once": two_at_once,
+          "clock set back": clock_set_back, "odd names": odd_name}
+MOUNTING = "full disks", "read-only disks"

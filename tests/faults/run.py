@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from faults import FAULTS, WRONG, Damage, can_mount, damage
+from faults import FAULTS, MOUNTING, WRONG, Damage, can_mount, damage
 from forge import forged_record
 from names import odd_identities
 from surroundings import odd_surroundings, signalled, two_kinds_at_once
@@ -27,9 +27,10 @@ from reid.common.rng import generator
 FAULTS = {**FAULTS, "odd names of people": odd_identities, "forged records": forged_record,
           "signals": signalled, "two kinds at once": two_kinds_at_once,
           "odd surroundings": odd_surroundings}
-DEFAULT = {"kills": 300, "full disks": 100, "file-size limits": 100, "damaged files": 2000, "two at once": 40,
-           "clock set back": 40, "odd names": 100, "odd names of people": 10, "forged records": 500,
-           "signals": 150, "two kinds at once": 40, "odd surroundings": 150}
+DEFAULT = {"kills": 300, "full disks": 100, "read-only disks": 40, "file-size limits": 100,
+           "damaged files": 2000, "two at once": 40, "clock set back": 40, "odd names": 100,
+           "odd names of people": 10, "forged records": 500, "signals": 150, "two kinds at once": 40,
+           "odd surroundings": 150}
 OPTIONS = {"damaged files": "files", "two at once": "twice", "clock set back": "clocks", "odd names": "names",
            "file-size limits": "limits", "odd names of people": "people", "forged records": "forged",
            "two kinds at once": "kinds", "odd surroundings": "surroundings"}
@@ -50,9 +51,9 @@ def main():
             print(case)
             return 1 if case.wrong else 0
         if not can_mount():
-            print("full disks: left out: mounting a small disk needs root and the right to mount; file-size "
-                  "limits stand for them")
-            wanted["full disks"] = 0
+            print(f"{', '.join(MOUNTING)}: left out: mounting a small disk needs root and the right "
+                  "to mount; file-size limits stand for full disks")
+            wanted.update(dict.fromkeys(MOUNTING, 0))
         failed = replay(world) if options.brief else 0
         tables = {kind: Counter(cases=0) for kind, count in wanted.items() if count}
         try:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-CASES = {"kills": 1, "full-disks": 1, "limits": 2, "files": 12, "twice": 1, "clocks": 1, "names": 1,
-         "people": 1, "forged": 3, "signals": 1, "kinds": 1, "surroundings": 1}
+CASES = {"kills": 1, "full-disks": 1, "read-only-disks": 1, "limits": 2, "files": 12, "twice": 1,
+         "clocks": 1, "names": 1, "people": 1, "forged": 3, "signals": 1, "kinds": 1, "surroundings": 1}
 
 
 def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback():
@@ -17,5 +17,5 @@ def test_nothing_is_lost_changed_silently_or_ends_in_a_traceback():
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = [line for line in ended.stdout.splitlines() if line.startswith("|")][2:]
     tried = {row.split("|")[1].strip(): int(row.split("|")[2]) for row in rows}
-    assert len(tried) >= len(CASES) - 1    # a small disk takes root
-    assert all(tried.values()) and sum(tried.values()) >= sum(CASES.values()) - CASES["full-disks"]
+    assert len(tried) >= len(CASES) - 2    # two of them mount a small disk, which takes root
+    assert all(tried.values()) and sum(tried.values()) >= sum(CASES.values()) - 2

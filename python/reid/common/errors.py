@@ -35,6 +35,7 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
+            _refuse_empty(arguments[0] if arguments and arguments[0] is not None else sys.argv[1:])
             status = main(*arguments)
             sys.stdout.flush()
             return status
@@ -55,6 +56,15 @@ def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
         except Exception as error:
             return _end(f"unexpected {type(error).__name__}: {error}{_log()}")
     return guarded
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument: as a folder it would be the current one."""
+    for number, argument in enumerate(arguments):
+        if not argument or re.fullmatch(r"--[\w-]+=", argument):
+            before = argument or (f"after {arguments[number - 1]}" if number else "the first")
+            raise InputError(f"command line: an argument ({before}) is empty; a shell variable in it may not "
+                             "be set")
 
 
 def _keep_standard_streams() -> None:
