@@ -350,8 +350,8 @@ def test_the_command_line_says_and_does_the_same(data, tmp_path):
                     "third.max_iter=1")
     done = train("--dry-run")
     assert done.returncode == 0 and not (tmp_path / "runs").exists()
-    assert done.stdout.splitlines()[1].startswith("third split00: start; 1 iterations of 4 pairs, from "
-                                                  "second, when it is")
+    assert done.stdout.splitlines()[1].startswith("third split00: start; tiny, objective vi; 1 iterations of "
+                                                  "4 pairs, from second, when it is")
     done = train()
     assert done.returncode == 0, done.stderr
     assert f"result: {tmp_path}/runs/third/split00/result.json" in done.stdout, done.stderr

@@ -364,7 +364,8 @@ def test_rows_whose_recipes_prepare_otherwise_have_data_of_their_own(raw, prepar
         there.recipes[name] = recipe.load(tmp_path / name)
     made = plan(table, scale(), there)
     own, way_of = tmp_path / "data/anchors-images-flip-false", "stage/tiny-i-scratch"
-    assert made.cells[-2].why.endswith("caffe-identification.yaml is for base resnet50")
+    assert made.cells[-2].why.endswith("caffe-identification.yaml is for base resnet50; take "
+                                       "that, or the recipe's settings without the recipe")
     assert made.cells[-1].why.startswith("row nowhere: recipe 'nowhere' is not known; there are ")
     assert [name for name, task in made.tasks.items() if not task.trains] == [
         "prepare/viper", "prepare/anchors-images-flip-false/viper"]

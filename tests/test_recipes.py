@@ -14,9 +14,9 @@ from reid.engine.schedule import schedule
 from reid.engine.settings import defaults, override
 from reid.nets.prototxt import stage_nets, stage_solver
 from reid.stages import plan
-from reid.stages.recipe import describe, load
+from reid.stages.recipe import check_made_for, describe, load
 from tools.make_prototxt import HELD_OUT
-from tools.train_stage import RECIPES, _of_recipe
+from tools.train_stage import RECIPES
 
 CLASSES, IMAGES = 751, 12_936    # of Market-1501, to train on
 SOLVER = {"base_lr": .001, "momentum": .9, "weight_decay": .0005, "gamma": .1}
@@ -177,19 +177,24 @@ def test_a_wrong_value_names_the_file(data, tmp_path):
         plan.plan(request(data, tmp_path / "out", recipe=mine))
 
 
-def test_base_and_objective_are_the_recipes_where_it_has_them():
+def test_a_recipe_is_for_its_own_backbone_and_objective():
     own, free = load(RECIPES["caffe-identification"]), load(RECIPES["paper"])
-    assert _of_recipe(own, "objective", None, "vi") == _of_recipe(own, "objective", "i", "vi") == "i"
-    assert _of_recipe(free, "objective", None, "vi") == "vi"
-    assert _of_recipe(free, "base", "tiny", "resnet50") == "tiny"
-    with pytest.raises(InputError, match="--base vgg16: .*caffe-identification.yaml is for base resnet50"):
-        _of_recipe(own, "base", "vgg16", "resnet50")
+    check_made_for(free, "vgg16", "v")
+    check_made_for(own, None, "i")
+    check_made_for(own, "resnet50", None)
+    for given, said in ((("vgg16", None), "base vgg16: .*identification.yaml is for base resnet50; take"),
+                        ((None, "vi"), "objective vi: .*identification.yaml is for objective i; take")):
+        with pytest.raises(InputError, match=said):
+            check_made_for(own, *given)
 
 
 def test_the_command_takes_a_recipe_by_name(prepared_viper, tmp_path):
-    def run(*arguments):
+    def run(*arguments, settings=()):
         return programs.run("tools/train_stage.py", "mine", "--data", prepared_viper, "--out",
-                            tmp_path / "out", "--set", "epochs=1", "--dry-run", *arguments)
+                            tmp_path / "out", "--dry-run", *arguments, "--set", "epochs=1", *settings)
+    own = run("--recipe", "caffe-identification",
+              settings=["batch=2", "lr_final_epochs=0.1", "batch_norm=batch"])
+    assert "mine split00: start; resnet50, objective i; " in own.stdout, own.stderr
     done = run("--recipe", "paper-literal", "--base", "tiny")
     assert done.returncode == 0 and "mine split00: start" in done.stdout, done.stderr
     assert "recipe paper-literal: The paper, eq. 2 to the letter" in done.stdout

@@ -26,10 +26,11 @@ RECIPES = {file.stem: file for file in sorted((EXPERIMENTS / "recipes").glob("*.
 def main() -> int:
     arguments = parse_arguments()
     followed = recipe.load(RECIPES[arguments.recipe])
+    recipe.check_made_for(followed, arguments.base, arguments.objective)
     request = Request(
         stage=arguments.stage, data=real(arguments.data), out=real(arguments.out),
-        base=_of_recipe(followed, "base", arguments.base, "resnet50"),
-        objective=_of_recipe(followed, "objective", arguments.objective, "vi"), recipe=followed,
+        base=arguments.base or followed.base or "resnet50",
+        objective=arguments.objective or followed.objective or "vi", recipe=followed,
         splits=_splits(arguments.split), assignments=arguments.set, init=arguments.init, gpu=arguments.gpu,
         chains=chain.load(arguments.chains), chain=arguments.chain, catalogue=catalogue,
         strict=arguments.strict, check_data=check_data, wait=arguments.wait, datasets=DATASETS)
@@ -99,15 +100,6 @@ def check_data(folder: Path, splits: list[str]) -> None:
     """Refuse prepared data that `python -m data_prep.check` would."""
     from data_prep.check import prove  # only where something is trained
     prove(folder, splits)
-
-
-def _of_recipe(followed: recipe.Recipe, key: str, given: str | None, otherwise: str) -> str:
-    """The base or the objective: the one given, the recipe's or `otherwise`; InputError where two differ."""
-    own = getattr(followed, key)
-    if own and given not in (None, own):
-        raise InputError(f"--{key} {given}: {followed.file} is for {key} {own}; leave --{key} out, or give "
-                         "its settings with --set in place of --recipe")
-    return given or own or otherwise
 
 
 def _splits(text: str) -> list[int] | None:

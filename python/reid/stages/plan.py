@@ -123,7 +123,8 @@ def describe(checks: Sequence[StageCheck]) -> list[str]:
             if job.parent_job or job.init:
                 start += {"kept": ", its verification head kept"}.get(check.head, "")
             mark = ", generated" if run.manifest.generated else ""
-            lines.append(f"{job.stage} {run.name}: {_act(run) if todo else 'finished, skip'}; "
+            lines.append(f"{job.stage} {run.name}: {_act(run) if todo else 'finished, skip'}; {job.base}, "
+                         f"objective {job.objective}; "
                          f"{run.schedule.iterations} iterations of {run.schedule.step} pairs, {start}, "
                          f"data {job.data} ({run.manifest.dataset}{mark})")
     return lines

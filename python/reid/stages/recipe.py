@@ -67,12 +67,13 @@ def describe(recipe: Recipe) -> list[str]:
     return [title, *(f"  differs: {text}" for text in recipe.differs)]
 
 
-def check_made_for(recipe: Recipe, base: str, objective: str) -> None:
-    """InputError where a recipe is for another backbone or objective."""
+def check_made_for(recipe: Recipe, base: str | None, objective: str | None) -> None:
+    """InputError where a recipe is for another backbone or objective than the given ones; None: not given."""
     for key, given in (("base", base), ("objective", objective)):
         own = getattr(recipe, key)
-        if own not in (None, given):
-            raise InputError(f"{key} {given}: {recipe.file} is for {key} {own}")
+        if own and given not in (None, own):
+            raise InputError(f"{key} {given}: {recipe.file} is for {key} {own}; take that, or the recipe's "
+                             "settings without the recipe")
 
 
 def check_prepared(recipe: Recipe, data: Path, manifest: Manifest) -> None:
