@@ -142,6 +142,18 @@ def test_the_chain_and_set_have_the_last_word(data, tmp_path):
     assert [check.job.settings.lr for check in checks] == [.001] * 3
 
 
+def test_other_epochs_than_the_recipes_drop_the_rate_in_proportion(data, tmp_path):
+    mine = load(recipe_file(tmp_path, settings={"epochs": {"value": 1, "seen": "p. 1"},
+                                                "lr_final_epochs": {"value": .6, "seen": "p. 1"}}))
+
+    def last(*assignments):
+        checks = plan.plan(request(data, tmp_path / "out", recipe=mine, assignments=list(assignments)))
+        return [check.job.settings.lr_final_epochs for check in checks]
+    assert last() == [.6] * 3
+    assert last("second.epochs=0.5") == [.6, .3, .6]
+    assert last("epochs=0.5", "third.lr_final_epochs=0.1") == [.3, .3, .1]
+
+
 def test_data_that_were_prepared_otherwise_are_refused(data, tmp_path):
     for prepared, words in (({"flip": False}, ["flip true", "--no-flip"]),
                             ({"schedule": "public"}, ["schedule literal", "--schedule public"])):

@@ -160,11 +160,20 @@ def _check_assignments(request: Request, steps: Sequence[Step]) -> None:
 
 
 def _settings(request: Request, step: Step, settings: Settings) -> Settings:
-    """`settings` with those of the recipe, of the chain's file and of the command, the last ones last."""
+    """`settings` with those of the recipe, of the chain's file and of the command, the last ones last.
+
+    Where others than the recipe's epochs are asked for, its last epochs are as many in proportion.
+    """
     if request.recipe:
         settings = override(settings, request.recipe.assignments, f"{request.recipe.file}:")
+    whole, last = settings.epochs, settings.lr_final_epochs
+    asked = _of_stage(request.assignments, step.stage)
     settings = override(settings, step.settings, f"{request.chains.file}, stage {step.stage}:")
-    return override(settings, _of_stage(request.assignments, step.stage))
+    settings = override(settings, asked)
+    given = any(one.startswith("lr_final_epochs=") for one in (*step.settings, *asked))
+    if whole and last and settings.epochs and not given:
+        settings = replace(settings, lr_final_epochs=last * settings.epochs / whole)
+    return settings
 
 
 def _data(request: Request, step: Step, steps: Sequence[Step]) -> Path:
