@@ -1,12 +1,14 @@
 """Experiments: the committed files, the plan of one, what it skips and why, and what it is written as."""
 
 import json
+import re
 import shutil
 import subprocess
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import programs
 import pytest
 import yaml
 from records import edit
@@ -95,6 +97,29 @@ def test_committed_experiments_are_the_papers(name):
         assert any((one.chain == "scratch") != row.get("pretrained", True) for one in mine)
     text = (EXPERIMENTS / f"{name}.yaml").read_text()
     assert "# Expect" in text and "On a CPU" in text and "On a GPU: " in text
+
+
+def test_an_experiment_of_ones_own(data, tmp_path):
+    """docs/experiments.md's, with VIPeR in the place of Market-1501, at a scale for which there are data."""
+    document = (EXPERIMENTS.parent / "docs/experiments.md").read_text()
+    text, = re.findall("```yaml\n(.*?)```", document, re.DOTALL)
+    file = tmp_path / "published.yaml"
+    file.write_text(text.replace("table2", "table1").replace("market1501: 1", "viper: 2"))
+
+    def asked(name):
+        return programs.run("tools/run_experiments.py", name, "--scale", "short", "--data", data, "--out",
+                            tmp_path / "out", "--dry-run")
+    done = asked(file)
+    assert done.returncode == 0 and done.stdout.startswith("Published systems in place"), done
+    cells = [line.split()[0] for line in done.stdout.splitlines() if " viper " in line[:30]]
+    assert list(dict.fromkeys(cells)) == ["siamese", "baseline"], done.stdout
+    file.rename(tmp_path / "table1.yaml")
+    for name, said in (("table9", "table9: there is no such experiment; give table1, "),
+                       (file, "published.yaml: "),
+                       (tmp_path / "table1.yaml", "is called as one of this project's is")):
+        done = asked(name)
+        assert done.returncode == 2 and said in done.stderr
+    assert asked(EXPERIMENTS / "table1.yaml").returncode == 0
 
 
 def test_a_run_that_experiments_share_is_one_folder():

@@ -48,7 +48,7 @@ AGAIN = "== started again"    # in a task's log: what is above is of an earlier 
 @command_line
 def main() -> int:
     arguments = parse_arguments()
-    experiment = load(EXPERIMENTS / f"{arguments.name}.yaml", papers.load(EXPERIMENTS / "paper.yaml"))
+    experiment = load(_file(arguments.name), papers.load(EXPERIMENTS / "paper.yaml"))
     scale = SCALES[arguments.scale]
     if arguments.data is None and not scale.generated:
         raise InputError(f"--scale {scale.name} takes real data: give --data, a folder of prepared datasets "
@@ -87,7 +87,8 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="tools/run_experiments.sh", description=__doc__)
-    parser.add_argument("name", choices=NAMES, help="a file of experiments/")
+    parser.add_argument("name", metavar="NAME",
+                        help=f"{', '.join(NAMES)}: files of experiments/; or a file of your own")
     parser.add_argument("--data", type=Path,
                         help="folder of prepared datasets, named by stage; at a scale that draws people they "
                              "are drawn where it has none (default: below --out)")
@@ -118,6 +119,22 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.profile and not (arguments.profile / "config.yaml").is_file():
         parser.error(f"--profile {arguments.profile}: there is no config.yaml in it")
     return arguments
+
+
+def _file(name: str) -> Path:
+    """The file of an experiment, by its name or a path; InputError where there is none.
+
+    Runs and report know an experiment by its name alone, so that a file of another name's is refused.
+    """
+    if name in NAMES:
+        return EXPERIMENTS / f"{name}.yaml"
+    path = Path(name)
+    if path.suffix != ".yaml" or not path.is_file():
+        raise InputError(f"{name}: there is no such experiment; give {', '.join(NAMES)}, or a file of your "
+                         "own, NAME.yaml")
+    if path.stem in NAMES and not path.samefile(EXPERIMENTS / path.name):
+        raise InputError(f"{path}: is called as one of this project's is; call it otherwise")
+    return path
 
 
 def _raw(given: Path | None, scale: Scale, data: Path) -> Path | None:

@@ -3,8 +3,8 @@
 # or killed anywhere, the same command resumes.
 #   tools/run_experiments.sh NAME [--data DIR] [--raw DIR] --out DIR [--scale tiny|short|medium|full] [--rows ROW …]
 #                            [--splits 0,2-4] [--dry-run | --emit shell|sbatch] [--cores N] [--threads N] [--gpus N] [--profile DIR]
-# NAME: a file of experiments/: table1, table2, table3, fig2. Installs Snakemake into build/ when it is first
-# needed, through pip (and pip, as root); --dry-run and --emit need none.
+# NAME: table1, table2, table3 or fig2, files of experiments/, or a file of your own. Installs Snakemake into build/ when
+# it is first needed, through pip (and pip, as root); --dry-run and --emit need none.
 set -euo pipefail
 here=$PWD
 cd "$(dirname "$(readlink -f -- "$0")")/.."
