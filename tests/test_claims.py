@@ -71,6 +71,17 @@ def test_both_losses_over_three_splits(tmp_path):
                if name != "both-losses")
 
 
+def test_both_losses_are_not_claimed_of_random_weights(tmp_path):
+    """Of a ResNet-50 from scratch the paper's own Table III has V above V+I."""
+    for start in (imagenet("cuhk01"), RANDOM):
+        for name, rank1 in (("vi", .5), ("i", .4)):
+            for split in range(3):
+                write(tmp_path / name / str(start["lineage"][0]["name"]), split, .05, rank1,
+                      about={"objective": name, **start})
+    (over_i,), _ = judged(tmp_path)["both-losses"].parts.values()
+    assert over_i.differences == pytest.approx([10] * 3) and "start chain" in over_i.about
+
+
 def test_of_a_run_that_was_trained_again_the_last_time_counts(tmp_path):
     for name, objective, rank1, day in (("a", "vi", .52, 3), ("b", "vi", .54, 2), ("c", "i", .40, 1)):
         write(tmp_path / name, 0, .05, rank1, about={"objective": objective, **imagenet(),
@@ -160,6 +171,7 @@ def test_lambda_is_compared_with_each_other_value(tmp_path):
      "as many terms in more as in less"),
     ({"parts": [{"name": "x", "more": [{"objective": "w"}], "less": [{}]}]}, "objective is 'w'; it is one of "
                                                                              "vi"),
+    ({"starts": ["caffe"]}, "start is 'caffe'; it is one of "),
     ({"parts": [{"name": "x", "more": [{"colour": "w"}], "less": [{}]}]}, "there is no key 'colour'"),
     ({"parts": [{"name": "x", "more": [{"verif_weight": {"near": 3}}], "less": [{}]}]},
      "a number, or below")])

@@ -87,11 +87,13 @@ def load(path: Path) -> dict:
     for name, entry in top.get("claims", {}).items():
         where = f"claim {name}"
         mapping(path, where, entry, {"claim": str, "paper": str, "measure": str, "datasets": list,
-                                     "parts": list})
+                                     "starts": list, "parts": list})
         missing = {"claim", "paper", "measure", "parts"} - entry.keys()
         if missing or entry["measure"] not in ("rank-1", "mAP") or not entry["parts"]:
             raise InputError(f"{path}: {where}: needs claim, paper, measure (rank-1 or mAP) and parts; it "
                              f"has {', '.join(f'{key} {value!r}' for key, value in entry.items())}")
+        for start in entry.get("starts", ()):
+            _check_term(path, where, {"start": start})
         for part in entry["parts"]:
             part = mapping(path, f"{where}, a part", part, {"name": str, "more": list, "less": list})
             if {"name", "more", "less"} - part.keys() or len(part["more"]) != len(part["less"]):
@@ -166,6 +168,7 @@ def _comparisons(entry: dict[str, Any], part: dict[str, Any], runs: Sequence[_Ru
     terms = [(sign, term) for sign, key in ((1, "more"), (-1, "less")) for term in part[key]]
     named = {key for _, term in terms for key in term}
     wanted = [run for run in runs if run.dataset in entry.get("datasets", [run.dataset])
+              and run.known["start"] in entry.get("starts", [run.known["start"]])
               and ("query" in named or run.known["query"] == "single")]
     conditions = {}
     for run in wanted:
