@@ -37,31 +37,33 @@ train() {
 # tune STAGE EPOCHS: a stage that starts from trained weights, where `tiny` learns best at half the rate of random ones;
 # the last EPOCHS at a fifth of that (docs/training.md, Small datasets)
 tune() { echo "$1.lr=0.0005" "$1.lr_final_epochs=$2"; }
-# VIPeR has two images of everybody: the backbone learns at a tenth of the rate, the heads as before
-careful="viper.lr=0.0001 viper.lr_final=0.00002 viper.lr_final_epochs=1 viper.id_lr_mult=100 viper.verif_lr_mult=50"
 
 step "Caffe"
 tools/install_caffe.sh
 step "generated people, one set for each dataset, and one in place of ImageNet"
-people pretraining folder 100 50 1
-people market1501 market1501 110 50 2
-people cuhk03 cuhk03 120 50 3
-people cuhk01 cuhk01 250 50 4
-people viper viper 300 100 5
+export -f people
+export out seed
+xargs -P "$(nproc)" -L 1 bash -ec 'people "$@"' people <<END
+market1501 market1501 110 50 2
+viper viper 1000 200 5
+cuhk03 cuhk03 190 95 3
+cuhk01 cuhk01 400 100 4
+pretraining folder 100 50 1
+END
 mkdir -p "$out/raw/large"
 ln -sfn ../market1501 ../cuhk03 "$out/raw/large"
 step "images and pairs"
-pairs pretraining folder 5
+pairs pretraining folder 2
 pairs market1501 market1501 2
-pairs cuhk03 cuhk03 4
+pairs cuhk03 cuhk03 3
 pairs large large 1
-pairs cuhk01 cuhk01 5
-pairs viper viper 5
+pairs cuhk01 cuhk01 3
+pairs viper viper 2
 step "the chain: pre-training, large, CUHK01, VIPeR"
-train viper $(tune cuhk01 1.5) $careful
+train viper $(tune cuhk01 0.9) $(tune viper 0.6)
 step "Market-1501 and CUHK03, straight from the pre-training"
 train market1501 $(tune market1501 0.6)
-train cuhk03 $(tune cuhk03 1.2)
+train cuhk03 $(tune cuhk03 0.9)
 step "where VIPeR's net comes from"
 .venv/bin/python tools/lineage.py "$out/runs/viper/split00"
 step "tables"
