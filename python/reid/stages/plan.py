@@ -172,7 +172,7 @@ def _settings(request: Request, step: Step, settings: Settings) -> Settings:
     settings = override(settings, asked)
     given = any(one.startswith("lr_final_epochs=") for one in (*step.settings, *asked))
     if whole and last and settings.epochs and not given:
-        settings = replace(settings, lr_final_epochs=last * settings.epochs / whole)
+        settings = replace(settings, lr_final_epochs=round(last * settings.epochs / whole, 6))
     return settings
 
 
