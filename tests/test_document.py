@@ -134,6 +134,18 @@ def test_table_one_by_hand(runs):
     assert [row[2] for row in vgg] == ["46.89", "not run: no VGG16 trained here"]
 
 
+def test_a_second_run_of_a_row_says_in_which_settings_it_differs(tmp_path):
+    """Identification straight from ImageNet is the paper's Baseline, with the default dropout."""
+    for name, dropout, rank1 in (("with", .5, .4), ("without", 0., .5)):
+        write(tmp_path / name, 0, .05, rank1, about={"objective": "i", **imagenet()}, dropout=dropout)
+    rows, *_ = tables(page_of(tmp_path), "VIPeR", "Whose")
+    placed = next(row for row in rows if row[:2] == ["ResNet-50-Baseline [18]", "ours"])
+    own, = [row for row in rows if row[0].startswith("ResNet-50 (I) from ImageNet")]
+    assert placed[2] == "40.00 n=1 and 1 more below"
+    assert own[:3] == ["ResNet-50 (I) from ImageNet, dropout=0.0", "ours", "50.00 n=1"]
+
+
+
 def test_a_row_of_another_chain_is_not_the_papers(runs):
     rows = tables(page_of(runs), "VIPeR", "Whose")[0]
     base = [row[2] for row in rows if row[0] == "ResNet-50-Baseline [18]"]

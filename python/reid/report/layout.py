@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
-from reid.engine.settings import Settings
+from reid.engine.settings import Settings, as_text
 from reid.formats.result import Result
 from reid.report import paper as papers
 from reid.report.results import (
@@ -229,18 +229,32 @@ class Layout:
             for group in section.groups:
                 if section.dataset in datasets and group.results[0].after and not self._is_placed(group):
                     result = group.results[0]
-                    key = result.base, result.objective, self.start(group)[:1] + (len(self.start(group)) > 1,)
+                    origin, *between = self.start(group)
+                    key = (result.base, result.objective, (origin, bool(between)),
+                           self._changed(section, group))
                     rows.setdefault(key, []).append((section.dataset, group))
         lines = []
-        for (base, objective, (origin, chain)), groups in sorted(rows.items()):
+        for (base, objective, (origin, chain), changed), groups in sorted(rows.items()):
             cells = []
             for head in table.heads:
                 here = [group for dataset, group in groups if dataset == head.dataset]
                 cells.append(self._filled(Cell(None), here, head) if here else Cell(None, why="not run"))
             start = self._origin(base, origin) + (", then other datasets" if chain else "")
-            name = f"{NETS.get(base, base)} ({OBJECTIVES[objective]}) from {start}"
+            name = f"{NETS.get(base, base)} ({OBJECTIVES[objective]}) from {start}{changed}"
             lines.append(Line(name, True, cells))
         return lines
+
+    def _changed(self, section: Section, group: Group) -> str:
+        """In which settings a Group differs from the one in the paper's row of its net, loss and start."""
+        result = group.results[0]
+        for other in section.groups:
+            like = other.results[0]
+            if self._is_placed(other) and (like.base, like.objective, self.start(other)) == (
+                    result.base, result.objective, self.start(group)):
+                placed = settings_of(like)
+                return "".join(f", {key}={as_text(value)}" for key, value in settings_of(result).items()
+                               if value != placed.get(key))
+        return ""
 
     def _is_placed(self, group: Group) -> bool:
         return any(group is other for other in self.placed)
