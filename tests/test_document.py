@@ -145,7 +145,6 @@ def test_a_second_run_of_a_row_says_in_which_settings_it_differs(tmp_path):
     assert own[:3] == ["ResNet-50 (I) from ImageNet, dropout=0.0", "ours", "50.00 n=1"]
 
 
-
 def test_a_row_of_another_chain_is_not_the_papers(runs):
     rows = tables(page_of(runs), "VIPeR", "Whose")[0]
     base = [row[2] for row in rows if row[0] == "ResNet-50-Baseline [18]"]

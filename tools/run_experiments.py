@@ -124,7 +124,7 @@ def parse_arguments() -> argparse.Namespace:
 def _file(name: str) -> Path:
     """The file of an experiment, by its name or a path; InputError where there is none.
 
-    Runs and report know an experiment by its name alone, so that a file of another name's is refused.
+    A report knows an experiment by its file's name alone: one called like this project's is refused.
     """
     if name in NAMES:
         return EXPERIMENTS / f"{name}.yaml"
