@@ -442,21 +442,23 @@ def test_a_snapshot_comes_before_the_held_out_pairs_and_what_was_cut_off_is_made
     assert read(resumed / "test.csv")["iteration"] == [6, 12]
 
 
-def test_asked_to_stop_the_held_out_pairs_are_left(prepared_viper, tmp_path, monkeypatch):
-    judge = loop.test
+@pytest.mark.parametrize("iterations", [12, 6])    # in the middle, and at the last iteration
+def test_asked_to_stop_the_held_out_pairs_are_left(prepared_viper, tmp_path, monkeypatch, iterations):
+    judge, asked = loop.test, job(prepared_viper, tmp_path, "snapshot_every=100", f"max_iter={iterations}")
 
-    def interrupted(held_out, net, batches, asked=()):
-        asked.append(signal.SIGINT)
-        return judge(held_out, net, batches, asked)
+    def interrupted(held_out, net, batches, signals):
+        signals.append(signal.SIGINT)
+        return judge(held_out, net, batches, signals)
     monkeypatch.setattr(loop, "test", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
+        run_stage(asked, [0])
     folder = tmp_path / "viper/split00"
     assert read(folder / "test.csv") == {}
     assert [p.name for p in (folder / "snapshots").iterdir()] == ["000006"]
     monkeypatch.setattr(loop, "test", judge)
-    run_stage(job(prepared_viper, tmp_path, "snapshot_every=100"), [0])
-    assert read(folder / "test.csv")["iteration"] == [6, 12]
+    run_stage(asked, [0])
+    assert read(folder / "test.csv")["iteration"] == list(range(6, iterations + 1, 6))
+    assert read(folder / "evaluation.csv")["iteration"][-1] == iterations
 
 
 def test_held_out_pairs_are_a_fixed_sample_spread_over_all_of_them(prepared_viper):

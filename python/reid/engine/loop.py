@@ -107,7 +107,7 @@ def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Sche
                 folder = save()
             stopping = bool(asked)
 
-    if solver.iter < schedule.iterations:
+    if asked:    # at the last iteration too, whose tests may not have been made
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command resumes from there")
         raise KeyboardInterrupt
     return folder, seconds
