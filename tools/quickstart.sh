@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole way on a fresh machine: builds Caffe, draws people in the layouts of all four datasets, prepares pairs, trains
 # the stages one on the other, ranks the test identities and prints the paper's Tables I and II beside ours.
-# Interrupted, it resumes when called again. Once Caffe is built, about 4 minutes of one core.
+# Interrupted, it resumes when called again. Once Caffe is built, about 4 minutes of two cores.
 #   tools/quickstart.sh [--out DIR] [--seed N]        default: runs/quickstart, seed 0; another seed draws other people
 set -euo pipefail
 unset CDPATH  # `cd` goes where it says
