@@ -103,9 +103,9 @@ def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Sche
             if due:
                 folder = save()
             test_and_rank(asked)
-            if asked and not due:
+            stopping = bool(asked)    # looked at once: a signal after it is the next iteration's
+            if stopping and not due:
                 folder = save()
-            stopping = bool(asked)
 
     if asked:    # at the last iteration too, whose tests may not have been made
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command resumes from there")
