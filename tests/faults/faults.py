@@ -84,6 +84,14 @@ def kill(world, random):
     return case
 
 
+def killed_midway(world, random, name, folder):
+    """Start a command, and kill all its processes at a random moment."""
+    running = Running(name, folder)
+    time.sleep(random.uniform(0, world.seconds[name]))
+    running.kill(True)
+    running.end()
+
+
 def _files_of(world, name):
     """The sizes of the files that a command writes."""
     products = [world.base / product for product in COMMANDS[name].writes]
@@ -155,10 +163,7 @@ def read_only_disk(world, random):
     with _disk(folder):
         world.fill(folder, *COMMANDS[name].reads)
         if half:
-            running = Running(name, folder)
-            time.sleep(random.uniform(0, world.seconds[name]))
-            running.kill(True)
-            running.end()
+            killed_midway(world, random, name, folder)
         _remount(folder, "ro")
         ending = case.judge(run(name, folder))
         if ending.status == 0 and COMMANDS[name].writes:    # it was finished before
@@ -323,10 +328,7 @@ def clock_set_back(world, random):
     shift = float(random.uniform(-3e8, 3e8))
     case = Case(f"{name} with the clock {shift:+.0f} s off after a kill")
     with world.copy(*COMMANDS[name].reads) as folder:
-        running = Running(name, folder)
-        time.sleep(random.uniform(0, world.seconds[name]))
-        running.kill(True)
-        running.end()
+        killed_midway(world, random, name, folder)
         for path in folder.rglob("*"):
             if random.integers(2):
                 os.utime(path, (time.time() - shift, time.time() - shift), follow_symlinks=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
-from reid.engine.settings import Settings, as_text
+from reid.engine.settings import Settings
 from reid.formats.result import Result
 from reid.report import paper as papers
 from reid.report.results import (
@@ -18,6 +18,7 @@ from reid.report.results import (
     Group,
     Section,
     Unfinished,
+    differing,
     settings_of,
     start_of,
 )
@@ -246,15 +247,11 @@ class Layout:
 
     def _changed(self, section: Section, group: Group) -> str:
         """In which settings a Group differs from the one in the paper's row of its net, loss and start."""
-        result = group.results[0]
-        for other in section.groups:
-            like = other.results[0]
-            if self._is_placed(other) and (like.base, like.objective, self.start(other)) == (
-                    result.base, result.objective, self.start(group)):
-                placed = settings_of(like)
-                return "".join(f", {key}={as_text(value)}" for key, value in settings_of(result).items()
-                               if value != placed.get(key))
-        return ""
+        def kind(one: Group) -> tuple:
+            return one.results[0].base, one.results[0].objective, self.start(one)
+        alike = [other.results[0] for other in section.groups
+                 if self._is_placed(other) and kind(other) == kind(group)]
+        return differing(group.results[0], alike[:1])
 
     def _is_placed(self, group: Group) -> bool:
         return any(group is other for other in self.placed)

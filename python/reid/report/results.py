@@ -165,9 +165,13 @@ def _groups(ways: Iterable[Iterable[tuple[Result, Path]]]) -> list[Group]:
                   [folder for _, folder in way]) for way in ways]
 
 
+def differing(result: Result, others: Iterable[Result]) -> str:
+    """", key=value" for each setting in which a Result differs from another of its net; "" where in none."""
+    theirs = [settings_of(other) for other in others if other.base == result.base]
+    return "".join(f", {key}={value}" for key, value in settings_of(result).items()
+                   if any(other.get(key) != value for other in theirs))
+
+
 def _name(result: Result, others: Sequence[Result]) -> str:
-    settings = [settings_of(other) for other in others if other.base == result.base]
-    differing = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
     start = f"from {result.parent_stage or result.init['file']}" if result.init else "from random weights"
-    extra = "".join(f", {key}={settings_of(result).get(key)}" for key in differing)
-    return f"{result.base} ({OBJECTIVES[result.objective]}) {start}{extra}"
+    return f"{result.base} ({OBJECTIVES[result.objective]}) {start}{differing(result, others)}"
