@@ -1,5 +1,6 @@
 """What is said of a machine that Caffe cannot compute on as asked: reid.engine.device and tools/doctor."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reid.common import machine as this_machine
 from reid.common.errors import InputError
 from reid.engine import device
 from tools import doctor
@@ -120,6 +122,23 @@ def test_code_runs_on_later_cards_of_its_generation_and_the_newest_on_all_after_
             device.check_gpu(0, made)
 
 
+@pytest.mark.parametrize("gpu, elsewhere, environment, words", [
+    (0, False, "1", "a setting of the CPU, and --gpu 0 computes on a card"),
+    (0, True, "1", "a setting of the CPU"), (None, False, "1", "no instructions for it (avx512_bf16)"),
+    (None, True, "0", "CAFFE_ONEDNN=0"), (None, True, "1", None)])
+def test_bfloat16_is_refused_where_nothing_would_multiply_in_it(gpu, elsewhere, environment, words,
+                                                                monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n")
+    monkeypatch.setattr(this_machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setenv("CAFFE_ONEDNN", environment)
+    device.check_arithmetic("float32", gpu, elsewhere)
+    if words is None:
+        device.check_arithmetic("bfloat16", gpu, elsewhere)
+    else:
+        with pytest.raises(InputError, match=re.escape(words)):
+            device.check_arithmetic("bfloat16", gpu, elsewhere)
+
+
 def test_a_missing_library_of_caffe_is_named(machine):
     machine(None)
     with pytest.raises(InputError, match="libcaffe.so.1: cannot open .*; put .* on LD_LIBRARY_PATH, or run "):
@@ -151,8 +170,9 @@ def test_the_engine_is_named():
     assert wrong == [] and [name for name, _ in rows] == ["BLAS", "oneDNN"]
     assert rows[0][1].startswith("OpenBLAS ") and rows[1][1].startswith("2.")
     flags = Path("/proc/cpuinfo").read_text()
-    unit = "AVX-512" if "avx512bw" in flags else "AVX2" if "avx2" in flags else "not used"
-    assert rows[1][1].split(", ")[1].startswith(unit)
+    unit = ("AVX-512 with bfloat16" if "avx512_bf16" in flags else "AVX-512" if "avx512bw" in flags
+            else "AVX2" if "avx2" in flags else "not used: the processor has no AVX2")
+    assert rows[1][1].split(", ")[1] == unit
 
 
 def test_a_caffe_without_the_engine_is_wrong(monkeypatch):

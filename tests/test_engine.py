@@ -1,29 +1,30 @@
 """The CPU engine (tools/caffe/engine) against Caffe's own layers: convolutions, fused layers, blocked memory.
 
 CAFFE_ONEDNN=0 and CAFFE_FUSE=0 give those; Caffe reads both when a net is made (the solver: at every update).
+So it reads CAFFE_BF16=1, by which convolutions round what they multiply.
 """
-from pathlib import Path
-
 import caffe
 import numpy as np
 import one_pass
 import pytest
 from google.protobuf import text_format
 
+from reid.common import machine
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.by_hand import feed_by_hand
 from reid.nets.solver import solver as solver_proto
 from reid.nets.two_branch import two_branch
 
 OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}
-VECTORS = "avx2" in Path("/proc/cpuinfo").read_text()      # without, convolutions stay Caffe's
+VECTORS = "avx2" in machine.instructions()      # without, convolutions stay Caffe's
+ROUNDS = "avx512_bf16" in machine.instructions()      # without, CAFFE_BF16=1 changes nothing
 
 
 @pytest.fixture
 def switch(monkeypatch):
     """A function: which of the engine's parts the next nets use, as environment variables."""
     def switch(**environment):
-        for name in OWN:
+        for name in (*OWN, "CAFFE_BF16"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -64,13 +65,20 @@ def draw(made, seed=0):
         made.blobs[name].data[...] = random.normal(0, 1, made.blobs[name].data.shape)
 
 
-def whole_pass(made):
-    """Output, and gradients of the data and of every parameter, of the sum of output · a fixed pattern."""
+def as_it_is(values):
+    return values
+
+
+def whole_pass(made, rounded=as_it_is):
+    """Output, and gradients of the data and of every parameter, of the sum of output · a fixed pattern.
+
+    rounded: what becomes of the pattern.
+    """
     made.clear_param_diffs()
     made.forward()
     [out] = made.outputs
     value = made.blobs[out].data.copy()
-    made.blobs[out].diff[...] = np.random.default_rng(9).normal(0, 1, value.shape)
+    made.blobs[out].diff[...] = rounded(np.random.default_rng(9).normal(0, 1, value.shape))
     made.backward()
     kept = {"out": value, "data": made.blobs["data"].diff.copy()}
     return kept | {f"{name}/{i}": blob.diff.copy() for name, blobs in made.params.items()
@@ -347,6 +355,58 @@ def test_a_net_may_change_its_shape(tmp_path, switch):
     made.blobs["data"].reshape(5, 16, 6, 6)
     made.blobs["data"].data[...] = images
     assert apart(alone, made.forward()["e"]) < 1e-6
+
+
+# Factors in bfloat16
+
+def bfloat16(values):
+    """Numbers rounded to 8 significant bits: to the nearest, from the middle to the even one."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    return (bits + 0x7fff + (bits >> 16 & 1) >> 16 << 16).view(np.float32)
+
+
+@pytest.mark.parametrize("channels, outputs, more", [
+    (16, 32, "kernel_size: 3 pad: 1"), (64, 16, "kernel_size: 1 stride: 2"),
+    (16, 20, "kernel_size: 3"), (3, 32, "kernel_size: 7 stride: 2 pad: 3")])
+def test_a_convolution_that_rounds_is_one_of_rounded_numbers(channels, outputs, more, tmp_path, switch):
+    """All three passes, and the bias as it is; where channels do not fill vectors nothing is rounded."""
+    layers, shape = conv("c", "data", outputs, more), (3, channels, 9, 8)
+    exact = whole_pass(net(tmp_path, layers, shape))
+    switch(CAFFE_BF16="1")
+    found = whole_pass(net(tmp_path, layers, shape))
+    if not ROUNDS or channels % 16 or outputs % 16:
+        assert all((found[name] == exact[name]).all() for name in exact)
+        return
+    switch()
+    made = net(tmp_path, layers, shape)
+    for blob in (made.blobs["data"], made.params["c"][0]):
+        blob.data[...] = bfloat16(blob.data)
+    rounded = whole_pass(made, bfloat16)
+    assert max(apart(rounded[name], found[name]) for name in rounded) < 2e-6
+    assert min(apart(exact[name], found[name]) for name in ("out", "data", "c/0")) > 1e-3
+
+
+def test_a_fused_convolution_rounds_its_weights_with_the_factors_in_them(tmp_path, switch):
+    layers, shape = conv("c", "data", 32) + norm("c"), (3, 16, 9, 8)
+    exact = whole_pass(net(tmp_path, layers, shape))
+    switch(CAFFE_BF16="1")
+    made = net(tmp_path, layers, shape)
+    found = whole_pass(made)
+    switch()
+    (weights, bias), (mean, variance, count), (gamma, beta) = (
+        [blob.data.astype(float) for blob in made.params[name]] for name in ("c", "bn", "scbn"))
+    factor = gamma / np.sqrt(variance / count + 1e-5)
+    plain = net(tmp_path, conv("c", "data", 32), shape)
+    plain.blobs["data"].data[...] = made.blobs["data"].data
+    plain.params["c"][0].data[...] = factor[:, None, None, None] * weights
+    plain.params["c"][1].data[...] = factor * (bias - mean / count) + beta
+    if ROUNDS:
+        for blob in (plain.blobs["data"], plain.params["c"][0]):
+            blob.data[...] = bfloat16(blob.data)
+        assert min(apart(exact[name], found[name]) for name in ("out", "data")) > 1e-3
+    rounded = whole_pass(plain, bfloat16 if ROUNDS else as_it_is)
+    # Where a product of weight and factor lies all but in the middle it may be rounded to the other side.
+    assert max(apart(rounded[name], found[name]) for name in ("out", "data")) < 1e-4
 
 
 # The update

@@ -101,6 +101,9 @@ def test_bytes_of_a_small_net_by_hand(monkeypatch):
     twice = memory.need(train, deploy=deploy, workers=3, workspace=None, passes=2)
     # kept in the orders of both passes
     assert twice.fixed - on_host.fixed == 2 * 5 * 27 * 4
+    rounding = memory.need(train, deploy=deploy, workers=3, workspace=None, rounds=True)
+    # the convolution's input and output in bfloat16, of two pairs
+    assert rounding.per_pair - on_host.per_pair == (4 * 3 * 64 + 1280) * 2 / 2
     monkeypatch.setenv("CAFFE_ONEDNN", "0")
     columns_of_caffe = 27 * 64               # one image, unfolded for the 3×3 convolution
     caffes = memory.need(train, deploy=deploy, workers=3, workspace=None)

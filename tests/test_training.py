@@ -18,6 +18,7 @@ from records import edit
 from stages import run_stage, tiny_job
 
 from data_prep.readers.registry import DATASETS
+from reid.common import machine
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
 from reid.engine import loop, memory, snapshots
@@ -100,6 +101,24 @@ def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_
 def test_a_folder_of_another_run_is_refused(trained, prepared_viper):
     with pytest.raises(InputError, match=r"was started with lr=0.001; you asked for 0.01"):
         run_stage(job(prepared_viper, trained.parents[1], "lr=0.01"), [0])
+
+
+def test_bfloat16_is_of_the_training_alone(trained, prepared_viper, tmp_path):
+    """Its losses are all but float32's; the features before it are float32's, to the byte."""
+    rounding = job(prepared_viper, tmp_path, "arithmetic=bfloat16", "max_iter=2", "test_every=0",
+                   "evaluate_every=0")
+    if "avx512_bf16" not in machine.instructions():
+        with pytest.raises(InputError, match="avx512_bf16"):
+            run_stage(rounding, [0])
+        return
+    [run] = run_stage(rounding, [0])
+    for side in ("query", "gallery"):
+        file = Path("features/before") / f"{side}.npz"
+        assert (read_features(run / file)["features"] == read_features(trained / file)["features"]).all()
+    exact, rounded = (read(of / "losses.csv")["loss_verif"][:2] for of in (trained, run))
+    assert rounded != exact and rounded == pytest.approx(exact, rel=0.01)
+    with pytest.raises(InputError, match="arithmetic"):
+        run_stage(job(prepared_viper, tmp_path, "max_iter=2"), [0])
 
 
 def test_next_stage_takes_the_backbone_and_starts_fresh_heads(trained, prepared_viper, tmp_path):

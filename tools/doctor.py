@@ -24,7 +24,7 @@ MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "s
            "OpenCV": "cv2", "LMDB": "lmdb", "h5py": "h5py", "Matplotlib": "matplotlib", "PyYAML": "yaml"}
 GB = 1e9
 # dnnl_cpu_isa_t: the units that the engine uses (tools/caffe/engine/layout.cpp)
-VECTORS = {"AVX-512": 0x27, "AVX2": 0x7}
+VECTORS = {"AVX-512 with bfloat16": 0xe7, "AVX-512": 0x27, "AVX2": 0x7}
 # one small batch of ResNet-50; a dataset and the snapshots of a stage
 LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB
 Rows = list[tuple[str, str]]    # name, text

@@ -64,6 +64,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--gpu", type=int)
     parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--bfloat16", action="store_true", help="of the peer, on the CPU: autocast")
     parser.add_argument("--warm-up", type=int, default=0)
     parser.add_argument("--updates", type=int, default=1)
     parser.add_argument("--record", type=Path)

@@ -1,5 +1,6 @@
 """Updates of the paper's net by this project's Caffe, as tools/train_stage.sh makes them."""
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from reid.engine import memory
-from reid.engine.device import use_device
+from reid.engine.device import ROUNDS, use_device
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES as BASES
 from reid.nets.build import train_net
@@ -30,7 +31,8 @@ class Training:
         self.gpu = options.gpu
         net = paper_net(options)
         workspace = None if options.gpu is None else memory.workspace_limit(memory.gpu_memory(options.gpu)[1])
-        needed = memory.need(net, workers=WORKERS if options.data else 0, workspace=workspace)
+        needed = memory.need(net, workers=WORKERS if options.data else 0, workspace=workspace,
+                             rounds=os.environ.get(ROUNDS) == "1")
         self.estimate = needed.bytes(options.batch)
         if not options.data:
             feed_by_hand(net)

@@ -136,6 +136,7 @@ class Training:
             next(iter(self.net.backbone.layers.values())).weight /= 64
         self.solver = torch.optim.SGD(groups(self.net, options.rate), momentum=MOMENTUM)
         self.weights = torch.tensor(LOSS_WEIGHTS, device=self.device)
+        self.bfloat16 = options.bfloat16
         self.batches = pairs(options, self.device) if options.data else repeated(options, self.device)
         self.estimate = None
 
@@ -147,7 +148,8 @@ class Training:
         return losses.tolist()
 
     def gradients(self, batch: tuple[torch.Tensor, ...], masks: Masks | None = None) -> torch.Tensor:
-        losses = self.net(*batch, masks)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            losses = self.net(*batch, masks)
         self.solver.zero_grad(set_to_none=True)
         (losses @ self.weights).backward()
         return losses

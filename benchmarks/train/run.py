@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.alone import run_alone
 from data_prep.people.write import write
 from data_prep.prepare import prepare
+from reid.common import machine
 from reid.common.errors import InputError, command_line
 
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
@@ -42,6 +43,8 @@ class Variant:
 OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}      # Caffe's own layers, one by one
 ON_CPU = (Variant("Caffe", "ours"), Variant("PyTorch", "peer"),
           Variant("Caffe, its own layers", "ours", (), tuple(OWN.items())))
+IN_BFLOAT16 = (Variant("Caffe, bfloat16", "ours", environment=(("CAFFE_BF16", "1"),)),
+               Variant("PyTorch, bfloat16", "peer", ("--bfloat16",)))      # where the CPU multiplies in it
 ON_GPU = (Variant("Caffe", "ours"),
           Variant("Caffe, its own layers", "ours", environment=(("CAFFE_FUSE", "0"),)),
           Variant("Caffe, TF32 off", "ours", environment=(("CAFFE_TF32", "0"),)),
@@ -76,15 +79,16 @@ def main() -> int:
 
 def chosen(options: argparse.Namespace) -> list[Variant]:
     """The variants that can be measured here, or those that were asked for."""
-    variants = [v for v in (ON_CPU if options.gpu is None else ON_GPU)
-                if v.name in (options.variant or [v.name])]
+    on_cpu = ON_CPU + IN_BFLOAT16 * ("avx512_bf16" in machine.instructions())
+    known = on_cpu if options.gpu is None else ON_GPU
+    variants = [v for v in known if v.name in (options.variant or [v.name])]
     torch = subprocess.run([options.torch_python, "-c", "import torch"], stderr=subprocess.DEVNULL)
     if any(v.side == "peer" for v in variants) and torch.returncode:
         print("PyTorch is not installed: Caffe is measured alone (README.md says how to get it)")
         variants = [v for v in variants if v.side == "ours"]
     if not variants or variants[0].name != "Caffe":
         raise InputError(f"--variant {options.variant}: all are compared with Caffe; there are "
-                         f"{', '.join(v.name for v in (ON_CPU if options.gpu is None else ON_GPU))}")
+                         f"{', '.join(v.name for v in known)}")
     return variants
 
 

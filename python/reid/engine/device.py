@@ -3,10 +3,11 @@
 The check asks the driver's own library, which works before Caffe is imported and without it.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -17,6 +18,8 @@ from reid.formats import json_record
 
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and its lowest compute capability, 7.5
 NO_CARD = 100            # CUDA_ERROR_NO_DEVICE
+FLOAT32, BFLOAT16 = "float32", "bfloat16"    # what the CPU multiplies in
+ROUNDS = "CAFFE_BF16"    # Caffe reads it when a net is made
 MAJOR, MINOR = 75, 76    # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
@@ -59,6 +62,37 @@ def use_threads(count: int) -> None:
     ctypes.CDLL("libgomp.so.1").omp_set_num_threads(count)
     for path in machine.loaded("openblas"):
         ctypes.CDLL(path).openblas_set_num_threads(count)
+
+
+@contextlib.contextmanager
+def multiplying(arithmetic: str) -> Iterator[None]:
+    """Let the convolutions of nets that are made meanwhile multiply in `arithmetic` on the CPU."""
+    before = os.environ.get(ROUNDS)
+    os.environ[ROUNDS] = "1" if arithmetic == BFLOAT16 else "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(ROUNDS)
+        if before is not None:
+            os.environ[ROUNDS] = before
+
+
+def check_arithmetic(arithmetic: str, gpu: int | None, elsewhere: bool = False) -> None:
+    """InputError where the CPU, or the card numbered `gpu`, does not multiply in `arithmetic`.
+
+    elsewhere: it is another machine's CPU, which is not known.
+    """
+    if arithmetic != BFLOAT16:
+        return
+    if gpu is not None:
+        raise InputError(f"arithmetic is {arithmetic}: a setting of the CPU, and --gpu {gpu} computes on a "
+                         "card, in TF32 where it can; leave one of the two out")
+    if not elsewhere and "avx512_bf16" not in machine.instructions():
+        raise InputError(f"arithmetic is {arithmetic}: this processor has no instructions for it "
+                         "(avx512_bf16), so nothing would be gained; leave it out")
+    if os.environ.get("CAFFE_ONEDNN") == "0":
+        raise InputError(f"arithmetic is {arithmetic}: Caffe's own convolutions, which CAFFE_ONEDNN=0 asks "
+                         "for, know float32 alone; leave one of the two out")
 
 
 def build() -> Build:

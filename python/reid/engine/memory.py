@@ -15,7 +15,7 @@ from caffe.proto import caffe_pb2
 
 from reid.common import machine
 from reid.common.errors import InputError
-from reid.engine.device import load_driver
+from reid.engine.device import BFLOAT16, load_driver
 from reid.engine.settings import AUTO, Settings
 from reid.layers.workers import SLOTS
 from reid.nets.shapes import Shaped, geometry, shaped
@@ -52,7 +52,8 @@ class Memory:
     def need(self, nets: dict, settings: Settings) -> float:
         """Bytes that a run of these nets, {"train", "test", "deploy"}, takes with these settings."""
         return need(**nets, workers=settings.workers, workspace=self.workspace,
-                    tested=settings.test_every > 0, passes=settings.passes).bytes(settings.in_pass)
+                    tested=settings.test_every > 0, passes=settings.passes,
+                    rounds=settings.arithmetic == BFLOAT16).bytes(settings.in_pass)
 
 
 def memory_of(gpu: int | None) -> Memory:
@@ -115,14 +116,14 @@ def _divisors(number: int) -> list[int]:
 
 def need(train: caffe_pb2.NetParameter, test: caffe_pb2.NetParameter | None = None,
          deploy: caffe_pb2.NetParameter | None = None, *, workers: int, workspace: int | None,
-         tested: bool = True, passes: int = 1) -> Need:
+         tested: bool = True, passes: int = 1, rounds: bool = False) -> Need:
     """The Need of a training with these nets, NetParameters.
 
     A run holds four nets: the training net, the `test` net for held-out pairs, and two `deploy` nets, one
     with the weights at the start and one that shares the trained ones. A net that is None does not count.
     workers: processes that prepare batches in the machine's memory; workspace: bytes that one pass of a
     convolution may ask cuDNN for on a GPU, None on the CPU; tested: whether the test net is ever run; passes:
-    of the training net in an update.
+    of the training net in an update; rounds: whether the CPU multiplies in bfloat16.
     """
     cpu = workspace is None
     nets = [(train, 1), (test, int(tested)), (deploy, 2)]
@@ -138,6 +139,8 @@ def need(train: caffe_pb2.NetParameter, test: caffe_pb2.NetParameter | None = No
     # A snapshot is put together in memory, weights and momentum, before it is written.
     fixed += HOST_PROGRAM + _convolving(nets, passes)
     fixed += 2 * _parameters(train) * FLOAT if deploy else 0
+    if rounds:
+        per_pair += _rounded(train) / pairs[1][0]
     # ready pairs, a byte a pixel
     return Need(fixed, per_pair + (SLOTS * workers + 1) * 2 * math.prod(pairs[0][1:]))
 
@@ -245,6 +248,12 @@ def _convolving(nets: Sequence[tuple[caffe_pb2.NetParameter | None, int]], passe
     kept += 2 * sum(weights[0]) if passes > 1 else 0
     shared = (3 + machine.cores()) * max(max(sizes, default=0) for sizes in weights.values())
     return (kept + shared) * FLOAT
+
+
+def _rounded(net: caffe_pb2.NetParameter) -> int:
+    """Bytes of what all convolutions share: the largest of their inputs and of their outputs in bfloat16."""
+    shapes = [(of.bottoms[0], of.tops[0]) for of in shaped(net) if of.layer.type == "Convolution"]
+    return FLOAT // 2 * sum(max(map(math.prod, side)) for side in zip(*shapes))
 
 
 def _columns(net: caffe_pb2.NetParameter) -> int:

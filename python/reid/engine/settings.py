@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from reid.common.errors import InputError
+from reid.engine.device import BFLOAT16, FLOAT32
 from reid.formats import json_record
 from reid.formats.image_lmdb import SIZE
 from reid.nets.backbones.registry import BACKBONES
@@ -84,6 +85,10 @@ class Settings:
                                default="stored", only=("stored", "batch"))
     two_branch: bool = _setting("write the backbone twice, as in Fig. 1, instead of once over both images",
                                 default=False)
+    arithmetic: str = _setting("what a CPU's convolutions multiply while training: numbers as they are "
+                               "(float32), or rounded to 8 significant bits (bfloat16), which takes less "
+                               "time on processors that can; sums stay float32",
+                               default=FLOAT32, only=(FLOAT32, BFLOAT16))
     # The solver
     epochs: float | None = _setting("how many to train (paper: at most 75), 0.5 is half of one; none: "
                                     "all prepared; 0: no training", unit="epochs", default=None, low=0)

@@ -26,6 +26,7 @@ from google.protobuf import text_format
 from reid.common.errors import InputError
 from reid.common.files import write_whole
 from reid.engine import snapshots
+from reid.engine.device import multiplying
 from reid.engine.loop import train
 from reid.engine.memory import choose_passes, memory_of
 from reid.engine.schedule import schedule
@@ -195,7 +196,8 @@ class Run:
 
     def _solver(self, start: caffe.Net) -> caffe.SGDSolver:
         """The solver of this run: its backbone from `start`, its heads fresh or kept."""
-        solver = caffe.SGDSolver(str(self.folder / "solver.prototxt"))
+        with multiplying(self.settings.arithmetic):    # features are computed in float32 always
+            solver = caffe.SGDSolver(str(self.folder / "solver.prototxt"))
         for name, blobs in start.params.items():
             for target, source in zip(solver.net.params[name], blobs):
                 target.data[...] = source.data

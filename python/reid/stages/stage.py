@@ -12,7 +12,7 @@ import caffe
 
 from reid.common.lock import in_use
 from reid.common.machine import threads
-from reid.engine.device import build, check_gpu, use_device, use_threads
+from reid.engine.device import build, check_arithmetic, check_gpu, use_device, use_threads
 from reid.engine.memory import check_memory, memory_of
 from reid.engine.settings import Settings, of_run
 from reid.features.extract import extract_kept, view_settings
@@ -88,6 +88,7 @@ def check_stage(job: Job, splits: Sequence[int] | None) -> StageCheck:
     """
     if job.gpu is not None and not job.elsewhere:
         check_gpu(job.gpu, build())
+    check_arithmetic(job.settings.arithmetic, job.gpu, job.elsewhere)
     preflight.check_paths(job.data, job.out)
     manifest = load_manifest(job.data)
     preflight.check_stage_name(job.stage, manifest, job.datasets)

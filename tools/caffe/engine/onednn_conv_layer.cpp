@@ -25,7 +25,7 @@ static dnnl::stream& Stream() {
 }
 
 // Memory that all layers of a thread take turns with: reordered copies that nothing keeps.
-enum { kWeights, kScaledWeights, kSource, kDestination, kBuffers };
+enum { kWeights, kScaledWeights, kSource, kDestination, kRoundedSource, kRoundedDestination, kBuffers };
 static float* Buffer(int number, size_t bytes) {
   static thread_local struct Held {
     float* data[kBuffers] = {NULL};
@@ -38,6 +38,16 @@ static float* Buffer(int number, size_t bytes) {
     held.size[number] = bytes;
   }
   return held.data[number];
+}
+
+// Whether factors are to be rounded to bfloat16, and can be.
+static bool Rounds() {
+  const char* set = std::getenv("CAFFE_BF16");
+  if (set == NULL || std::string(set) == "0") { return false; }
+  CHECK_EQ(std::string(set), "1") << "CAFFE_BF16=" << set << " is neither 0 nor 1";
+  const int isa = static_cast<int>(dnnl::get_effective_cpu_isa());
+  const int wanted = static_cast<int>(dnnl::cpu_isa::avx512_core_bf16);
+  return (isa & wanted) == wanted;
 }
 
 static memory Wrap(const memory::desc& desc, const void* data) {
@@ -58,6 +68,9 @@ bool OneDNNConvolutionLayer::Suits(const LayerParameter& layer) {
   return Lanes() > 0 && param.group() == 1 && param.axis() == 1 && !param.force_nd_im2col();
 }
 
+OneDNNConvolutionLayer::OneDNNConvolutionLayer(const LayerParameter& param)
+    : ConvolutionLayer<float>(param), rounds_(Rounds()) {}
+
 // A blob's values or gradients as a primitive sees them: in place where the blob may hold that order, else in a buffer.
 struct View {
   Layout layout;       // of the blob's memory; blocked only if desc is the same order
@@ -66,6 +79,11 @@ struct View {
 
   bool in_place(const shared_ptr<SyncedMemory>& blob) const {
     return plain == desc || (!layout.plain() && !blob->handed_out());
+  }
+  // desc, or the same order in another type; only the latter of blobs that are blocked.
+  memory::desc As(memory::data_type type) const {
+    if (type == memory::data_type::f32) { return desc; }
+    return memory::desc(desc.dims(), type, Tag::nChw16c);
   }
   Layout order() const { return plain == desc ? Layout() : layout; }
 
@@ -85,10 +103,19 @@ struct View {
   }
 };
 
+// What a primitive multiplies, from what a blob's View has read.
+static const void* Factor(const View& view, const memory::desc& rounded, const float* values, int buffer) {
+  if (rounded == view.desc) { return values; }
+  float* copy = Buffer(buffer, rounded.get_size());
+  ReorderTo(Wrap(view.desc, values), Wrap(rounded, copy));
+  return copy;
+}
+
 const size_t kShapes = 16;  // of a layer's input whose primitives are kept
 
 struct OneDNNConvolutionLayer::Pass {
   View source, destination;
+  memory::desc rounded_source, rounded_destination;  // as factors: in bfloat16, or as in source and destination
   memory::desc weights, bias;  // Caffe's own order
   memory::desc forward_weights, data_weights, weights_diff;
   dnnl::convolution_forward forward, forward_relu;
@@ -119,13 +146,17 @@ bool OneDNNConvolutionLayer::Ready(const vector<Blob<float>*>& bottom, const vec
     const memory::dims strides = {stride[0], stride[1]}, pad = {padding[0], padding[1]};
     pass->source = ViewOf(bottom[0]->shape());
     pass->destination = ViewOf(top[0]->shape());
+    const bool rounds = rounds_ && !pass->source.layout.plain() && !pass->destination.layout.plain();
+    const memory::data_type factors = rounds ? memory::data_type::bf16 : memory::data_type::f32;
+    const memory::desc source = pass->source.As(factors);
     const memory::dims shape = {this->num_output_, this->channels_, kernel[0], kernel[1]};
-    const memory::desc any(shape, memory::data_type::f32, Tag::any);
+    const memory::desc any(shape, factors, Tag::any);
+    const memory::desc any_gradient(shape, memory::data_type::f32, Tag::any);
     pass->weights = memory::desc(shape, memory::data_type::f32, Tag::oihw);
     pass->bias = memory::desc({this->num_output_}, memory::data_type::f32, Tag::x);
     const auto direct = dnnl::algorithm::convolution_direct;  // winograd rounds too coarsely for training
     try {
-      const dnnl::convolution_forward::desc forward(dnnl::prop_kind::forward_training, direct, pass->source.desc, any,
+      const dnnl::convolution_forward::desc forward(dnnl::prop_kind::forward_training, direct, source, any,
           pass->bias, pass->destination.desc, strides, pad, pad);
       const dnnl::convolution_forward::primitive_desc chosen(forward, Cpu());
       dnnl::post_ops relu;
@@ -133,19 +164,21 @@ bool OneDNNConvolutionLayer::Ready(const vector<Blob<float>*>& bottom, const vec
       dnnl::primitive_attr with_relu;
       with_relu.set_post_ops(relu);
       // From here on both sides' orders are the forward pass's.
-      pass->source.desc = chosen.src_desc();
+      pass->rounded_source = chosen.src_desc();
+      if (!rounds) { pass->source.desc = chosen.src_desc(); }
       pass->destination.desc = chosen.dst_desc();
+      pass->rounded_destination = pass->destination.As(factors);
       pass->forward_weights = chosen.weights_desc();
       pass->forward = dnnl::convolution_forward(chosen);
       pass->forward_relu = dnnl::convolution_forward(dnnl::convolution_forward::primitive_desc(
-          dnnl::convolution_forward::desc(dnnl::prop_kind::forward_training, direct, pass->source.desc,
+          dnnl::convolution_forward::desc(dnnl::prop_kind::forward_training, direct, pass->rounded_source,
               pass->forward_weights, pass->bias, pass->destination.desc, strides, pad, pad), with_relu, Cpu()));
       const dnnl::convolution_backward_data::primitive_desc data(dnnl::convolution_backward_data::desc(direct,
-          pass->source.desc, any, pass->destination.desc, strides, pad, pad), Cpu(), chosen);
+          pass->source.desc, any, pass->rounded_destination, strides, pad, pad), Cpu(), chosen);
       pass->data_weights = data.weights_desc();
       pass->backward_data = dnnl::convolution_backward_data(data);
       const dnnl::convolution_backward_weights::primitive_desc gradient(dnnl::convolution_backward_weights::desc(direct,
-          pass->source.desc, any, pass->bias, pass->destination.desc, strides, pad, pad), Cpu(), chosen);
+          pass->rounded_source, any_gradient, pass->bias, pass->rounded_destination, strides, pad, pad), Cpu(), chosen);
       pass->weights_diff = gradient.diff_weights_desc();
       pass->backward_weights = dnnl::convolution_backward_weights(gradient);
       pass->usable = true;
@@ -173,7 +206,7 @@ const float* OneDNNConvolutionLayer::Weights(const void* wanted, const Epilogue*
   kept->version = version;
   float* data;
   if (known) {
-    kept->values.resize(desc.get_size() / sizeof(float));
+    kept->values.resize((desc.get_size() + sizeof(float) - 1) / sizeof(float));
     data = kept->values.data();
   } else {
     std::vector<float>().swap(kept->values);
@@ -205,10 +238,11 @@ void OneDNNConvolutionLayer::ForwardWith(const Epilogue* epilogue, const vector<
   }
   const float* weights = Weights(&pass_->forward_weights, epilogue, kWeights, &forward_weights_);
   for (int i = 0; i < bottom.size(); ++i) {
-    const float* source = pass_->source.Read(bottom[i]->data(), kSource);
+    const void* source = Factor(pass_->source, pass_->rounded_source, pass_->source.Read(bottom[i]->data(), kSource),
+        kRoundedSource);
     float* destination = pass_->destination.Write(top[i]->data(), kDestination);
     const dnnl::convolution_forward& forward = epilogue && epilogue->relu ? pass_->forward_relu : pass_->forward;
-    forward.execute(Stream(), {{DNNL_ARG_SRC, Wrap(pass_->source.desc, source)},
+    forward.execute(Stream(), {{DNNL_ARG_SRC, Wrap(pass_->rounded_source, source)},
         {DNNL_ARG_WEIGHTS, Wrap(pass_->forward_weights, weights)}, {DNNL_ARG_BIAS, Wrap(pass_->bias, shift.data())},
         {DNNL_ARG_DST, Wrap(pass_->destination.desc, destination)}});
     pass_->destination.Written(top[i]->data(), destination);
@@ -224,13 +258,15 @@ void OneDNNConvolutionLayer::BackwardWith(const Epilogue* epilogue, const vector
   const int row = this->blobs_[0]->count(1), outputs = this->num_output_;
   const float* bias = this->bias_term_ ? this->blobs_[1]->cpu_data() : NULL;
   for (int i = 0; i < top.size(); ++i) {
-    const float* diff = pass_->destination.Read(top[i]->diff(), kDestination);
+    const void* diff = Factor(pass_->destination, pass_->rounded_destination,
+        pass_->destination.Read(top[i]->diff(), kDestination), kRoundedDestination);
     if (learn_weights || learn_bias || sum) {
-      const float* source = pass_->source.Read(bottom[i]->data(), kSource);
+      const void* source = Factor(pass_->source, pass_->rounded_source,
+          pass_->source.Read(bottom[i]->data(), kSource), kRoundedSource);
       float* gradient = Buffer(kWeights, pass_->weights_diff.get_size());
       std::vector<float> bias_gradient(outputs);
-      pass_->backward_weights.execute(Stream(), {{DNNL_ARG_SRC, Wrap(pass_->source.desc, source)},
-          {DNNL_ARG_DIFF_DST, Wrap(pass_->destination.desc, diff)},
+      pass_->backward_weights.execute(Stream(), {{DNNL_ARG_SRC, Wrap(pass_->rounded_source, source)},
+          {DNNL_ARG_DIFF_DST, Wrap(pass_->rounded_destination, diff)},
           {DNNL_ARG_DIFF_WEIGHTS, Wrap(pass_->weights_diff, gradient)},
           {DNNL_ARG_DIFF_BIAS, Wrap(pass_->bias, bias_gradient.data())}});
       if (pass_->weights_diff != pass_->weights) {
@@ -259,7 +295,7 @@ void OneDNNConvolutionLayer::BackwardWith(const Epilogue* epilogue, const vector
     if (propagate_down[i]) {
       const float* weights = Weights(&pass_->data_weights, epilogue, kWeights, &backward_weights_);
       float* source_diff = pass_->source.Write(bottom[i]->diff(), kSource);
-      pass_->backward_data.execute(Stream(), {{DNNL_ARG_DIFF_DST, Wrap(pass_->destination.desc, diff)},
+      pass_->backward_data.execute(Stream(), {{DNNL_ARG_DIFF_DST, Wrap(pass_->rounded_destination, diff)},
           {DNNL_ARG_WEIGHTS, Wrap(pass_->data_weights, weights)},
           {DNNL_ARG_DIFF_SRC, Wrap(pass_->source.desc, source_diff)}});
       pass_->source.Written(bottom[i]->diff(), source_diff);

@@ -19,9 +19,13 @@ struct Epilogue {
 
 // Convolution by oneDNN, as CuDNNConvolutionLayer is by cuDNN: the same parameters, blobs and caffemodels. The default
 // in CPU mode for what Suits; everything else, and the GPU, is ConvolutionLayer's.
+//
+// With CAFFE_BF16=1 in the environment when the layer is made, on a processor that multiplies bfloat16: the factors of
+// its products are rounded to that, in all three passes, and the sums stay float32, as all blobs do. Of layers whose
+// channels fill vectors on both sides: not the first one, of three channels.
 class OneDNNConvolutionLayer : public ConvolutionLayer<float> {
  public:
-  explicit OneDNNConvolutionLayer(const LayerParameter& param) : ConvolutionLayer<float>(param) {}
+  explicit OneDNNConvolutionLayer(const LayerParameter& param);
 
   // Two spatial axes after the channels, one group, no dilation; CAFFE_ONEDNN is not 0 in the environment.
   static bool Suits(const LayerParameter& param);
@@ -50,6 +54,7 @@ class OneDNNConvolutionLayer : public ConvolutionLayer<float> {
   };
   const float* Weights(const void* wanted, const Epilogue* epilogue, int buffer, Kept* kept);
 
+  const bool rounds_;  // factors to bfloat16
   std::map<vector<int>, shared_ptr<Pass> > passes_;
   shared_ptr<Pass> pass_;
   Kept forward_weights_, backward_weights_;
