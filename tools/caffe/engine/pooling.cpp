@@ -36,21 +36,23 @@ static void MaxPlane(const PoolingShape& s, const Dtype* bottom, Dtype* top, int
   for (int ph = 0; ph < s.pooled_height; ++ph) {
     for (int pw = 0; pw < s.pooled_width; ++pw, top += lanes, index += lanes) {
       const Window window(s, ph, pw);
-      for (int lane = 0; lane < lanes; ++lane) {
-        top[lane] = -FLT_MAX;
-        index[lane] = -1;
-      }
+      Dtype most[lanes];  // in registers, where the compiler knows that nothing else writes
+      int at[lanes];
+      std::fill_n(most, lanes, Dtype(-FLT_MAX));
+      std::fill_n(at, lanes, -1);
       for (int h = window.h_begin; h < window.h_end; ++h) {
         for (int w = window.w_begin; w < window.w_end; ++w) {
           const int pixel = h * s.width + w;
           const Dtype* value = bottom + static_cast<size_t>(pixel) * lanes;
           for (int lane = 0; lane < lanes; ++lane) {
-            const bool more = value[lane] > top[lane];
-            top[lane] = more ? value[lane] : top[lane];
-            index[lane] = more ? pixel : index[lane];
+            const bool more = value[lane] > most[lane];
+            most[lane] = more ? value[lane] : most[lane];
+            at[lane] = more ? pixel : at[lane];
           }
         }
       }
+      std::copy_n(most, lanes, top);
+      std::copy_n(at, lanes, index);
     }
   }
 }
