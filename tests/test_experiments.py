@@ -334,6 +334,20 @@ def test_raw_datasets_are_prepared_where_data_lack_them(raw, tmp_path):
             "with --epochs 75 into another --data" in cell.why
 
 
+def test_runs_in_bfloat16_say_nothing_of_how_long_others_take(tmp_path):
+    shutil.copytree(EXPERIMENTS / "measured/short/cuhk01", tmp_path / "cuhk01")
+
+    def change(result):
+        result["settings"]["arithmetic"] = "bfloat16"
+        result["pairs_per_second"] = 20.
+    edit(tmp_path / "cuhk01/split00/result.json", change)
+    found = Rates([tmp_path])
+    settings = override(defaults("resnet50"), ["input=128x64"])
+    assert found.of("resnet50", settings, "cpu") is None
+    rate, source = found.of("resnet50", replace(settings, arithmetic="bfloat16"), "cpu")
+    assert rate == 20 and "resnet50 at 128x64 on the cpu in bfloat16: 20.0 pairs/s" in source
+
+
 def test_hours_of_unprepared_data_are_estimated_from_runs_on_the_same_dataset(raw, tmp_path):
     rows = {name: {"method": "m", "base": "resnet50", "objective": "vi", "chain": "scratch", "recipe": name}
             for name in ("paper", "images")}

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import median
 
+from reid.engine.device import BFLOAT16
 from reid.engine.settings import Settings, as_text
 from reid.formats import result as result_file
 from reid.formats.manifest import READINGS
@@ -24,7 +25,8 @@ class Rates:
             for file in sorted(Path(place).rglob(result_file.NAME)):
                 result = finished.read(file.parent)
                 if result.pairs_per_second and "input" in result.settings:
-                    key = result.base, tuple(result.settings["input"]), result.device or "cpu"
+                    where = _where(result.device or "cpu", result.settings.get("arithmetic"))
+                    key = result.base, tuple(result.settings["input"]), where
                     seen[key].append(result.pairs_per_second)
                 epochs, most, batch = (result.settings.get(key) for key in ("epochs", "max_iter", "batch"))
                 if epochs and batch and not most and not result.generated:
@@ -38,6 +40,7 @@ class Rates:
 
         Of another input size it is scaled by the number of pixels, and the text says so.
         """
+        device = _where(device, settings.arithmetic)
         key = base, tuple(settings.input), device
         for place, known, _ in self._found:
             if key in known:
@@ -61,6 +64,11 @@ class Rates:
             if pairs := known.get((dataset, *_counted(readings))):
                 return pairs, f"{dataset}: about {pairs:.0f} pairs an epoch, as runs in {place} had"
         return None
+
+
+def _where(device: str, arithmetic: str | None) -> str:
+    """What computes, as a phrase: runs in bfloat16 say nothing of how long others take."""
+    return f"{device} in {arithmetic}" if arithmetic == BFLOAT16 else device
 
 
 def _counted(readings: Mapping[str, str] | None) -> tuple[str, ...]:
