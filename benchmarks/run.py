@@ -22,7 +22,7 @@ import matplotlib
 import numpy as np
 
 from benchmarks.alone import ROOT, run_alone
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import write_whole
 from reid.common.machine import describe
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--entry", nargs="+", choices=ENTRIES, help="only these (default: all but setup)")
     parser.add_argument("--out", type=Path, default=ROOT / "build/benchmarks", metavar="DIR",
                         help="where figures are kept (default: build/benchmarks)")

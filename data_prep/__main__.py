@@ -13,7 +13,7 @@ from pathlib import Path
 from data_prep.pairs import RATIOS
 from data_prep.prepare import prepare
 from data_prep.readers.registry import DATASETS
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.formats.manifest import READINGS, STORES, parse_splits
 
 HELP = {"anchors": "what is the first of a pair once an epoch: each augmented copy, or each image",
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
+    parser = Parser(prog="python -m data_prep", description=__doc__)
     parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--raw", type=Path, required=True,
                         help="the raw folder (csv: the CSV file; cuhk03: the .mat or a folder)")

@@ -9,7 +9,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from data_prep.index import JUNK
 from data_prep.readers.registry import DATASETS
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import checksum
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import Manifest, PreparedSplit, load_manifest
@@ -286,7 +285,7 @@ def _judges(manifest: Manifest, split: PreparedSplit, identity: np.ndarray,
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m data_prep.check", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m data_prep.check", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a folder that `python -m data_prep` wrote")
     try:
         for proved in check(parser.parse_args(arguments).folder):

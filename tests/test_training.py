@@ -434,6 +434,8 @@ def test_data_that_do_not_fit_are_refused(prepared_viper, tmp_path):
 
 def test_command_line_errors_are_one_line(tmp_path):
     for arguments, word in ((["--set", "speed=9"], "'speed'"), (["--split", "x"], "--split x"),
+                            (["--gpu", "x"], "--gpu: invalid int value: 'x'; tools/train_stage.sh --help"),
+                            (["--speed", "9"], "unrecognized arguments: --speed 9"),
                             (["--gpu", "0"], "manifest.json")):
         done = programs.run("tools/train_stage.py", "viper", "--data", tmp_path, "--out", tmp_path / "runs",
                             "--base", "tiny", *arguments)

@@ -14,7 +14,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import json
 import re
 import shlex
@@ -25,7 +24,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import checksum
 from tools import slim
 
@@ -84,7 +83,7 @@ echo "$into/dtl-reid is unpacked; begin with $into/dtl-reid/tools/doctor"
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/bundle.sh", description=__doc__.splitlines()[0])
+    parser = Parser(prog="tools/bundle.sh", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="default: build/dtl-reid-cpu.tar.xz or -gpu.tar.xz")
     parser.add_argument("--slim", action="store_true",

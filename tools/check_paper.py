@@ -5,14 +5,13 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.report.contradictions import Figure, counted, find
 from reid.report.paper import load
 
@@ -21,7 +20,7 @@ PAPER = Path(__file__).resolve().parents[1] / "experiments/paper.yaml"
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PAPER,
                         help="of the form of experiments/paper.yaml, the default")
     content = load(parser.parse_args().file)

@@ -5,7 +5,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import ctypes
 import importlib
 import os
@@ -15,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.machine import cores, loaded, memory
 from reid.engine import device
 
@@ -32,7 +31,7 @@ Rows = list[tuple[str, str]]    # name, text
 
 @command_line
 def main() -> int:
-    argparse.ArgumentParser(prog="tools/doctor", description=__doc__).parse_args()
+    Parser(prog="tools/doctor", description=__doc__).parse_args()
     wrong = []
     for section in (software, engine, machine):
         rows, complaints = section()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import write_whole
 from reid.features.export import write_mat, write_npz
 from reid.formats.feature_file import read_features
@@ -54,7 +54,7 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--query", required=True, nargs="+", metavar="Q.npz",
                         help="feature file of the queries; several: one of each split, averaged")
     parser.add_argument("--gallery", required=True, nargs="+", metavar="G.npz",

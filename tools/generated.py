@@ -1,15 +1,16 @@
 """Committed files that are written from the code: write those that are stale, or say which are."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
+
+from reid.common.errors import Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_stale(description: str | None, files: Callable[[], dict[Path, str]]) -> int:
     """The command line of a generator; 1 where `--check` finds a stale file. files: what is to be there."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     check = parser.parse_args().check
     stale = {path: text for path, text in files().items() if not path.is_file() or path.read_text() != text}

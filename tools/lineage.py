@@ -5,12 +5,11 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.engine.settings import as_plain, defaults, of_run
 from reid.nets.backbones.registry import BACKBONES
 from reid.provenance.lineage import Entry, walk
@@ -18,7 +17,7 @@ from reid.provenance.lineage import Entry, walk
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, OUT/STAGE/splitKK")
     found = walk(parser.parse_args().run.resolve())
     for number, (entry, state) in enumerate(found):

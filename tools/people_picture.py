@@ -5,7 +5,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.common.files import write_whole
 from reid.formats.image_lmdb import ImageStore
 from reid.formats.pair_lmdb import DIFFERENT, SAME, PairStore
@@ -29,7 +28,7 @@ GAP, HEAD = 16, 30
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.parse_args()
     write_whole(PICTURE, cv2.imencode(".jpg", picture(), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
     print(f"written: {PICTURE.relative_to(ROOT)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import write_whole
 from reid.formats.feature_file import read_features
 from reid.metrics.protocol import PROTOCOLS, rank
@@ -23,7 +23,7 @@ from reid.report.ranked import LEGEND, Folder, Prepared, as_html, ranked_lists, 
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--run", type=Path, metavar="DIR",
                         help="a finished run, OUT/<stage>/<split>: stands for the next four")
     parser.add_argument("--query", metavar="Q.npz", help="feature file of the queries, with names")

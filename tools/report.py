@@ -5,11 +5,10 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from pathlib import Path
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import write_whole
 from reid.formats import experiment_record
 from reid.formats.feature_file import read_features
@@ -27,7 +26,7 @@ COUNT = 7    # gallery pictures in a list
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--runs", type=Path, required=True, help="folder with runs of tools/train_stage.sh")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--competitors", action="store_true",

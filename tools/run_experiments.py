@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from data_prep.readers.registry import DATASETS
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import sha256_file, write_whole
 from reid.common.lock import in_use
 from reid.common.machine import cores, memory
@@ -86,7 +86,7 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tools/run_experiments.sh", description=__doc__)
+    parser = Parser(prog="tools/run_experiments.sh", description=__doc__)
     parser.add_argument("name", metavar="NAME",
                         help=f"{', '.join(NAMES)}: files of experiments/; or a file of your own")
     parser.add_argument("--data", type=Path,

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from data_prep.readers.registry import DATASETS
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.heads import OBJECTIVES
 from reid.stages import chain, recipe
@@ -49,7 +49,7 @@ def real(path: Path) -> Path:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tools/train_stage.sh", description=__doc__)
+    parser = Parser(prog="tools/train_stage.sh", description=__doc__)
     parser.add_argument("stage", help="a stage of the chain (market1501, cuhk03, cuhk01, viper, large), or a "
                                       "name of your own for data of your own")
     parser.add_argument("--data", type=Path, required=True,

@@ -9,7 +9,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ import numpy as np
 import sklearn.datasets
 from google.protobuf import text_format
 
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.formats import weights_record
 from reid.formats.caffemodel import read_caffemodel
 from reid.formats.picture import read_picture
@@ -81,7 +80,7 @@ def _photographs(paths: Sequence[Path]) -> Sequence[tuple[Path | str, np.ndarray
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m weights.classify", description=__doc__)
+    parser = Parser(prog="python -m weights.classify", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS",
                         help="a name of the catalogue, or a .caffemodel with its record")
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")

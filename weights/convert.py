@@ -8,7 +8,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 
 # isort: split
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, serialise
@@ -55,7 +54,7 @@ def _check_base(source: Path, base: str, found: str) -> None:
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m weights.convert", description=__doc__)
+    parser = Parser(prog="python -m weights.convert", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--base", required=True,
                         choices=[name for name, base in BACKBONES.items() if base.classifier])

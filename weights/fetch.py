@@ -5,7 +5,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import hashlib
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 
 # isort: split
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from weights import catalogue
@@ -94,7 +93,7 @@ def _check(entry: catalogue.Entry, path: Path) -> None:
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m weights.fetch", description=__doc__)
+    parser = Parser(prog="python -m weights.fetch", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=", ".join(catalogue.entries()))
     parser.add_argument("--file", type=Path, metavar="FILE", help="the published file, where you have it")
     arguments = parser.parse_args()

@@ -8,7 +8,6 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from caffe.proto import caffe_pb2
 from weights import quiet  # noqa: F401  (before anything that imports Caffe)
 
 # isort: split
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.common.files import sha256_file
 from reid.formats import weights_record
 from reid.formats.caffemodel import parse_caffemodel, read_caffemodel, serialise, shape, values
@@ -82,7 +81,7 @@ def row(name: str, kind: str, array: np.ndarray) -> str:
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m weights.inspect", description=__doc__)
+    parser = Parser(prog="python -m weights.inspect", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     path = parser.parse_args().file
     kind, rows = tensors(path)

@@ -4,7 +4,6 @@
 
 README.md beside this file says what is measured and how to get torchreid.
 """
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ import numpy as np
 
 from benchmarks.memory import forget_peak, status
 from benchmarks.timing import seconds_of, timed
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 from reid.metrics.distance import distance_rows
 from reid.metrics.market1501 import evaluate
 from reid.metrics.single_shot import exact
@@ -31,7 +30,7 @@ MIB = 2 ** 20
 
 @command_line
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--values", type=int, default=2048,
                         help="length of a feature (default: 2048, ResNet-50's)")
     parser.add_argument("--repeats", type=int, default=5,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.alone import run_alone
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 
 MEASURE = Path(__file__).with_name("measure.py")
 IMAGES = {"128x64": 288, "224x224": 96}    # more than ImageFeed.FEW, so that workers prepare them
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--input", nargs="+", default=list(IMAGES), choices=IMAGES, help="default: both")
     parser.add_argument("--images", type=int, metavar="N", help="default: 288 of 128x64, 96 of 224x224")
     parser.add_argument("--repeats", type=int, default=2,

@@ -20,7 +20,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.formats.datum import Datum
 from reid.formats.image_lmdb import ImageStore, image_key
 from reid.layers.feed import PairFeed
@@ -78,7 +78,7 @@ def tell(name: str, batches: Generator[np.ndarray], settings: Source, seconds: f
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that data_prep wrote")
     parser.add_argument("--split", default="split00", help="folder of the pairs in it (default: split00)")
     parser.add_argument("--batch", type=int, default=64, help="pairs in a batch (default: 64)")

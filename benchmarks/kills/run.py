@@ -22,7 +22,7 @@ from typing import Any
 
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.common.rng import generator
 from reid.engine.tables import read
 
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for data and runs, which stay")

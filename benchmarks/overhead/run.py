@@ -22,7 +22,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe reads it when it is impo
 import caffe
 import numpy as np
 
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.engine.loop import train
 from reid.engine.schedule import Schedule
 from reid.engine.settings import defaults, override
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True,
                         help="folder that data_prep wrote; split 0 is used")
     parser.add_argument("--base", choices=BACKBONES, default="tiny")

@@ -23,7 +23,7 @@ import caffe
 import ours
 
 from benchmarks.memory import status
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.nets.backbones.registry import BACKBONES
 
 
@@ -97,7 +97,7 @@ def together(net: caffe.Net) -> list[list[int]]:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", choices=BACKBONES, default="resnet50")
     parser.add_argument("--input", type=lambda text: tuple(map(int, text.split("x"))), default=(128, 64),
                         metavar="HxW")

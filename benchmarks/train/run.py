@@ -22,7 +22,7 @@ from benchmarks.alone import run_alone
 from data_prep.people.write import write
 from data_prep.prepare import prepare
 from reid.common import machine
-from reid.common.errors import InputError, command_line
+from reid.common.errors import InputError, Parser, command_line
 
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
 STOCK = {"CAFFE_CUDNN_WORKSPACE_MB": "8", "CAFFE_TF32": "0", "CAFFE_CUDNN_DETERMINISTIC": "0",
@@ -155,7 +155,7 @@ def table(base: str, batch: int, seen: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpu", type=int, metavar="N", help="default: the CPU")
     parser.add_argument("--base", nargs="+", choices=PAPER, default=list(PAPER))
     parser.add_argument("--batch", type=int, help="pairs; default: the paper's, 64 and 48")

@@ -5,17 +5,16 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import sys
 from pathlib import Path
 
 from data_prep.people.write import LAYOUTS, write
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m data_prep.people", description=__doc__)
+    parser = Parser(prog="python -m data_prep.people", description=__doc__)
     parser.add_argument("--layout", choices=LAYOUTS, default="viper")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--identities", type=int, default=200)

@@ -5,14 +5,13 @@ from reid.common import interrupt
 if __name__ == "__main__":
     interrupt.end_at_once()
 
-import argparse
 import json
 import sys
 
 from data_prep.readers.registry import DATASETS
 from data_prep.splits.draw import draw
 from data_prep.splits.load import COMMITTED, RULES, SEED
-from reid.common.errors import command_line
+from reid.common.errors import Parser, command_line
 from reid.common.files import write_whole
 from reid.formats.json_record import signed
 
@@ -29,7 +28,7 @@ def text(name: str) -> str:
 
 @command_line
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m data_prep.splits", description=__doc__)
+    parser = Parser(prog="python -m data_prep.splits", description=__doc__)
     parser.add_argument("name", choices=COMMITTED)
     name = parser.parse_args(arguments).name
     write_whole(COMMITTED[name], text(name))

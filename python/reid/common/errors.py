@@ -1,5 +1,6 @@
 """InputError, for what the user can correct, and how every command line ends on an error."""
 
+import argparse
 import errno
 import functools
 import os
@@ -9,12 +10,21 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from reid.common import interrupt
 
 
 class InputError(ValueError):
     """An input cannot be used; the message names the file, the value and what to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a command's arguments: what it refuses is an InputError, and so one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise InputError(f"{message}; {self.prog} --help says what there is")
 
 
 def command_line(main: Callable[..., int | None]) -> Callable[..., int | None]:
