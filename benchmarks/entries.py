@@ -29,7 +29,7 @@ from benchmarks.memory import forget_peak, status
 from benchmarks.timing import seconds_of
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from reid.common import machine
+from reid.engine.device import has_bfloat16
 from reid.formats import datum
 from reid.formats.database import Writer
 from reid.formats.manifest import load_manifest
@@ -204,7 +204,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     224×224 takes 4.1 · 10⁹ multiply-adds forward, and backward twice as many. In bfloat16 PyTorch is under
     autocast. Memory: of the whole process.
     """
-    kinds = ["", ", bfloat16"] if "avx512_bf16" in machine.instructions() else [""]
+    kinds = ["", ", bfloat16"] if has_bfloat16() else [""]
     names = ["Caffe", *(["PyTorch"] if options.torch_python else [])]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seen.json"

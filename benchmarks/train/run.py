@@ -21,8 +21,8 @@ from typing import Any
 from benchmarks.alone import run_alone
 from data_prep.people.write import write
 from data_prep.prepare import prepare
-from reid.common import machine
 from reid.common.errors import InputError, Parser, command_line
+from reid.engine.device import has_bfloat16
 
 PAPER = {"resnet50": 64, "vgg16": 48}      # pairs a batch
 STOCK = {"CAFFE_CUDNN_WORKSPACE_MB": "8", "CAFFE_TF32": "0", "CAFFE_CUDNN_DETERMINISTIC": "0",
@@ -79,7 +79,7 @@ def main() -> int:
 
 def chosen(options: argparse.Namespace) -> list[Variant]:
     """The variants that can be measured here, or those that were asked for."""
-    on_cpu = ON_CPU + IN_BFLOAT16 * ("avx512_bf16" in machine.instructions())
+    on_cpu = ON_CPU + IN_BFLOAT16 * has_bfloat16()
     known = on_cpu if options.gpu is None else ON_GPU
     variants = [v for v in known if v.name in (options.variant or [v.name])]
     torch = subprocess.run([options.torch_python, "-c", "import torch"], stderr=subprocess.DEVNULL)

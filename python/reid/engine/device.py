@@ -64,6 +64,16 @@ def use_threads(count: int) -> None:
         ctypes.CDLL(path).openblas_set_num_threads(count)
 
 
+def engine(switch: str) -> bool:
+    """Whether a part of the CPU engine (docs/engine.md) is on: CAFFE_ONEDNN or CAFFE_FUSE."""
+    return os.environ.get(switch) != "0"
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16."""
+    return "avx512_bf16" in machine.instructions()
+
+
 @contextlib.contextmanager
 def multiplying(arithmetic: str) -> Iterator[None]:
     """Let the convolutions of nets that are made meanwhile multiply in `arithmetic` on the CPU."""
@@ -87,10 +97,10 @@ def check_arithmetic(arithmetic: str, gpu: int | None, elsewhere: bool = False) 
     if gpu is not None:
         raise InputError(f"arithmetic is {arithmetic}: a setting of the CPU, and --gpu {gpu} computes on a "
                          "card, in TF32 where it can; leave one of the two out")
-    if not elsewhere and "avx512_bf16" not in machine.instructions():
+    if not elsewhere and not has_bfloat16():
         raise InputError(f"arithmetic is {arithmetic}: this processor has no instructions for it "
                          "(avx512_bf16), so nothing would be gained; leave it out")
-    if os.environ.get("CAFFE_ONEDNN") == "0":
+    if not engine("CAFFE_ONEDNN"):
         raise InputError(f"arithmetic is {arithmetic}: Caffe's own convolutions, which CAFFE_ONEDNN=0 asks "
                          "for, know float32 alone; leave one of the two out")
 

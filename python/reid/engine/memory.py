@@ -15,7 +15,7 @@ from caffe.proto import caffe_pb2
 
 from reid.common import machine
 from reid.common.errors import InputError
-from reid.engine.device import BFLOAT16, load_driver
+from reid.engine.device import BFLOAT16, engine, load_driver
 from reid.engine.settings import AUTO, Settings
 from reid.layers.workers import SLOTS
 from reid.nets.shapes import Shaped, geometry, shaped
@@ -202,7 +202,7 @@ def _activations(net: caffe_pb2.NetParameter, cpu: bool, backward: bool = False)
         if of.layer.type != "Scale":
             norm = of.layer.batch_norm_param
             stored = of.layer.type == "BatchNorm" and (norm.use_global_stats or not backward)
-        kept += _kept(of, stored and _engine("CAFFE_FUSE"), cpu, backward)
+        kept += _kept(of, stored and engine("CAFFE_FUSE"), cpu, backward)
     gradients = sum(counts[name] for name in learning)
     gradients += sum(count * counts[name] for (name, _), count in readers.items()
                      if count > 1 and name in learning)
@@ -218,7 +218,7 @@ def _kept(of: Shaped, fused: bool, cpu: bool, backward: bool) -> int:
     if of.layer.type == "BatchNorm":        # deviations and normalised values at every place; their gradient
         return 0 if fused else (3 if backward else 2) * size
     if of.layer.type == "Scale":            # one for it and BatchNorm; none where the convolution does it too
-        return 0 if fused and cpu and _engine("CAFFE_ONEDNN") else size
+        return 0 if fused and cpu and engine("CAFFE_ONEDNN") else size
     if of.layer.type == "Dropout":
         return size
     if of.layer.type == "SoftmaxWithLoss":
@@ -228,11 +228,6 @@ def _kept(of: Shaped, fused: bool, cpu: bool, backward: bool) -> int:
     return 0
 
 
-def _engine(switch: str) -> bool:
-    """Whether a part of the CPU engine (docs/engine.md) is on."""
-    return os.environ.get(switch) != "0"
-
-
 def _convolving(nets: Sequence[tuple[caffe_pb2.NetParameter | None, int]], passes: int) -> int:
     """Bytes of the convolutions' own buffers on the CPU. nets: (NetParameter, how many a run holds).
 
@@ -240,7 +235,7 @@ def _convolving(nets: Sequence[tuple[caffe_pb2.NetParameter | None, int]], passe
     gradient for each thread; and, where weights are used again unchanged, each layer's in the order that its
     passes want. Else Caffe's: one image, unfolded, for every layer.
     """
-    if not _engine("CAFFE_ONEDNN"):
+    if not engine("CAFFE_ONEDNN"):
         return sum(times * _columns(net) for net, times in nets if net)
     weights = {i: [math.prod(of.params[0]) for of in shaped(net) if of.layer.type == "Convolution"]
                for i, (net, times) in enumerate(nets) if net and times}
