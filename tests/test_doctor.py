@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from reid.common import machine as this_machine
 from reid.common.errors import InputError
 from reid.engine import device
 from tools import doctor
@@ -124,12 +123,11 @@ def test_code_runs_on_later_cards_of_its_generation_and_the_newest_on_all_after_
 
 @pytest.mark.parametrize("gpu, elsewhere, environment, words", [
     (0, False, "1", "a setting of the CPU, and --gpu 0 computes on a card"),
-    (0, True, "1", "a setting of the CPU"), (None, False, "1", "no instructions for it (avx512_bf16)"),
+    (0, True, "1", "a setting of the CPU"), (None, False, "1", "no instructions for it here"),
     (None, True, "0", "CAFFE_ONEDNN=0"), (None, True, "1", None)])
 def test_bfloat16_is_refused_where_nothing_would_multiply_in_it(gpu, elsewhere, environment, words,
-                                                                monkeypatch, tmp_path):
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n")
-    monkeypatch.setattr(this_machine, "CPUINFO", tmp_path / "cpuinfo")
+                                                                monkeypatch):
+    monkeypatch.setattr(device, "vectors", lambda: "AVX-512")
     monkeypatch.setenv("CAFFE_ONEDNN", environment)
     device.check_arithmetic("float32", gpu, elsewhere)
     if words is None:
@@ -137,6 +135,14 @@ def test_bfloat16_is_refused_where_nothing_would_multiply_in_it(gpu, elsewhere, 
     else:
         with pytest.raises(InputError, match=re.escape(words)):
             device.check_arithmetic("bfloat16", gpu, elsewhere)
+
+
+def test_bfloat16_is_what_onednn_may_use_and_not_what_the_processor_has():
+    asked = [sys.executable, "-c", "from reid.engine import device; print(device.has_bfloat16())"]
+    for most, has in (("AVX512_CORE", False), ("ALL", "avx512_bf16" in Path("/proc/cpuinfo").read_text())):
+        run = subprocess.run(asked, capture_output=True, text=True,
+                             env={**os.environ, "ONEDNN_MAX_CPU_ISA": most})
+        assert run.stdout == f"{has}\n", run.stderr
 
 
 def test_a_missing_library_of_caffe_is_named(machine):

@@ -3,21 +3,23 @@
 CAFFE_ONEDNN=0 and CAFFE_FUSE=0 give those; Caffe reads both when a net is made (the solver: at every update).
 So it reads CAFFE_BF16=1, by which convolutions round what they multiply.
 """
+from pathlib import Path
+
 import caffe
 import numpy as np
 import one_pass
 import pytest
 from google.protobuf import text_format
 
-from reid.common import machine
 from reid.nets.backbones.registry import BACKBONES
 from reid.nets.by_hand import feed_by_hand
 from reid.nets.solver import solver as solver_proto
 from reid.nets.two_branch import two_branch
 
 OWN = {"CAFFE_ONEDNN": "0", "CAFFE_FUSE": "0"}
-VECTORS = "avx2" in machine.instructions()      # without, convolutions stay Caffe's
-ROUNDS = "avx512_bf16" in machine.instructions()      # without, CAFFE_BF16=1 changes nothing
+FLAGS = Path("/proc/cpuinfo").read_text()
+VECTORS = "avx2" in FLAGS      # without, convolutions stay Caffe's
+ROUNDS = "avx512_bf16" in FLAGS      # without, CAFFE_BF16=1 changes nothing
 
 
 @pytest.fixture

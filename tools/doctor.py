@@ -22,8 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"protobuf": "google.protobuf", "NumPy": "numpy", "SciPy": "scipy", "scikit-learn": "sklearn",
            "OpenCV": "cv2", "LMDB": "lmdb", "h5py": "h5py", "Matplotlib": "matplotlib", "PyYAML": "yaml"}
 GB = 1e9
-# dnnl_cpu_isa_t: the units that the engine uses (tools/caffe/engine/layout.cpp)
-VECTORS = {"AVX-512 with bfloat16": 0xe7, "AVX-512": 0x27, "AVX2": 0x7}
 # one small batch of ResNet-50; a dataset and the snapshots of a stage
 LITTLE_MEMORY, LITTLE_DISK = 4 * GB, 10 * GB
 Rows = list[tuple[str, str]]    # name, text
@@ -97,9 +95,7 @@ def engine() -> tuple[Rows, list[str]]:
         library = ctypes.CDLL(onednn[0])
         library.dnnl_version.restype = ctypes.POINTER(ctypes.c_int * 3)
         version = ".".join(map(str, library.dnnl_version().contents))
-        isa = library.dnnl_get_effective_cpu_isa()
-        known = [name for name, bits in VECTORS.items() if isa & bits == bits]
-        rows.append(("oneDNN", f"{version}, {known[0] if known else 'not used: the processor has no AVX2'}"))
+        rows.append(("oneDNN", f"{version}, {device.vectors() or 'not used: there is no AVX2'}"))
     elif loaded("libcaffe"):    # where it does not load, that has been said
         wrong.append("this Caffe was built without oneDNN, which takes three times as long; run "
                      "tools/install_caffe.sh again")

@@ -21,13 +21,6 @@ def describe() -> str:
     return f"{name}, {cores()} {'core' if cores() == 1 else 'cores'}, {memory()[0] / 1e9:.0f} GB, {system}"
 
 
-def instructions() -> set[str]:
-    """The instruction sets of the processor, as the kernel names them: avx2 and such."""
-    flags = (line.partition(":")[2].split() for line in CPUINFO.read_text().splitlines()
-             if line.startswith("flags"))
-    return set(next(flags, ()))
-
-
 def cores() -> int:
     """Cores that this process may use: its affinity, and the share that a container was given."""
     granted = len(os.sched_getaffinity(0))

@@ -19,6 +19,8 @@ from reid.formats import json_record
 CUDA, OLDEST_CARD = 13000, 75    # CUDA 13 as drivers count, and its lowest compute capability, 7.5
 NO_CARD = 100            # CUDA_ERROR_NO_DEVICE
 FLOAT32, BFLOAT16 = "float32", "bfloat16"    # what the CPU multiplies in
+# dnnl_cpu_isa_t: what the CPU engine computes with, best first (tools/caffe/engine/layout.cpp)
+VECTORS = {"AVX-512 with bfloat16": 0xe7, "AVX-512": 0x27, "AVX2": 0x7}
 ROUNDS = "CAFFE_BF16"    # Caffe reads it when a net is made
 MAJOR, MINOR = 75, 76    # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
@@ -69,9 +71,21 @@ def engine(switch: str) -> bool:
     return os.environ.get(switch) != "0"
 
 
+def vectors() -> str | None:
+    """The best of VECTORS that the oneDNN in this process uses; None: none of them, or there is no oneDNN.
+
+    The processor may have better ones, where ONEDNN_MAX_CPU_ISA rules them out.
+    """
+    for path in machine.loaded("dnnl"):
+        isa = ctypes.CDLL(path).dnnl_get_effective_cpu_isa()
+        return next((name for name, bits in VECTORS.items() if isa & bits == bits), None)
+    return None
+
+
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16."""
-    return "avx512_bf16" in machine.instructions()
+    """Whether the CPU engine multiplies in bfloat16 here."""
+    import caffe  # noqa: F401  (it loads oneDNN)
+    return vectors() == next(iter(VECTORS))
 
 
 @contextlib.contextmanager
@@ -98,8 +112,8 @@ def check_arithmetic(arithmetic: str, gpu: int | None, elsewhere: bool = False) 
         raise InputError(f"arithmetic is {arithmetic}: a setting of the CPU, and --gpu {gpu} computes on a "
                          "card, in TF32 where it can; leave one of the two out")
     if not elsewhere and not has_bfloat16():
-        raise InputError(f"arithmetic is {arithmetic}: this processor has no instructions for it "
-                         "(avx512_bf16), so nothing would be gained; leave it out")
+        raise InputError(f"arithmetic is {arithmetic}: there are no instructions for it here (avx512_bf16; "
+                         "tools/doctor says what there is), so nothing would be gained; leave it out")
     if not engine("CAFFE_ONEDNN"):
         raise InputError(f"arithmetic is {arithmetic}: Caffe's own convolutions, which CAFFE_ONEDNN=0 asks "
                          "for, know float32 alone; leave one of the two out")
