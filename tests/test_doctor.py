@@ -137,6 +137,22 @@ def test_bfloat16_is_refused_where_nothing_would_multiply_in_it(gpu, elsewhere, 
             device.check_arithmetic("bfloat16", gpu, elsewhere)
 
 
+def test_a_result_records_the_card_and_the_switches(machine, monkeypatch):
+    machine(Driver(H200))
+    monkeypatch.setattr(device, "build", lambda: GPU_BUILD)
+    for name in device.SWITCHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CAFFE_TF32", "0")
+    made = device.computing(0, 2)
+    assert (made["card"], made["threads"], made["switches"]) == ("NVIDIA H200", 2, {"CAFFE_TF32": "0"})
+    assert device.computing(None, 1)["card"] is None
+
+
+def test_every_switch_that_caffe_reads_is_recorded():
+    sources = [file.read_text() for file in (ROOT / "tools/caffe").rglob("*.*")]
+    assert set(re.findall(r'getenv\("(\w+)"\)', "".join(sources))) == {device.ROUNDS, *device.SWITCHES}
+
+
 def test_bfloat16_is_what_onednn_may_use_and_not_what_the_processor_has():
     asked = [sys.executable, "-c", "from reid.engine import device; print(device.has_bfloat16())"]
     for most, has in (("AVX512_CORE", False), ("ALL", "avx512_bf16" in Path("/proc/cpuinfo").read_text())):

@@ -225,6 +225,12 @@ def test_generated_people_are_kept_apart(runs):
     assert "77.00" not in real.partition("</nav>")[2] and "77.00" in made
 
 
+def test_the_card_and_what_was_switched_off_stand_with_the_machine(tmp_path):
+    computing = {"card": "NVIDIA H200", "threads": 2, "vectors": "AVX2", "switches": {"CAFFE_TF32": "0"}}
+    write(tmp_path, 0, .05, .4, about={"machine": "EPYC, 2 cores", "computing": computing})
+    assert "EPYC, 2 cores, NVIDIA H200, CAFFE_TF32=0</dd>" in page_of(tmp_path)
+
+
 def test_an_unfinished_run_is_told_of(runs):
     folder = runs / "baseline/viper/split00"
     folder.mkdir(parents=True)

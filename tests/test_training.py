@@ -20,7 +20,9 @@ from stages import run_stage, tiny_job
 from data_prep.readers.registry import DATASETS
 from reid.common.errors import InputError
 from reid.common.files import sha256_file
+from reid.common.machine import threads
 from reid.engine import loop, memory, snapshots
+from reid.engine.device import ROUNDS
 from reid.engine.loop import stop_if_diverged
 from reid.engine.schedule import schedule
 from reid.engine.settings import defaults, override
@@ -60,6 +62,7 @@ def test_a_stage_leaves_its_record(trained, prepared_viper):
     result = json.loads((trained / "result.json").read_text())
     assert result["generated"] is True and result["iterations"] == 12 and result["test_identities"] == 12
     assert result["chance"]["cmc"] == {"1": 1 / 12, "5": 5 / 12, "10": 10 / 12, "20": 1.0}
+    assert result["computing"]["card"] is None and result["computing"]["threads"] == threads()
     for figures in (result["before"], result["after"], result["histogram"]):
         assert figures["queries"] == 12 and figures["cmc"]["20"] == pytest.approx(1)
     features = read_features(trained / "features/after/query.npz")["features"]
@@ -102,8 +105,9 @@ def test_a_folder_of_another_run_is_refused(trained, prepared_viper):
         run_stage(job(prepared_viper, trained.parents[1], "lr=0.01"), [0])
 
 
-def test_bfloat16_is_of_the_training_alone(trained, prepared_viper, tmp_path):
+def test_bfloat16_is_of_the_training_alone(trained, prepared_viper, tmp_path, monkeypatch):
     """Its losses are all but float32's; the features before it are float32's, to the byte."""
+    monkeypatch.setenv(ROUNDS, "1")    # which is for other programs with Caffe
     rounding = job(prepared_viper, tmp_path, "arithmetic=bfloat16", "max_iter=2", "test_every=0",
                    "evaluate_every=0")
     if "avx512_bf16" not in Path("/proc/cpuinfo").read_text():

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from reid.common import machine
 from reid.common.errors import InputError
@@ -21,6 +21,10 @@ NO_CARD = 100            # CUDA_ERROR_NO_DEVICE
 FLOAT32, BFLOAT16 = "float32", "bfloat16"    # what the CPU multiplies in
 # dnnl_cpu_isa_t: what the CPU engine computes with, best first (tools/caffe/engine/layout.cpp)
 VECTORS = {"AVX-512 with bfloat16": 0xe7, "AVX-512": 0x27, "AVX2": 0x7}
+# Environment variables by which Caffe computes otherwise (docs/engine.md, docs/gpu.md); not ROUNDS: of a run
+# it is a setting
+SWITCHES = ("CAFFE_CUDNN_DETERMINISTIC", "CAFFE_CUDNN_WORKSPACE_MB", "CAFFE_FUSE", "CAFFE_ONEDNN",
+            "CAFFE_TF32")
 ROUNDS = "CAFFE_BF16"    # Caffe reads it when a net is made
 MAJOR, MINOR = 75, 76    # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
@@ -71,6 +75,16 @@ def engine(switch: str) -> bool:
     return os.environ.get(switch) != "0"
 
 
+def computing(gpu: int | None, count: int) -> dict[str, Any]:
+    """What decides how sums are rounded on the card numbered `gpu` (None: the CPU), and with `count` threads.
+
+    As a result records it: formats.result.Computing.
+    """
+    return {"card": None if gpu is None else check_gpu(gpu, build()).name, "threads": count,
+            "vectors": vectors(), "switches": {name: os.environ[name] for name in SWITCHES
+                                               if name in os.environ}}
+
+
 def vectors() -> str | None:
     """The best of VECTORS that the oneDNN in this process uses; None: none of them, or there is no oneDNN.
 
@@ -91,14 +105,12 @@ def has_bfloat16() -> bool:
 @contextlib.contextmanager
 def multiplying(arithmetic: str) -> Iterator[None]:
     """Let the convolutions of nets that are made meanwhile multiply in `arithmetic` on the CPU."""
-    before = os.environ.get(ROUNDS)
+    before = os.environ.get(ROUNDS, "0")
     os.environ[ROUNDS] = "1" if arithmetic == BFLOAT16 else "0"
     try:
         yield
     finally:
-        os.environ.pop(ROUNDS)
-        if before is not None:
-            os.environ[ROUNDS] = before
+        os.environ[ROUNDS] = before
 
 
 def check_arithmetic(arithmetic: str, gpu: int | None, elsewhere: bool = False) -> None:

@@ -86,6 +86,17 @@ class Versions(TypedDict, total=False):
     code_sha256: str | None
 
 
+class Computing(TypedDict):
+    """What decides how sums are rounded: the card's name (None: the CPU), the CPU's threads and vector unit.
+
+    switches: of the environment variables in reid.engine.device.SWITCHES those that were set.
+    """
+    card: str | None
+    threads: Count
+    vectors: str | None
+    switches: dict[str, str]
+
+
 class EntryVersions(TypedDict):
     """The versions in an entry of the lineage; None: not recorded."""
     caffe: str | None
@@ -137,6 +148,7 @@ class Result:
     tables        of the training, as reid.engine.tables.state gives them
     weights       {"file", "sha256"} of the trained weights, the file relative to the run; None: not trained
     machine       processor, cores and memory that it ran on; finished: when, UTC, "2026-01-31 13:45"
+    computing     what it was computed with, as it was when the run ended
     data_folder   of the prepared data, relative to the run where both lie below one folder
     parent        the step before: {"file", "sha256"} and, of a run, {"stage", "split", "base", "objective"},
                   or, of a file of weights, {"name"} (None: unknown); None for random weights
@@ -175,6 +187,7 @@ class Result:
     device: str | None = None
     versions: Versions | None = None
     machine: str | None = None
+    computing: Computing | None = None
     finished: str | None = None
     data_folder: str | None = None
     verification_head: Head | None = None

@@ -106,8 +106,7 @@ def _about(report: Report) -> Html:
             ("Runs", f"{len(results)} finished" + (f", {len(report.unfinished)} not finished"
                                                    if report.unfinished else "")),
             ("Finished", " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "not recorded"),
-            ("Machine", _lines(sorted({result.machine or f"not recorded ({result.device or 'unknown device'})"
-                                       for result in results}))),
+            ("Machine", _lines(sorted({_machine(result) for result in results}))),
             ("Versions", _lines(sorted({_versions(one) for one in versions})))]
     reading = ("Figures are percentages. n counts runs: one is one split trained with one seed; if it was "
                "trained several times, on other machines say, the last time counts. ± is the standard "
@@ -121,6 +120,14 @@ def _about(report: Report) -> Html:
 def _lines(texts: Sequence[str]) -> Html:
     parts = [part for text in texts for part in (tag("br"), text)]
     return join(*parts[1:])
+
+
+def _machine(result: Result) -> str:
+    """The machine of a run, its card if it computed on one, and what was not computed as usual."""
+    computing = result.computing or {"card": None, "switches": {}}
+    described = result.machine or f"not recorded ({result.device or 'unknown device'})"
+    switches = " ".join(f"{name}={value}" for name, value in computing["switches"].items())
+    return ", ".join(filter(None, (described, computing["card"], switches)))
 
 
 def _versions(versions: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from reid.common import machine
 from reid.common.files import sha256_file
 from reid.engine import tables
 from reid.engine.alarms import alarms
+from reid.engine.device import computing
 from reid.features.histogram import histograms
 from reid.formats import manifest as manifests, result as result_file
 from reid.formats.manifest import split_checksum
@@ -58,6 +59,7 @@ def _result(run: "Run", done: int, seconds: float, weights: dict[str, str] | Non
         tables=tables.state(run.folder, tables.ALL) if done else None,
         device="cpu" if job.gpu is None else "gpu",
         versions=run.versions, machine=machine.describe(),
+        computing=computing(job.gpu, job.settings.threads or machine.threads()),
         finished=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         data_folder=lineage.place(job.data, run.folder, job.out))
     before = lineage.up_to(job.origin, job.settings.seed)

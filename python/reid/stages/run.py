@@ -196,7 +196,7 @@ class Run:
 
     def _solver(self, start: caffe.Net) -> caffe.SGDSolver:
         """The solver of this run: its backbone from `start`, its heads fresh or kept."""
-        with multiplying(self.settings.arithmetic):    # features are computed in float32 always
+        with multiplying(self.settings.arithmetic):
             solver = caffe.SGDSolver(str(self.folder / "solver.prototxt"))
         for name, blobs in start.params.items():
             for target, source in zip(solver.net.params[name], blobs):

@@ -12,7 +12,15 @@ import caffe
 
 from reid.common.lock import in_use
 from reid.common.machine import threads
-from reid.engine.device import build, check_arithmetic, check_gpu, use_device, use_threads
+from reid.engine.device import (
+    FLOAT32,
+    build,
+    check_arithmetic,
+    check_gpu,
+    multiplying,
+    use_device,
+    use_threads,
+)
 from reid.engine.memory import check_memory, memory_of
 from reid.engine.settings import Settings, of_run
 from reid.features.extract import extract_kept, view_settings
@@ -111,6 +119,7 @@ def check_stage(job: Job, splits: Sequence[int] | None) -> StageCheck:
     return check
 
 
+@multiplying(FLOAT32)    # in everything but a run's solver, whatever the environment says
 def carry_out(check: StageCheck) -> list[Path]:
     """Train and evaluate the runs of a StageCheck that are to do; returns the folders of all its runs.
 
