@@ -17,6 +17,7 @@ from reid.common.errors import InputError, command_line
 from reid.engine.settings import ABOUT, AUTO, Settings, allowed, as_text, kinds
 from reid.report import layout
 from reid.report.document import Report, write
+from reid.report.results import settings_of
 from reid.report.table import as_markdown, tables
 from tools import net_picture, picture, report as report_tool
 from tools.generated import ROOT, write_stale
@@ -60,13 +61,17 @@ def results(measured: Report) -> str:
 
 
 def best(measured: Report) -> str:
-    """A row for each dataset: the paper's ResNet-50 rows and ours, rank-1 and, where it is given, mAP."""
+    """A row for each dataset: the paper's ResNet-50 rows and ours, rank-1 and, where it is given, mAP.
+
+    Below them the size of the images that ours were trained at.
+    """
     (_, placed), = measured.worlds()
     found = {table.name: table for table in placed.tables()}
     methods = [line.method for line in found["table1"].lines if "ResNet-50" in line.method
                and line.cells[0].paper]
     lines = [f"| | {' | '.join(f'{method}: paper | ours' for method in methods)} |",
              "| --- |" + " --- | --- |" * len(methods)]
+    sizes = {}
     for name in ("table1", "table2"):
         for number, head in enumerate(found[name].heads):
             cells = [next(line for line in found[name].lines if line.method == method).cells[number]
@@ -77,7 +82,13 @@ def best(measured: Report) -> str:
             texts = [" / ".join(map(layout.show, part[:shown])) if part else "not run"
                      for cell in cells for part in (cell.paper, cell.ours)]
             lines.append(f"| {dataset}, {what} | {' | '.join(texts)} |")
-    return "\n".join([*lines, ""])
+            for method, cell in zip(methods, cells):
+                if cell.group:
+                    size = "×".join(map(str, settings_of(cell.group.results[0])["input"]))
+                    sizes.setdefault(size, {})[f"{method} on {layout.NAMES[head.dataset]}"] = None
+    usual, *others = sorted(sizes, key=lambda size: -len(sizes[size]))
+    apart = "".join(f"; {', '.join(sizes[size])} at {size}" for size in others)
+    return "\n".join([*lines, "", f"Ours were trained at {usual} pixels{apart}.", ""])
 
 
 def settings_table() -> str:
