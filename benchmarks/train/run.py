@@ -79,8 +79,7 @@ def main() -> int:
 
 def chosen(options: argparse.Namespace) -> list[Variant]:
     """The variants that can be measured here, or those that were asked for."""
-    on_cpu = ON_CPU + IN_BFLOAT16 * has_bfloat16()
-    known = on_cpu if options.gpu is None else ON_GPU
+    known = ON_CPU + IN_BFLOAT16 * has_bfloat16() if options.gpu is None else ON_GPU
     variants = [v for v in known if v.name in (options.variant or [v.name])]
     torch = subprocess.run([options.torch_python, "-c", "import torch"], stderr=subprocess.DEVNULL)
     if any(v.side == "peer" for v in variants) and torch.returncode:

@@ -59,7 +59,7 @@ def _result(run: "Run", done: int, seconds: float, weights: dict[str, str] | Non
         tables=tables.state(run.folder, tables.ALL) if done else None,
         device="cpu" if job.gpu is None else "gpu",
         versions=run.versions, machine=machine.describe(),
-        computing=computing(job.gpu, job.settings.threads or machine.threads()),
+        computing=computing(job.gpu, job.threads),
         finished=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         data_folder=lineage.place(job.data, run.folder, job.out))
     before = lineage.up_to(job.origin, job.settings.seed)

@@ -65,6 +65,11 @@ class Job:
         """Whether BatchNorm has no statistics at the start, so that no feature can be computed yet."""
         return not self.init and not self.parent_job and normalises(self.base)
 
+    @property
+    def threads(self) -> int:
+        """Threads that compute."""
+        return self.settings.threads or threads()
+
     @cached_property
     def origin(self) -> Origin | None:
         """Where the weights in `init` come from; InputError where the file is not what was recorded of it.
@@ -128,7 +133,7 @@ def carry_out(check: StageCheck) -> list[Path]:
     job, todo = check.job, check.todo
     if todo:
         use_device(job.gpu)
-        use_threads(job.settings.threads or threads())
+        use_threads(job.threads)
         for run in todo:
             run.write_nets()
         start = starting_net(job, todo[0])
