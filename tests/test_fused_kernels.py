@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("g++"),
                                 reason="a compiler is missing, as in the Docker images")
 
 ENGINE = Path(__file__).resolve().parents[1] / "tools/caffe/engine"
-KERNELS, UPDATE = ENGINE / "frozen_norm_kernels.cuh", ENGINE / "update_kernels.cuh"
+KERNELS = [ENGINE / f"{name}_kernels.cuh" for name in ("frozen_norm", "sum", "update")]
 
 CARD = r"""
 #include <algorithm>
@@ -94,6 +94,24 @@ template <bool relu> double worst(int N, int C, int I) {
   return apart;
 }
 
+// A sum of two, rectified, and its gradient: of both, and of either alone. A NaN is seen in what follows.
+double sum(int n) {
+  std::vector<float> a(n), b(n), dy(n), y(n, NAN), left(n, NAN), right(n, NAN), alone(n, NAN);
+  for (auto* numbers : {&a, &b, &dy}) for (auto& v : *numbers) v = uniform();
+  launch(dim3(3), 64, [&] { SumForward<float>(n, a.data(), b.data(), y.data()); });
+  launch(dim3(3), 64, [&] { SumBackward<float>(n, y.data(), dy.data(), left.data(), right.data()); });
+  launch(dim3(2), 32, [&] { SumBackward<float>(n, y.data(), dy.data(), NULL, alone.data()); });
+  double apart = 0;
+  for (int i = 0; i < n; ++i) {
+    const double s = double(a[i]) + b[i], g = s > 0 ? dy[i] : 0;
+    for (double difference : {y[i] - (s > 0 ? s : 0), left[i] - g, right[i] - g, alone[i] - g})
+      apart = std::isfinite(difference) ? std::max(apart, fabs(difference)) : INFINITY;
+  }
+  a[0] = NAN;
+  launch(dim3(1), 1, [&] { SumForward<float>(1, a.data(), b.data(), y.data()); });
+  return std::isnan(y[0]) ? apart : INFINITY;
+}
+
 // The sum of squares relative to its size; what an update changes, relative to 1.
 double update(int n, int blocks) {
   std::vector<float> diff(n), history(n), data(n);
@@ -117,16 +135,17 @@ double update(int n, int blocks) {
   return apart;
 }
 """
-SOME = ["update(1000, 3)", "worst<true>(5, 3, 49)"]
+SOME = ["update(1000, 3)", "worst<true>(5, 3, 49)", "sum(1000)"]
 ALL = [*SOME, "update(1, 1)", "update(5000, 2)", "worst<false>(1, 7, 700)", "worst<true>(4, 2, 1)",
        "worst<false>(2, 5, 300)"]
-WRONG = (("gamma_sum += g * kept", "gamma_sum += kept"), ("momentum * history[i]", "history[i]"))
+WRONG = (("gamma_sum += g * kept", "gamma_sum += kept"), ("momentum * history[i]", "history[i]"),
+         ("sum[i] > Dtype(0)", "sum[i] >= Dtype(0)"))
 
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory):
     """How far the kernels' results are from float64's: as they are, and with each of WRONG. Compiled once."""
-    folder, text = tmp_path_factory.mktemp("kernels"), KERNELS.read_text() + UPDATE.read_text()
+    folder, text = tmp_path_factory.mktemp("kernels"), "".join(file.read_text() for file in KERNELS)
     variants = [text]
     for right, wrong in WRONG:
         assert text.count(right) == 1

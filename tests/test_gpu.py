@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.prepare import prepare
 from reid.common.errors import InputError
 from reid.engine import device
 from reid.engine.tables import read
@@ -100,11 +99,11 @@ def test_a_difference_is_found():
 
 # Stages, through the front door
 
-def stage(data, out, where, *assignments):
+def stage(data, out, where, *assignments, **environment):
     """A stage of tiny by tools/train_stage.sh; its run folder."""
     flags = ["--cpu"] if where == "cpu" else ["--gpu", where]
     in_a_process(ROOT / "tools/train_stage.sh", "mine", "--data", data, "--out", out, "--base",
-                 "tiny", *flags, "--set", "batch=8", "workers=1", *assignments)
+                 "tiny", *flags, "--set", "batch=8", "workers=1", *assignments, **environment)
     return out / "mine/split00"
 
 
@@ -131,24 +130,18 @@ def test_a_stage_runs_and_goes_on_where_it_stopped(where, prepared_viper, tmp_pa
     assert apart <= (0 if where == "cpu" else 1e-3), name
 
 
-@pytest.mark.parametrize("where, iterations", [("cpu", 3), pytest.param(str(GPU), 200, marks=on_gpu)])
-def test_two_hundred_iterations_reach_the_cpus_loss(where, iterations, generated_viper, tmp_path):
-    """Without dropout, whose masks differ.
+@pytest.mark.parametrize("where", DEVICES)
+def test_twenty_five_iterations_follow_the_cpus(where, prepared_viper, tmp_path):
+    """Without dropout, whose masks differ, and with TF32 off: every loss to 1e-4; on an H100 it was 6e-6.
 
-    Means over the last fifth: roundings grow, so they are not the same.
+    Not more iterations: roundings grow tenfold in five, and after 80 two CPUs with other numbers of threads
+    are as far apart as a card and a CPU. Between CPUs: so many threads.
     """
-    data = tmp_path / "data"
-    # an epoch is 120 pairs
-    prepare("viper", generated_viper, data, splits=[0], epochs=-(-8 * iterations // 120))
-    cpu, other = (stage(data, tmp_path / name, device_, "dropout=0", "test_every=0", f"max_iter={iterations}")
-                  for name, device_ in (("one", "cpu"), ("other", where)))
-    cpu, other = losses_at_the_end(cpu), losses_at_the_end(other)
-    assert cpu.keys() == other.keys() == set(LOSSES)
-    for name, value in cpu.items():
-        assert other[name] <= 1.1 * value + 0.05, name
-
-
-def losses_at_the_end(run):
-    losses = read(run / "losses.csv")
-    return {name: np.mean(rows[-max(1, len(rows) // 5):]) for name, rows in losses.items()
-            if name.startswith("loss_")}
+    short = ["dropout=0", "test_every=0", "max_iter=25"]
+    cpu, other = (read(stage(prepared_viper, tmp_path / name, device_, *short, CAFFE_TF32="0",
+                             OMP_NUM_THREADS=threads) / "losses.csv")
+                  for name, device_, threads in (("one", "cpu", "1"), ("other", where, "2")))
+    for name in LOSSES:
+        assert len(cpu[name]) == 25
+        assert other[name] == pytest.approx(cpu[name], rel=1e-4), name
+    assert cpu["loss_id_a"][-1] < 0.8 * cpu["loss_id_a"][0]    # not alike because nothing is learnt

@@ -10,6 +10,7 @@
 #ifdef USE_ONEDNN
 #include "engine/onednn_conv_layer.hpp"
 #endif
+#include "engine/sum_group.hpp"
 
 namespace caffe {
 
@@ -110,42 +111,6 @@ class ConvolutionGroup : public FusedLayers<float> {
   vector<size_t> folded_;
 };
 #endif
-
-// The sum of two blobs, rectified: where a residual block ends.
-template <typename Dtype>
-class SumGroup : public FusedLayers<Dtype> {
- public:
-  SumGroup(int first, const vector<shared_ptr<Layer<Dtype> > >& layers, const vector<vector<Blob<Dtype>*> >& bottoms,
-      const vector<vector<Blob<Dtype>*> >& tops) : FusedLayers<Dtype>(first, layers, bottoms, tops) {}
-
-  virtual void Backward(const vector<bool>& propagate_down) {
-    Blob<Dtype>* top = this->tops_[0][0];
-    for (int i = 0; i < 2; ++i) {
-      if (!propagate_down[i]) { continue; }
-      const shared_ptr<SyncedMemory>& to = this->bottoms_[0][i]->diff();
-      const Layout layout = CommonLayout({top->data().get(), top->diff().get(), to.get()});
-      const Dtype* y = Read<Dtype>(top->data(), layout);
-      const Dtype* dy = Read<Dtype>(top->diff(), layout);
-      Dtype* dx = Overwrite<Dtype>(to, layout);
-      ForPieces(top->count(), [=](size_t at, size_t n) {
-        loops::ReluGradient(n, Dtype(0), y + at, dy + at, dx + at);
-      });
-    }
-  }
-
- protected:
-  virtual bool Compute() {
-    if (Caffe::mode() != Caffe::CPU) { return false; }
-    const shared_ptr<SyncedMemory>& first = this->bottoms_[0][0]->data(), & second = this->bottoms_[0][1]->data();
-    Blob<Dtype>* top = this->tops_[0][0];
-    const Layout layout = top->data()->handed_out() ? Layout() : CommonLayout({first.get(), second.get()});
-    const Dtype* a = Read<Dtype>(first, layout);
-    const Dtype* b = Read<Dtype>(second, layout);
-    Dtype* y = Overwrite<Dtype>(top->data(), layout);
-    ForPieces(top->count(), [=](size_t at, size_t n) { loops::AddRelu(n, a + at, b + at, y + at); });
-    return true;
-  }
-};
 
 // What makes groups, and where they end.
 template <typename Dtype>

@@ -12,7 +12,7 @@ namespace caffe {
 //
 //   Convolution, BatchNorm with stored statistics, Scale, ReLU   one convolution by oneDNN (CPU)
 //   BatchNorm with stored statistics, Scale, ReLU                one pass each way (CPU and GPU)
-//   Eltwise that sums two blobs, ReLU                            one pass each way (CPU)
+//   Eltwise that sums two blobs, ReLU                            one pass each way (CPU and GPU)
 //
 // BatchNorm and Scale come together or not at all, and ReLU may be missing except after Eltwise; all but the first
 // layer work in place. A net uses a group only where nothing asks for what is between its layers: not for a range
