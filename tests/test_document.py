@@ -134,10 +134,15 @@ def test_table_one_by_hand(runs):
     assert [row[2] for row in vgg] == ["46.89", "not run: no VGG16 trained here"]
 
 
-def test_a_second_run_of_a_row_says_in_which_settings_it_differs(tmp_path):
-    """Identification straight from ImageNet is the paper's Baseline, with the default dropout."""
-    for name, dropout, rank1 in (("with", .5, .4), ("without", 0., .5)):
-        write(tmp_path / name, 0, .05, rank1, about={"objective": "i", **imagenet()}, dropout=dropout)
+@pytest.mark.parametrize("images", ["aa55aa55ff", "bb66bb66ff"])
+def test_a_second_run_of_a_row_says_in_which_settings_it_differs(images, tmp_path):
+    """Identification straight from ImageNet is the paper's Baseline, with the default dropout.
+
+    Also where the second run's images are the same ones stored in another way.
+    """
+    for name, dropout, rank1, stored in (("with", .5, .4, "aa55aa55ff"), ("without", 0., .5, images)):
+        about = {"objective": "i", "data": {"images": stored, "train_pairs": "0", "test_pairs": "0"}, **imagenet()}
+        write(tmp_path / name, 0, .05, rank1, about=about, dropout=dropout)
     rows, *_ = tables(page_of(tmp_path), "VIPeR", "Whose")
     placed = next(row for row in rows if row[:2] == ["ResNet-50-Baseline [18]", "ours"])
     own, = [row for row in rows if row[0].startswith("ResNet-50 (I) from ImageNet")]

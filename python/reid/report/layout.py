@@ -232,7 +232,7 @@ class Layout:
                     result = group.results[0]
                     origin, *between = self.start(group)
                     key = (result.base, result.objective, (origin, bool(between)),
-                           self._changed(section, group))
+                           self._changed(group))
                     rows.setdefault(key, []).append((section.dataset, group))
         lines = []
         for (base, objective, (origin, chain), changed), groups in sorted(rows.items()):
@@ -245,12 +245,11 @@ class Layout:
             lines.append(Line(name, True, cells))
         return lines
 
-    def _changed(self, section: Section, group: Group) -> str:
-        """In which settings a Group differs from the one in the paper's row of its net, loss and start."""
+    def _changed(self, group: Group) -> str:
+        """In which settings a Group differs from that in the paper's row of its stage, net, loss and start."""
         def kind(one: Group) -> tuple:
-            return one.results[0].base, one.results[0].objective, self.start(one)
-        alike = [other.results[0] for other in section.groups
-                 if self._is_placed(other) and kind(other) == kind(group)]
+            return one.results[0].stage, one.results[0].base, one.results[0].objective, self.start(one)
+        alike = [other.results[0] for other in self.placed if kind(other) == kind(group)]
         return differing(group.results[0], alike[:1])
 
     def _is_placed(self, group: Group) -> bool:
