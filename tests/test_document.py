@@ -141,7 +141,8 @@ def test_a_second_run_of_a_row_says_in_which_settings_it_differs(images, tmp_pat
     Also where the second run's images are the same ones stored in another way.
     """
     for name, dropout, rank1, stored in (("with", .5, .4, "aa55aa55ff"), ("without", 0., .5, images)):
-        about = {"objective": "i", "data": {"images": stored, "train_pairs": "0", "test_pairs": "0"}, **imagenet()}
+        data = {"images": stored, "train_pairs": "0", "test_pairs": "0"}
+        about = {"objective": "i", "data": data, **imagenet()}
         write(tmp_path / name, 0, .05, rank1, about=about, dropout=dropout)
     rows, *_ = tables(page_of(tmp_path), "VIPeR", "Whose")
     placed = next(row for row in rows if row[:2] == ["ResNet-50-Baseline [18]", "ours"])

@@ -246,7 +246,7 @@ class Layout:
         return lines
 
     def _changed(self, group: Group) -> str:
-        """In which settings a Group differs from that in the paper's row of its stage, net, loss and start."""
+        """The settings in which a Group is not as that in the paper's row of its stage, net, loss, start."""
         def kind(one: Group) -> tuple:
             return one.results[0].stage, one.results[0].base, one.results[0].objective, self.start(one)
         alike = [other.results[0] for other in self.placed if kind(other) == kind(group)]
