@@ -205,6 +205,12 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     assert changed.state == IMPOSSIBLE and "was started with" in changed.why
 
 
+def test_what_a_card_does_not_compute_is_said_by_the_plan(data, tmp_path):
+    rounded = scale(settings=[*SMALL, "arithmetic=bfloat16"])
+    made = plan(experiment(tmp_path), rounded, place(data, tmp_path / "out", gpus=1))
+    assert set(states(made).values()) == {IMPOSSIBLE} and "computes on a card" in made.cells[0].why
+
+
 def test_what_is_wrong_with_one_split_is_not_with_the_others(two_splits, tmp_path):
     """Finished stays finished: another split's settings, data or memory do not change what is known of it."""
     rows = {"ours": {"method": "Ours (VGG16)", "base": "vgg16", "objective": "vi", "chain": "scratch"}}

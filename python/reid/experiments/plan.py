@@ -19,6 +19,7 @@ from typing import get_args
 
 from reid.common.errors import InputError
 from reid.engine import snapshots
+from reid.engine.device import check_arithmetic
 from reid.engine.memory import check_memory, choose_passes, memory_of
 from reid.engine.schedule import check_epochs
 from reid.engine.settings import AUTO, Settings, as_plain, as_text, defaults, override
@@ -184,6 +185,8 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
         check_made_for(place.recipes[row.recipe], row.base, row.objective)
         there = {one: _manifest(data / one) for one in path}
         settings = foresee(_request(made.scale, place, row, path, numbers))
+        for of_stage in settings.values():
+            check_arithmetic(of_stage.arithmetic, 0 if place.gpus else None, place.elsewhere)
         for one, manifest in there.items():
             if manifest is not None:
                 check_epochs(settings[one], manifest.epochs, data / one)
