@@ -180,6 +180,22 @@ def test_seek_goes_on_where_a_run_was(data, net_of, workers):
         assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_prefetched_is_the_next_batch(data, net_of, workers):
+    straight = batches_of(net_of(params(data)), 6)
+    net = net_of(params(data, workers=workers))
+    layer, images = net.layers[0], net.blobs["data"]
+    for k in (0, 1, 2):
+        seen, = batches_of(net, 1)
+        layer.prefetch(images)
+        assert all(np.array_equal(seen[name], straight[k][name]) for name in seen)
+        assert np.array_equal(images.data, straight[k + 1]["data"])
+        assert np.array_equal(net.blobs["label_a"].data, straight[k]["label_a"])    # not before its turn
+    layer.seek(5)    # drops it
+    seen, = batches_of(net, 1)
+    assert all(np.array_equal(seen[name], straight[5][name]) for name in seen)
+
+
 def test_ctrl_c_spares_the_workers_and_close_ends_them(data, net_of):
     net = net_of(params(data, workers=2))
     net.forward()
@@ -231,6 +247,7 @@ def test_what_fails_in_a_worker_is_an_error_here(data, pictures, tmp_path, net_o
     net = net_of(params(tmp_path, workers=1))
     with lmdb.open(str(tmp_path / "images"), lock=False) as images, images.begin(write=True) as transaction:
         transaction.delete(image_lmdb.image_key(IMAGES - 1))
+    net.layers[0].prefetch(net.blobs["data"])    # says nothing yet
     with pytest.raises(InputError, match=f"images: holds no image {IMAGES - 1}"):
         net.forward()
 

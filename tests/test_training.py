@@ -35,6 +35,7 @@ from reid.formats.image_lmdb import ImageStore
 from reid.formats.manifest import load_manifest
 from reid.formats.pair_lmdb import PairStore, write_pairs
 from reid.layers.feed import PairFeed
+from reid.layers.pair_data import PairData
 from reid.layers.source import Source
 from reid.nets import fit
 from reid.nets.backbones.registry import BACKBONES
@@ -98,6 +99,15 @@ def test_finished_is_left_alone_and_longer_goes_on(trained, prepared_viper, tmp_
     run_stage(job(prepared_viper, out, "max_iter=14"), [0])
     assert "resuming from" in capfd.readouterr().out
     assert read(out / "viper/split00/losses.csv")["iteration"] == list(range(1, 15))
+
+
+def test_reading_the_next_batch_ahead_changes_no_byte(trained, prepared_viper, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(PairData, "prefetch", lambda layer, data: asked.append(data.count))
+    late, = run_stage(job(prepared_viper, tmp_path), [0])
+    assert asked == [2 * 4 * 3 * 64 * 64] * 12    # once an update
+    for name in ("losses.csv", "test.csv", "snapshots/000012/weights.caffemodel"):
+        assert (late / name).read_bytes() == (trained / name).read_bytes(), name
 
 
 def test_a_folder_of_another_run_is_refused(trained, prepared_viper):

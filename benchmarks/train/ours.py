@@ -1,5 +1,6 @@
 """Updates of the paper's net by this project's Caffe, as tools/train_stage.sh makes them."""
 import argparse
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from google.protobuf import text_format
 
 from reid.engine import memory
 from reid.engine.device import ROUNDS, use_device
+from reid.engine.loop import Prefetch
 from reid.layers.source import Source
 from reid.nets.backbones.registry import BACKBONES as BASES
 from reid.nets.build import train_net
@@ -44,7 +46,10 @@ class Training:
             self.solver = caffe.SGDSolver(write_solver(Path(folder), net, options))
         self.net = self.solver.net
         draw_weights(self.net)
-        if not options.data:
+        self.open = contextlib.ExitStack()
+        if options.data:
+            self.open.enter_context(Prefetch(self.solver))
+        else:
             for name, values in fixed_batch(options).items():
                 self.net.blobs[name].data[...] = values
 
@@ -59,6 +64,7 @@ class Training:
         return total - free
 
     def close(self) -> None:
+        self.open.close()
         if hasattr(self.net.layers[0], "close"):
             self.net.layers[0].close()
 

@@ -74,7 +74,7 @@ def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Sche
 
     held_out.layers[0].feed.order = schedule.test_batches
     stopping = False
-    with asked_to_stop() as asked, passes:
+    with asked_to_stop() as asked, passes, Prefetch(solver):
         if solver.iter:
             test_and_rank(asked)    # a kill may have come between the snapshot and this
             stopping = bool(asked)
@@ -111,6 +111,28 @@ def train(solver: caffe.SGDSolver, run: Path, settings: Settings, schedule: Sche
         log(f"stopped at iteration {solver.iter}, and kept {folder}: the same command resumes from there")
         raise KeyboardInterrupt
     return folder, seconds
+
+
+class Prefetch:
+    """Each next batch is read while a card still computes the gradients of this one.
+
+    Caffe calls back when it has asked the card for them; on a CPU they are computed by then, so nothing is
+    gained there and nothing lost. Used as a context, since a solver never lets go of a callback.
+    """
+
+    def __init__(self, solver: caffe.SGDSolver) -> None:
+        self.solver, self.net = solver, None
+
+    def __enter__(self) -> None:
+        self.net = self.solver.net
+        self.solver.add_callback(lambda: None, self._read)
+
+    def __exit__(self, *error: object) -> None:
+        self.net = None
+
+    def _read(self) -> None:
+        if self.net:
+            self.net.layers[0].prefetch(self.net.blobs["data"])
 
 
 class Passes:

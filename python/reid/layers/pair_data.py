@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 
 import caffe
-from caffe._caffe import RawBlobVec
+from caffe._caffe import Blob, RawBlobVec
 
 from reid.common.errors import InputError
 from reid.layers.feed import PairFeed
@@ -31,6 +31,7 @@ class PairData(caffe.Layer):
         self.feed = PairFeed(Source.parse(self.param_str))
         self.batches = batches(self.feed)
         self.before_batch = None    # a function without arguments, called before each batch is read
+        self.ahead = None    # what prefetch read: the batch's number, or the error that stands for it
 
     def reshape(self, bottom: RawBlobVec, top: RawBlobVec) -> None:
         """Give the tops the shapes above."""
@@ -42,16 +43,31 @@ class PairData(caffe.Layer):
         """Read the next batch into the tops."""
         if self.before_batch:
             self.before_batch()
-        k = self.batches.read(top[0].data)
+        ahead, self.ahead = self.ahead, None
+        if isinstance(ahead, Exception):
+            raise ahead
+        k = self.batches.read(top[0].data) if ahead is None else ahead
         for i, labels in zip(LABELS, self.feed.labels(k)):
             top[i].data[...] = labels
 
     def backward(self, top: RawBlobVec, propagate_down: Sequence[bool], bottom: RawBlobVec) -> None:
         """Do nothing: there is no layer below the data."""
 
+    def prefetch(self, data: Blob) -> None:
+        """Read the next batch's images into `data`, the first top, before `forward` asks for them.
+
+        Once nobody reads this batch's in the machine's memory any more. An error is `forward`'s to raise,
+        since the update that is under way has nothing to do with it.
+        """
+        try:
+            self.ahead = self.batches.read(data.data)
+        except Exception as error:
+            self.ahead = error
+
     def seek(self, k: int) -> None:
         """Make batch k the next, where a resumed run continues: net.layers[0].seek(k)."""
         self.batches.seek(k)
+        self.ahead = None
 
     def close(self) -> None:
         """End the worker processes: net.layers[0].close().
