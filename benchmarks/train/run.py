@@ -47,6 +47,7 @@ IN_BFLOAT16 = (Variant("Caffe, bfloat16", "ours", environment=(("CAFFE_BF16", "1
                Variant("PyTorch, bfloat16", "peer", ("--bfloat16",)))      # where the CPU multiplies in it
 ON_GPU = (Variant("Caffe", "ours"),
           Variant("Caffe, its own layers", "ours", environment=(("CAFFE_FUSE", "0"),)),
+          Variant("Caffe, any algorithm", "ours", environment=(("CAFFE_CUDNN_DETERMINISTIC", "0"),)),
           Variant("Caffe, TF32 off", "ours", environment=(("CAFFE_TF32", "0"),)),
           Variant("Caffe, stock settings", "ours", environment=tuple(STOCK.items())),
           Variant("PyTorch, TF32", "peer", ("--tf32",)), Variant("PyTorch, fp32", "peer"))
