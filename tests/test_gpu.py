@@ -134,8 +134,8 @@ def test_a_stage_runs_and_goes_on_where_it_stopped(where, prepared_viper, tmp_pa
 def test_twenty_five_iterations_follow_the_cpus(where, prepared_viper, tmp_path):
     """Without dropout, whose masks differ, and with TF32 off: every loss to 1e-4; on an H100 it was 6e-6.
 
-    Not more iterations: roundings grow tenfold in five, and after 80 two CPUs with other numbers of threads
-    are as far apart as a card and a CPU. Between CPUs: so many threads.
+    Not more iterations: roundings grow tenfold in five, and after 80 a CPU's losses with one thread and with
+    two are as far apart as a card's and a CPU's. Between two CPUs: one thread and two.
     """
     short = ["dropout=0", "test_every=0", "max_iter=25"]
     cpu, other = (read(stage(prepared_viper, tmp_path / name, device_, *short, CAFFE_TF32="0",
