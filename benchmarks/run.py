@@ -150,7 +150,7 @@ def page(entries: dict[str, dict]) -> str:
              "```", "",
              "A ratio above 1 says that this project is better; of the limit, 1 is all that can be reached.",
              "[benchmarks](../benchmarks/README.md) says how the peers are set up. No ratio is given",
-             "where others used the machine."]
+             "where others used the machine. On a GPU: [gpu.md](gpu.md#on-an-h100)."]
     for name, title in ENTRIES.items():
         lines += ["", f"## {title.capitalize()}", ""]
         if name not in entries:
