@@ -205,6 +205,14 @@ def test_cells_are_done_in_their_order_and_finished_ones_leave_no_task(data, tmp
     assert changed.state == IMPOSSIBLE and "was started with" in changed.why
 
 
+def test_without_flock_no_card_is_waited_for(tmp_path):
+    """Where nothing can be locked, it would be for ever."""
+    (tmp_path / "bash").symlink_to(shutil.which("bash"))
+    ended = subprocess.run(["bash", ROOT / "tools/snakemake/on_free_gpu.sh", "2", tmp_path / "locks", "true"],
+                           env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and "flock is missing" in ended.stderr
+
+
 def test_what_a_card_does_not_compute_is_said_by_the_plan(data, tmp_path):
     rounded = scale(settings=[*SMALL, "arithmetic=bfloat16"])
     made = plan(experiment(tmp_path), rounded, place(data, tmp_path / "out", gpus=1))
@@ -509,6 +517,7 @@ def test_the_plan_as_plain_commands(data, tmp_path):
         assert subprocess.run(["sh", "-n"], input=text, text=True).returncode == 0
 
 
+@pytest.mark.skipif(not shutil.which("flock"), reason="util-linux is missing: nothing but a bundle is here")
 def test_a_card_each(tmp_path):
     """Calls at the same time have other cards, and one card is had by one call at a time."""
     script = [ROOT / "tools/snakemake/on_free_gpu.sh", "2", tmp_path, "sh", "-c",

@@ -5,6 +5,7 @@
 set -euo pipefail
 count=$1 folder=$2
 shift 2
+command -v flock >/dev/null || { echo "error: flock is missing; it is in the package util-linux" >&2; exit 2; }
 IFS=, read -ra cards <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s, 0 $((count - 1)))}"
 mkdir -p "$folder"
 while :; do
