@@ -128,6 +128,7 @@ def test_the_starter_finds_cuda_in_a_pythons_wheels(tmp_path, where):
     assert path() == ["/module", f"{wheels}/cu13/lib", f"{wheels}/cudnn/lib", "/usr/local/cuda/lib64"]
 
 
+@on_debian
 def test_parts_are_checked_joined_and_unpacked(tmp_path):
     folder = tmp_path / "a folder/dtl-reid"
     (folder / "tools").mkdir(parents=True)

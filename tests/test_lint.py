@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_ruff_is_pinned_by_checksums():
 def test_a_clone_without_venv_and_an_image_are_told_what_to_do(clone):
     assert refused(clone) == "error: .venv is missing; run tools/install_caffe.sh first\n"
     (clone / ".venv/bin").mkdir(parents=True)
-    (clone / ".venv/bin/python").symlink_to("/usr/bin/python3")
+    (clone / ".venv/bin/python").symlink_to(sys.executable)
     (clone / ".venv/sealed").touch()
     assert refused(clone) == "error: .venv came whole with an image or a bundle; lint in a clone\n"
 
@@ -43,7 +44,7 @@ def test_a_clone_without_venv_and_an_image_are_told_what_to_do(clone):
 def test_the_pinned_ruff_is_used_where_it_is_there(clone):
     version = re.search("ruff==([0-9.]+)", (clone / "tools/lint-requirements.txt").read_text())[1]
     (clone / ".venv/bin").mkdir(parents=True)
-    (clone / ".venv/bin/python").symlink_to("/usr/bin/python3")
+    (clone / ".venv/bin/python").symlink_to(sys.executable)
     ruff = clone / ".venv/bin/ruff"
     ruff.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo ruff {version} || echo "$@"\n')
     ruff.chmod(0o755)

@@ -41,9 +41,9 @@ tune() { echo "$1.lr=0.0005" "$1.lr_final_epochs=$2"; }
 step "Caffe"
 tools/install_caffe.sh
 step "generated people, one set for each dataset, and one in place of ImageNet"
-export -f people    # a line for each call, as many at a time as there are cores
+export -f people    # five words for each call, as many calls at a time as there are cores
 export out seed
-xargs -P "$(nproc)" -L 1 bash -ec 'people "$@"' people <<END
+xargs -P "$(nproc)" -n 5 bash -ec 'people "$@"' people <<END
 market1501 market1501 110 50 2
 viper viper 1000 200 5
 cuhk03 cuhk03 190 95 3
