@@ -30,6 +30,7 @@ thread_local dim3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 std::barrier<>* threads;
 #define __global__
+#define __device__
 #define __shared__ static
 #define __syncthreads() threads->arrive_and_wait()
 #define CUDA_KERNEL_LOOP(i, n) \
@@ -73,7 +74,7 @@ template <bool relu> double worst(int N, int C, int I) {
   launch(dim3(3), 64, [&] { FrozenRestore<float>(n, mean.data(), deviation.data(), C, I, kept.data(),
       back.data()); });
   launch(dim3(C, parts), kFrozenThreads, [&] { FrozenBackward<float, relu>(N, C, I, deviation.data(),
-      gamma.data(), x.data(), kept.data(), dy.data(), partial.data()); });
+      gamma.data(), beta.data(), kept.data(), dy.data(), partial.data()); });
   launch(dim3(1), 32, [&] { FrozenSums<float>(C, parts, partial.data(), gamma_diff.data()); });
   launch(dim3(1), 32, [&] { FrozenSums<float>(C, parts, partial.data() + C * parts, beta_diff.data()); });
   std::vector<double> gamma_sum(C, .5), beta_sum(C, .25);
@@ -138,8 +139,8 @@ double update(int n, int blocks) {
 SOME = ["update(1000, 3)", "worst<true>(5, 3, 49)", "sum(1000)"]
 ALL = [*SOME, "update(1, 1)", "update(5000, 2)", "worst<false>(1, 7, 700)", "worst<true>(4, 2, 1)",
        "worst<false>(2, 5, 300)"]
-WRONG = (("gamma_sum += g * kept", "gamma_sum += kept"), ("momentum * history[i]", "history[i]"),
-         ("sum[i] > Dtype(0)", "sum[i] >= Dtype(0)"))
+WRONG = (("FrozenScaled(x, scale, shift) > 0", "x > 0"), ("gamma_sum += g * x", "gamma_sum += x"),
+         ("momentum * history[i]", "history[i]"), ("sum[i] > Dtype(0)", "sum[i] >= Dtype(0)"))
 
 
 @pytest.fixture(scope="module")

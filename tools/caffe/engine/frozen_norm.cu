@@ -33,8 +33,8 @@ void NormGroup<Dtype>::BackwardOnGpu() {
   partial_.Reshape(vector<int>(1, 2 * channels * parts));
   Dtype* partial = partial_.mutable_gpu_data();
   (relu_ ? FrozenBackward<Dtype, true> : FrozenBackward<Dtype, false>)<<<dim3(channels, parts), kFrozenThreads>>>(
-      blob->shape(0), channels, blob->count(2), deviation_.gpu_data(), norm_.gamma()->gpu_data(), blob->gpu_data(),
-      kept_.gpu_data(), blob->mutable_gpu_diff(), partial);
+      blob->shape(0), channels, blob->count(2), deviation_.gpu_data(), norm_.gamma()->gpu_data(),
+      norm_.beta()->gpu_data(), kept_.gpu_data(), blob->mutable_gpu_diff(), partial);
   CUDA_POST_KERNEL_CHECK;
   if (norm_.learns_gamma()) {
     FrozenSums<Dtype><<<CAFFE_GET_BLOCKS(channels), CAFFE_CUDA_NUM_THREADS>>>(channels, parts, partial,

@@ -15,6 +15,10 @@ __global__ void FrozenStatistics(const int channels, const Dtype* mean_sum, cons
   }
 }
 
+// Forward and backward, so that a ReLU's zero is one in both.
+template <typename Dtype>
+__device__ inline Dtype FrozenScaled(Dtype x, Dtype gamma, Dtype beta) { return x * gamma + beta; }
+
 template <typename Dtype, bool relu>
 __global__ void FrozenForward(const int n, const Dtype* mean, const Dtype* deviation, const Dtype* gamma,
     const Dtype* beta, const int channels, const int inner, Dtype* data, Dtype* kept) {
@@ -22,7 +26,7 @@ __global__ void FrozenForward(const int n, const Dtype* mean, const Dtype* devia
     const int c = (i / inner) % channels;
     const Dtype x = (data[i] - mean[c]) / deviation[c];
     kept[i] = x;
-    const Dtype y = x * gamma[c] + beta[c];
+    const Dtype y = FrozenScaled(x, gamma[c], beta[c]);
     data[i] = relu && y < Dtype(0) ? Dtype(0) : y;  // NaN stays NaN
   }
 }
@@ -30,18 +34,19 @@ __global__ void FrozenForward(const int n, const Dtype* mean, const Dtype* devia
 const int kFrozenThreads = 256;
 
 // Block (c, s): channel c of the images s, s + gridDim.y, …; its sums go to partial, which are added up in the same
-// order every time.
+// order every time. Where ReLU was 0 is worked out from kept: the output itself is not read.
 template <typename Dtype, bool relu>
 __global__ void FrozenBackward(const int num, const int channels, const int inner, const Dtype* deviation,
-    const Dtype* gamma, const Dtype* data, const Dtype* kept, Dtype* diff, Dtype* partial) {
+    const Dtype* gamma, const Dtype* beta, const Dtype* kept, Dtype* diff, Dtype* partial) {
   const int c = blockIdx.x;
-  const Dtype by = gamma[c] / deviation[c];
+  const Dtype scale = gamma[c], shift = beta[c], by = scale / deviation[c];
   Dtype gamma_sum = 0, beta_sum = 0;
   for (int n = blockIdx.y; n < num; n += gridDim.y) {
     const size_t plane = (size_t(n) * channels + c) * inner;
     for (int i = threadIdx.x; i < inner; i += kFrozenThreads) {
-      const Dtype g = relu && !(data[plane + i] > 0) ? Dtype(0) : diff[plane + i];
-      gamma_sum += g * kept[plane + i];
+      const Dtype x = kept[plane + i];
+      const Dtype g = relu && !(FrozenScaled(x, scale, shift) > 0) ? Dtype(0) : diff[plane + i];
+      gamma_sum += g * x;
       beta_sum += g;
       diff[plane + i] = g * by;
     }
