@@ -219,6 +219,17 @@ def test_what_a_card_does_not_compute_is_said_by_the_plan(data, tmp_path):
     assert set(states(made).values()) == {IMPOSSIBLE} and "computes on a card" in made.cells[0].why
 
 
+def test_what_is_finished_needs_nothing_that_computes_it(data, tmp_path, monkeypatch):
+    mine, there = experiment(tmp_path), place(data, tmp_path / "out")
+    run(plan(mine, scale(), there).tasks["stage/tiny-vi-scratch/viper/split00"])
+
+    def refuse(*asked):
+        raise InputError("not here")
+    monkeypatch.setattr("reid.experiments.plan.check_arithmetic", refuse)
+    made = plan(mine, scale(), there)
+    assert (states(made)["ours", 0], states(made)["alone", 0]) == (FINISHED, IMPOSSIBLE) and not made.tasks
+
+
 def test_what_is_wrong_with_one_split_is_not_with_the_others(two_splits, tmp_path):
     """Finished stays finished: another split's settings, data or memory do not change what is known of it."""
     rows = {"ours": {"method": "Ours (VGG16)", "base": "vgg16", "objective": "vi", "chain": "scratch"}}

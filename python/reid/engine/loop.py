@@ -121,18 +121,18 @@ class Prefetch:
     """
 
     def __init__(self, solver: caffe.SGDSolver) -> None:
-        self.solver, self.net = solver, None
+        self.solver = solver
 
     def __enter__(self) -> None:
-        self.net = self.solver.net
         self.solver.add_callback(lambda: None, self._read)
 
     def __exit__(self, *error: object) -> None:
-        self.net = None
+        self.solver = None
 
     def _read(self) -> None:
-        if self.net:
-            self.net.layers[0].prefetch(self.net.blobs["data"])
+        if self.solver:
+            net = self.solver.net
+            net.layers[0].prefetch(net.blobs["data"])
 
 
 class Passes:

@@ -185,8 +185,6 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
         check_made_for(place.recipes[row.recipe], row.base, row.objective)
         there = {one: _manifest(data / one) for one in path}
         settings = foresee(_request(made.scale, place, row, path, numbers))
-        for of_stage in settings.values():
-            check_arithmetic(of_stage.arithmetic, 0 if place.gpus else None, place.elsewhere)
         for one, manifest in there.items():
             if manifest is not None:
                 check_epochs(settings[one], manifest.epochs, data / one)
@@ -207,11 +205,17 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
             continue
         todo = [split_number(run.name) for run in checks[-1].todo]
         add([number for number in group if number not in todo], FINISHED)
+        try:
+            _check_device(place, settings)
+        except InputError as error:
+            add(todo, IMPOSSIBLE, str(error))
+            continue
         add(todo, TO_DO)
         _tasks(made, place, row, path, checks, [number for number in asked if number in todo])
     for stages in dict.fromkeys(lacking.values()):
         group = [number for number in lacking if lacking[number] == stages]
         try:
+            _check_device(place, settings)
             memory = _check_unprepared(made.scale, place, row, steps, settings, stages)
         except InputError as error:
             add(group, IMPOSSIBLE, str(error))
@@ -219,6 +223,12 @@ def _plan_stage(made: Plan, place: Place, row: Row, stage: str, numbers: Sequenc
         add(group, TO_DO)
         if wanted := [number for number in group if number in asked]:
             _blind_tasks(made, place, row, steps, settings, memory, wanted, stages, unprepared)
+
+
+def _check_device(place: Place, settings: Mapping[str, Settings]) -> None:
+    """InputError where what computes here does not multiply as the settings of a stage on the path ask."""
+    for of_stage in settings.values():
+        check_arithmetic(of_stage.arithmetic, 0 if place.gpus else None, place.elsewhere)
 
 
 def _request(scale: Scale, place: Place, row: Row, path: Sequence[str], numbers: Sequence[int]) -> Request:
