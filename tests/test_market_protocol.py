@@ -5,6 +5,7 @@ import doctest
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_info
 
 from reid.common.errors import InputError
 from reid.metrics import average_precision as average_precision_module, market1501, single_shot
@@ -12,6 +13,7 @@ from reid.metrics.average_precision import average_precision
 from reid.metrics.distance import distance_rows, squared_distances
 from reid.metrics.market1501 import evaluate, ranks_of
 from reid.metrics.multi_query import pool
+from reid.metrics.protocol import rank
 from reid.metrics.summary import summary
 
 JUNK, DISTRACTOR = -1, 0
@@ -216,6 +218,35 @@ def test_rows_are_the_distances_in_blocks(monkeypatch):
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, whole, atol=2e-6)
     np.testing.assert_array_equal(np.argsort(rows), np.argsort(whole))
+
+
+def test_rows_leave_blas_its_threads():
+    def threads():
+        return [library["num_threads"] for library in threadpool_info()]
+    before = threads()
+    features = np.eye(3, 4, dtype=np.float32)
+    assert len(list(distance_rows(features, features[:1]))) == 3    # fewer images than threads
+    assert threads() == before
+    rows = distance_rows(features, features)
+    next(rows)
+    assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {1}
+    rows.close()
+    assert threads() == before
+
+
+@pytest.mark.parametrize("order", ["junk first", "junk last", "mixed", "junk alone"])
+def test_where_junk_stands_changes_no_figure(order):
+    rng = np.random.default_rng(0)
+    query, gallery = ({"features": rng.normal(size=(n, 16)).astype(np.float32), "ids": rng.integers(1, 5, n),
+                       "cams": rng.integers(1, 4, n)} for n in (20, 60))
+    gallery["ids"][{"junk first": slice(9), "junk last": slice(51, 60), "mixed": slice(None, None, 3),
+                    "junk alone": slice(None)}[order]] = JUNK
+    found = rank("market1501", query, gallery)
+    wanted = evaluate(squared_distances(query["features"], gallery["features"]), query["ids"], query["cams"],
+                      gallery["ids"], gallery["cams"])
+    assert wanted.matches.any() == (order != "junk alone")
+    np.testing.assert_equal([found.matches, found.first, found.precision],
+                            [wanted.matches, wanted.first, wanted.precision])
 
 
 @pytest.mark.parametrize("kind, scale", [(np.float32, 1e-39), (np.float64, 1e-60),

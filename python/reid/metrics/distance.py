@@ -1,12 +1,14 @@
 """How two features are compared (paper, sections II-C, III-B): L2-normalised, squared Euclidean distance."""
 
 import math
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from threadpoolctl import ThreadpoolController
 
 from reid.common.errors import InputError
 
@@ -74,23 +76,35 @@ def distance_rows(query: ArrayLike, gallery: ArrayLike,
 
 
 def _products(query: np.ndarray, gallery: np.ndarray) -> Iterator[np.ndarray]:
-    """The products of query (Q, D) and gallery (G, D), in blocks of rows; the next is computed meanwhile.
+    """The products of query (Q, D) and gallery (G, D), in blocks of rows; the next are computed meanwhile.
 
-    Two blocks of memory are filled in turn: a block is overwritten when the next but one is asked for.
+    Two blocks of memory are filled in turn: a block is overwritten once the next one is asked for. Threads
+    of BLAS would wait for each other after each product, and so for the one whose core is ranking: there are
+    as many of ours instead, each with its own part of the gallery, which wait for nothing.
     """
+    blas = ThreadpoolController().select(user_api="blas")
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
+    parts = [slice(len(gallery) * n // threads, len(gallery) * (n + 1) // threads) for n in range(threads)]
     size = max(1, min(QUERIES, len(query), BLOCK // max(1, len(gallery))))
     memory = np.empty((2, size, len(gallery)), gallery.dtype)
 
-    def compute(number: int) -> np.ndarray:
-        block = query[number * size:(number + 1) * size]
-        return np.matmul(block, gallery.T, out=memory[number % 2, :len(block)])
+    def compute(number: int) -> tuple[np.ndarray, list[Future]]:
+        block = query[number * size:(number + 1) * size]    # past the last query it is empty
+        products = memory[number % 2, :len(block)]
+        return products, [beside.submit(np.matmul, block, gallery[part].T, out=products[:, part])
+                          for part in parts]
 
-    with ThreadPoolExecutor(1) as beside:
-        ahead = beside.submit(compute, 0)
-        for number in range(1, 1 + math.ceil(len(query) / size)):
-            products = ahead.result()
-            ahead = beside.submit(compute, number)    # past the last query it is empty
+    def one_thread() -> None:
+        blas.limit(limits=1)    # here too: OpenMP counts for each of our threads anew
+
+    with blas.limit(limits=1), ThreadPoolExecutor(threads, initializer=one_thread) as beside:
+        ahead = deque([compute(0), compute(1)])
+        for number in range(math.ceil(len(query) / size)):
+            products, computed = ahead.popleft()
+            for part in computed:
+                part.result()
             yield products
+            ahead.append(compute(number + 2))
 
 
 def _inverse(norms: np.ndarray) -> np.ndarray:

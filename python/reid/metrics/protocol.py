@@ -2,11 +2,14 @@
 
 from typing import Literal, get_args
 
+import numpy as np
+
 from reid.common.errors import InputError
 from reid.common.rng import generator
 from reid.metrics import market1501, single_shot
 from reid.metrics.distance import distance_rows, squared_distances
 from reid.metrics.features import Features
+from reid.metrics.junk import is_junk
 from reid.metrics.ranking import Ranking
 
 Protocol = Literal["market1501", "single-shot"]
@@ -25,8 +28,10 @@ def rank(protocol: Protocol, query: Features, gallery: Features, draws: int | No
         raise InputError(f"identities are of type {query['ids'].dtype} in the query and "
                          f"{gallery['ids'].dtype} in the gallery: none could match")
     if protocol == "market1501":
-        rows = distance_rows(query["features"], gallery["features"])
-        return market1501.evaluate(rows, query["ids"], query["cams"], gallery["ids"], gallery["cams"])
+        junk_first = int(np.argmin(is_junk(gallery["ids"])))    # as the dataset's names have it: left out
+        features, ids, cams = (gallery[key][junk_first:] for key in ("features", "ids", "cams"))
+        return market1501.evaluate(distance_rows(query["features"], features), query["ids"], query["cams"],
+                                   ids, cams)
     distances = squared_distances(query["features"], gallery["features"])
     if draws is None:
         return single_shot.exact(distances, query["ids"], gallery["ids"])
