@@ -249,6 +249,21 @@ def test_where_junk_stands_changes_no_figure(order):
                             [wanted.matches, wanted.first, wanted.precision])
 
 
+@pytest.mark.parametrize("row", [0, 4])
+def test_junk_is_checked_and_counted_where_a_feature_is_wrong(row):
+    query = {"features": np.ones((1, 2)), "ids": np.array([1]), "cams": np.array([1])}
+    gallery = {"features": np.ones((6, 2)), "ids": np.array([JUNK, JUNK, 1, 2, 1, 2]), "cams": np.full(6, 2)}
+    gallery["features"][row, 0] = np.nan
+    with pytest.raises(InputError, match=f"feature {row} holds NaN"):
+        rank("market1501", query, gallery)
+
+
+def test_in_an_empty_gallery_nothing_is_found():
+    query = {"features": np.ones((1, 2)), "ids": np.array([1]), "cams": np.array([1])}
+    found = rank("market1501", query, {key: array[:0] for key, array in query.items()})
+    assert found.matches == [0] and np.isnan(found.first)
+
+
 @pytest.mark.parametrize("kind, scale", [(np.float32, 1e-39), (np.float64, 1e-60),
                                          (np.float64, 1e60)])
 def test_how_long_features_are_changes_no_distance(kind, scale):

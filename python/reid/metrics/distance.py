@@ -49,11 +49,12 @@ def squared_distances(query: ArrayLike, gallery: ArrayLike, dtype: DTypeLike = n
     return distances
 
 
-def distance_rows(query: ArrayLike, gallery: ArrayLike,
-                  dtype: DTypeLike = np.float32) -> Iterator[np.ndarray]:
+def distance_rows(query: ArrayLike, gallery: ArrayLike, dtype: DTypeLike = np.float32,
+                  skip: int = 0) -> Iterator[np.ndarray]:
     """The rows of `squared_distances`, one (G,) array of `dtype` for each query, without holding all of them.
 
     The gallery is not copied where it is of `dtype` already: its lengths are divided out of the products.
+    skip: the first images of the gallery that are checked as the others are, and have no place in the rows.
     """
     query, gallery = np.asarray(query), np.asarray(gallery)
     if query.shape[1] != gallery.shape[1]:
@@ -65,6 +66,7 @@ def distance_rows(query: ArrayLike, gallery: ArrayLike,
     if gallery.dtype != dtype:
         gallery = gallery.astype(dtype)
         norms = lengths(gallery)
+    gallery, norms = gallery[skip:], norms[skip:]
     query = normalise(query).astype(dtype)
     scale = (-2 * _inverse(norms)).astype(dtype)
     gallery_squares, query_squares = (norms > 0).astype(dtype), query.any(axis=1).astype(dtype)    # 1 or 0

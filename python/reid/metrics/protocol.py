@@ -28,10 +28,10 @@ def rank(protocol: Protocol, query: Features, gallery: Features, draws: int | No
         raise InputError(f"identities are of type {query['ids'].dtype} in the query and "
                          f"{gallery['ids'].dtype} in the gallery: none could match")
     if protocol == "market1501":
-        junk_first = int(np.argmin(is_junk(gallery["ids"])))    # as the dataset's names have it: left out
-        features, ids, cams = (gallery[key][junk_first:] for key in ("features", "ids", "cams"))
-        return market1501.evaluate(distance_rows(query["features"], features), query["ids"], query["cams"],
-                                   ids, cams)
+        junk = int(np.argmin(np.append(is_junk(gallery["ids"]), False)))    # how many stand first
+        rows = distance_rows(query["features"], gallery["features"], skip=junk)
+        return market1501.evaluate(rows, query["ids"], query["cams"], gallery["ids"][junk:],
+                                   gallery["cams"][junk:])
     distances = squared_distances(query["features"], gallery["features"])
     if draws is None:
         return single_shot.exact(distances, query["ids"], gallery["ids"])
