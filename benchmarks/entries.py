@@ -284,13 +284,14 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     metrics alone are loaded.
     """
     query, gallery = evaluation.market(2048, evaluation.GALLERY)
+    junkless = evaluation.without_junk(gallery)
     rows = []
-    for searched, name in ((gallery, "features of 2048"), (evaluation.without_junk(gallery), "without junk")):
+    for searched, name in ((gallery, "features of 2048"), (junkless, "without junk")):
         product, seconds, memory, _ = evaluation.side_by_side(query, searched, 3)
         rows.append(row(f"{evaluation.QUERIES:,} queries in {len(searched['ids']):,}, {name}", seconds, "s",
                         peer=(None, "torchreid: below"), limit=(product, "the matrix product"),
                         memory=memory))
-    query, gallery = {key: array[:FEW] for key, array in query.items()}, searched
+    query, gallery = {key: array[:FEW] for key, array in query.items()}, junkless
     product, seconds, memory, figures = evaluation.side_by_side(query, gallery, 2)
     if options.torch_python and evaluation.has_torchreid(options.torch_python):
         peer = (evaluation.torchreid(options.torch_python, query, gallery, figures), "torchreid")

@@ -39,16 +39,11 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; fastest of {options.repeats}")
     query, gallery = market(options.values, GALLERY)
-    product, whole, memory, _ = side_by_side(query, gallery, options.repeats)
     print(f"{QUERIES} x {GALLERY} features of {options.values}")
-    print(f"  the product alone      {product:7.2f} s")
-    print(f"  ranked and scored      {whole:7.2f} s  {whole / product:5.2f} x the product, "
-          f"{memory / MIB:.0f} MiB over the features")
+    _, whole = beside_the_product(query, gallery, options.repeats)
     gallery = without_junk(gallery)
-    product, seconds, _, _ = side_by_side(query, gallery, options.repeats)
     print(f"without junk, {len(gallery['ids'])}")
-    print(f"  the product alone      {product:7.2f} s")
-    print(f"  ranked and scored      {seconds:7.2f} s  {seconds / product:5.2f} x the product")
+    product, _ = beside_the_product(query, gallery, options.repeats)
     if options.torch_python:
         theirs = torchreid(options.torch_python, query, gallery, rank(query, gallery))
         print(f"  torchreid              {theirs:7.2f} s  {theirs / product:5.2f} x the product; "
@@ -60,6 +55,16 @@ def main() -> int:
           f"{memory / MIB:.0f} MiB over the features")
     cuhk03()
     return 0
+
+
+def beside_the_product(query: dict[str, np.ndarray], gallery: dict[str, np.ndarray],
+                       repeats: int) -> tuple[float, float]:
+    """Print and return the seconds of product and evaluation (side_by_side)."""
+    product, seconds, memory, _ = side_by_side(query, gallery, repeats)
+    print(f"  the product alone      {product:7.2f} s")
+    print(f"  ranked and scored      {seconds:7.2f} s  {seconds / product:5.2f} x the product, "
+          f"{memory / MIB:.0f} MiB over the features")
+    return product, seconds
 
 
 def market(values: int, gallery_size: int) -> list[dict[str, np.ndarray]]:
